@@ -1,0 +1,111 @@
+/** What crosses the worker boundary: the service's calls and the one message per engine step. Plain data, no behaviour. */
+
+import type { ErrorData } from './errors.ts'
+import type { EngineOptions, LoadOptions, LoadProgress } from './options.ts'
+import type { FinishReason, GenerationPart, Prompt, RequestDebug, SamplingFields, Usage } from './request.ts'
+import type { StepRecord } from './stepRecord.ts'
+
+/** Load options that can be cloned: all but callbacks and signal. */
+export type ServiceOptions = Omit<LoadOptions, 'onProgress' | 'onStep' | 'signal'>
+
+export interface AdapterInfo {
+  readonly vendor: string
+  readonly architecture: string
+  readonly description: string
+  /** a CPU that pretends to be a GPU */
+  readonly software: boolean
+}
+
+export interface ModelInfo {
+  /** last part of the model's URL */
+  readonly name: string
+  readonly architecture: string
+  readonly layers: number
+  readonly hiddenSize: number
+  readonly vocabSize: number
+  readonly parameters: number
+  readonly maxPositions: number
+  /** whether it has a multi-token-prediction head */
+  readonly drafter: boolean
+}
+
+/** Every byte the engine will allocate, known before any weight is fetched. */
+export interface MemoryPlan {
+  readonly totalBytes: number
+  readonly weightBytes: number
+  readonly kvCacheBytes: number
+  /** everything sized by B, R, S or V */
+  readonly workspaceBytes: number
+  readonly buffers: readonly { readonly name: string; readonly bytes: number }[]
+}
+
+export interface LoadedEngine {
+  readonly model: ModelInfo
+  /** after defaults, checks and rounding */
+  readonly options: EngineOptions
+  readonly adapter: AdapterInfo
+  readonly memory: MemoryPlan
+}
+
+export interface EngineStats {
+  readonly steps: number
+  readonly running: number
+  readonly waiting: number
+  readonly committedTokens: number
+  readonly preemptions: number
+  /** drafts verified and accepted at each position 1…numSpeculativeTokens */
+  readonly draftsVerified: readonly number[]
+  readonly draftsAccepted: readonly number[]
+  /** one entry per KV block: the id of the request that owns it, -1 when free */
+  readonly blockOwners: Int32Array
+  readonly plannedBytes: number
+  readonly allocatedBytes: number
+  /** the variant chosen for each kernel that has several */
+  readonly kernels: Readonly<Record<string, string>>
+  /** results do not depend on the batch, as the self-check at load found on this device */
+  readonly batchInvariant: boolean
+}
+
+export interface RequestEnd {
+  readonly finish_reason: FinishReason
+  readonly seed: number
+  readonly usage: Usage
+  readonly debug?: RequestDebug
+}
+
+/** What one step brought to one request. */
+export interface RequestUpdate extends Omit<GenerationPart, 'finish_reason'> {
+  readonly id: number
+  readonly end?: RequestEnd
+  readonly error?: ErrorData
+}
+
+/** The one message of an engine step. `record` is missing when requests end outside a step (abort, fatal error). */
+export interface StepMessage {
+  readonly record?: StepRecord
+  readonly updates: readonly RequestUpdate[]
+}
+
+export interface ServiceListener {
+  progress(progress: LoadProgress): void
+  step(message: StepMessage): void
+}
+
+/** A value or an error that keeps its code: Comlink would lose it. */
+export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: ErrorData }
+
+/** What the worker exposes. Request ids are chosen by the caller, so that no answer is waited for before streaming. */
+export interface LlmService {
+  /** Which adapter there is; BACKEND_UNAVAILABLE says why there is none. */
+  probe(): Promise<Outcome<AdapterInfo>>
+  /** The bytes `load` would allocate; fetches config and weight headers only. */
+  plan(modelUrl: string, options: ServiceOptions): Promise<Outcome<MemoryPlan>>
+  load(modelUrl: string, options: ServiceOptions, listener: ServiceListener): Promise<Outcome<LoadedEngine>>
+  /** Stops a load in progress; it settles with ABORTED. */
+  cancelLoad(): Promise<void>
+  /** Adds a request. A refusal is an error here; what happens later comes in step messages. */
+  submit(id: number, prompt: Prompt, fields: SamplingFields): Promise<Outcome<null>>
+  abort(id: number): Promise<void>
+  stats(): Promise<Outcome<EngineStats>>
+  dispose(): Promise<void>
+}
