@@ -47,6 +47,28 @@ export interface LoadedEngine {
   readonly memory: MemoryPlan
 }
 
+/** Milliseconds, over the latest values; all 0 when `count` is 0. */
+export interface LatencySummary {
+  readonly count: number
+  readonly mean: number
+  readonly p50: number
+  readonly p95: number
+  readonly max: number
+}
+
+/** Over the steps of the last seconds. */
+export interface ThroughputSummary {
+  readonly steps: number
+  readonly tokensPerSecond: number
+  readonly stepsPerSecond: number
+  /** real rows, mean */
+  readonly rowsPerStep: number
+  /** real rows over the limit, mean over steps; above 1 where a policy miscounts */
+  readonly budgetUse: number
+  /** accepted over verified drafts; 0 without drafts */
+  readonly acceptance: number
+}
+
 export interface EngineStats {
   readonly steps: number
   readonly running: number
@@ -56,6 +78,11 @@ export interface EngineStats {
   /** drafts verified and accepted at each position 1…numSpeculativeTokens */
   readonly draftsVerified: readonly number[]
   readonly draftsAccepted: readonly number[]
+  /** from the request to its first token */
+  readonly timeToFirstToken: LatencySummary
+  /** between two tokens of a request */
+  readonly interToken: LatencySummary
+  readonly window: ThroughputSummary
   /** one entry per KV block: the id of the request that owns it, -1 when free */
   readonly blockOwners: Int32Array
   readonly plannedBytes: number
@@ -86,9 +113,10 @@ export interface StepMessage {
   readonly updates: readonly RequestUpdate[]
 }
 
+/** Calls arrive in order; across a worker boundary they are promises that settle once the page has seen them. */
 export interface ServiceListener {
-  progress(progress: LoadProgress): void
-  step(message: StepMessage): void
+  progress(progress: LoadProgress): void | Promise<void>
+  step(message: StepMessage): void | Promise<void>
 }
 
 /** A value or an error that keeps its code: Comlink would lose it. */
@@ -101,11 +129,10 @@ export interface LlmService {
   /** The bytes `load` would allocate; fetches config and weight headers only. */
   plan(modelUrl: string, options: ServiceOptions): Promise<Outcome<MemoryPlan>>
   load(modelUrl: string, options: ServiceOptions, listener: ServiceListener): Promise<Outcome<LoadedEngine>>
-  /** Stops a load in progress; it settles with ABORTED. */
-  cancelLoad(): Promise<void>
   /** Adds a request. A refusal is an error here; what happens later comes in step messages. */
   submit(id: number, prompt: Prompt, fields: SamplingFields): Promise<Outcome<null>>
   abort(id: number): Promise<void>
   stats(): Promise<Outcome<EngineStats>>
+  /** Ends whatever is going on, for good: a load in progress settles with ABORTED, requests end with DISPOSED. */
   dispose(): Promise<void>
 }

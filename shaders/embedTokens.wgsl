@@ -1,0 +1,20 @@
+// out = embedding of each row's token, one invocation per four elements. The embedding lies like every weight matrix, so that
+// it serves as the head of a tied model too. An id outside the vocabulary reads its last row.
+override HIDDEN_SIZE: u32;
+override VOCAB_SIZE: u32;
+
+@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(1) var<storage, read> ids: array<u32>; // [rows]
+@group(1) @binding(0) var<storage, read> weight: array<WeightWord>; // [HIDDEN_SIZE/4][VOCAB_SIZE]
+@group(2) @binding(0) var<storage, read_write> out: array<vec4f>; // [rows][HIDDEN_SIZE/4]
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let group = id.x;
+  let row = id.y;
+  if (group >= HIDDEN_SIZE / 4u || row >= current.rows) {
+    return;
+  }
+  let token = min(ids[row], VOCAB_SIZE - 1u);
+  out[row * (HIDDEN_SIZE / 4u) + group] = unpackWeight(weight[group * VOCAB_SIZE + token]);
+}

@@ -1,0 +1,18 @@
+// Table row of each sampled row and absolute position of the token it samples. One invocation per sampled row.
+@group(0) @binding(0) var<uniform> pass_: Pass;
+@group(0) @binding(1) var<storage, read> rowIndex: array<u32>;
+@group(0) @binding(2) var<storage, read> positions: array<u32>;
+@group(0) @binding(3) var<storage, read> tableRows: array<u32>;
+@group(2) @binding(0) var<storage, read_write> sampledTable: array<u32>;
+@group(2) @binding(1) var<storage, read_write> sampledPositions: array<u32>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+  let sampled = invocation.x;
+  if (sampled >= pass_.rows) {
+    return;
+  }
+  let row = rowIndex[sampled];
+  sampledTable[sampled] = tableRows[row];
+  sampledPositions[sampled] = positions[row] + 1u;
+}

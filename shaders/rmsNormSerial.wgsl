@@ -1,0 +1,34 @@
+// RMSNorm, one invocation per row, no barrier.
+override K: u32;
+override EPS: f32;
+override OUT_STRIDE: u32;
+override OUT_OFFSET: u32;
+
+@group(0) @binding(0) var<uniform> current: Pass;
+@group(1) @binding(0) var<storage, read> weight: array<vec4f>; // [K/4]
+@group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
+@group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows][OUT_STRIDE/4], from OUT_OFFSET
+
+@compute @workgroup_size(16)
+fn main(@builtin(global_invocation_id) id: vec3u) {
+  let row = id.x;
+  if (row >= current.rows) {
+    return;
+  }
+  let input = row * (K / 4u);
+  var sum = 0.0;
+  for (var range = 0u; range < RANGES; range++) {
+    var square = 0.0;
+    let end = rangeStart(range + 1u, K / 4u);
+    for (var group = rangeStart(range, K / 4u); group < end; group++) {
+      let value = x[input + group];
+      square = chain(square, value, value);
+    }
+    sum += square;
+  }
+  let scale = inverseSqrt(sum / f32(K) + EPS);
+  let output = row * (OUT_STRIDE / 4u) + OUT_OFFSET / 4u;
+  for (var group = 0u; group < K / 4u; group++) {
+    out[output + group] = (x[input + group] * scale) * weight[group];
+  }
+}

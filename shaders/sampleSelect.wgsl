@@ -1,0 +1,37 @@
+// Folds a row's chunks into its token and digest. A row with a NaN or +infinity, or without a token that is not masked, gives
+// NO_TOKEN.
+@group(0) @binding(0) var<uniform> pass_: Pass;
+// [rows][CHUNKS]
+@group(2) @binding(0) var<storage, read> chunks: array<Chunk>;
+// [rows]
+@group(2) @binding(1) var<storage, read_write> tokens: array<u32>;
+// [rows] (low, high)
+@group(2) @binding(2) var<storage, read_write> digests: array<vec2u>;
+
+override CHUNKS: u32;
+// without it `digests` is not written
+override DIGEST: bool;
+
+@compute @workgroup_size(16)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+  let row = invocation.x;
+  if (row >= pass_.rows) {
+    return;
+  }
+  var best = Chunk(0u, NO_TOKEN, vec2u(0u, 0u));
+  var invalid = false;
+  for (var i = 0u; i < CHUNKS; i++) {
+    let chunk = chunks[row * CHUNKS + i];
+    best.digest += chunk.digest;
+    invalid = invalid || chunk.token == INVALID_TOKEN;
+    // Between equal scores the lowest id.
+    if (chunk.rank > best.rank || (chunk.rank == best.rank && chunk.token < best.token)) {
+      best.rank = chunk.rank;
+      best.token = chunk.token;
+    }
+  }
+  tokens[row] = select(best.token, NO_TOKEN, invalid);
+  if (DIGEST) {
+    digests[row] = best.digest;
+  }
+}

@@ -1,0 +1,163 @@
+// The smallest logit that top-k and then top-p keep, as a key (lib/logitKey.wgsl), 0 where nothing is cut. Tokens that tie with
+// it are all kept; top-p is a share of what top-k kept. One workgroup per row: a radix select over the keys, 8 bits at a time
+// from the top, on integer masses (lib/mass.wgsl), so lanes may add in any order.
+@group(0) @binding(0) var<uniform> pass_: Pass;
+// [rows]
+@group(0) @binding(1) var<storage, read> sampledTable: array<u32>;
+@group(0) @binding(2) var<storage, read> table: array<TableRow>;
+// [rows][VOCAB_SIZE], the bits of f32
+@group(2) @binding(0) var<storage, read> logits: array<u32>;
+// [rows]
+@group(2) @binding(1) var<storage, read_write> thresholds: array<u32>;
+
+override VOCAB_SIZE: u32;
+// invocations that share a row
+override LANES: u32;
+
+struct Search {
+  // mass of the keys above the prefix
+  above: vec2u,
+  goal: vec2u,
+  prefix: u32,
+}
+
+var<workgroup> highBins: array<atomic<u32>, 256>;
+var<workgroup> lowBins: array<atomic<u32>, 256>;
+var<workgroup> search: Search;
+var<workgroup> peakBin: atomic<u32>;
+var<workgroup> peakKey: u32;
+
+// Adds up the row's masses by digit. A run of tokens in one bin is summed in registers: in the first digit nearly all share it.
+fn fillBins(lane: u32, base: u32, lowest: u32, prefix: u32, mask: u32, shift: u32, byShare: bool, softmax: Softmax) {
+  var runBin = 0u;
+  var run = vec2u(0u, 0u);
+  for (var token = lane; token < VOCAB_SIZE; token += LANES) {
+    let bits = logits[base + token];
+    let key = logitKey(bits);
+    if (key >= lowest && (key & mask) == prefix) {
+      let bin = (key >> shift) & 255u;
+      if (bin != runBin) {
+        flush(runBin, run);
+        runBin = bin;
+        run = vec2u(0u, 0u);
+      }
+      if (byShare) {
+        run += probabilityMass(bits, softmax);
+      } else {
+        run.y += 1u;
+      }
+    }
+  }
+  flush(runBin, run);
+}
+
+fn flush(bin: u32, mass: vec2u) {
+  if (mass.x != 0u) {
+    atomicAdd(&highBins[bin], mass.x);
+  }
+  if (mass.y != 0u) {
+    atomicAdd(&lowBins[bin], mass.y);
+  }
+}
+
+fn massOf(bin: u32) -> vec2u {
+  return vec2u(atomicLoad(&highBins[bin]), atomicLoad(&lowBins[bin]));
+}
+
+fn totalMass() -> vec2u {
+  var total = vec2u(0u, 0u);
+  for (var bin = 0u; bin < 256u; bin++) {
+    total += massOf(bin);
+  }
+  return carried(total);
+}
+
+// Finds the digit at which the masses from the top down reach the goal; one lane.
+fn descend(shift: u32) {
+  var above = search.above;
+  var bin = 255u;
+  var next = carried(above + massOf(bin));
+  while (bin > 0u && !reaches(next, search.goal)) {
+    above = next;
+    bin--;
+    next = carried(above + massOf(bin));
+  }
+  search.above = above;
+  search.prefix |= bin << shift;
+}
+
+// The greatest key at which the tokens from the top down reach `topK` of them or, where that is 0, a share of `topP`.
+fn selectKey(lane: u32, base: u32, lowest: u32, topK: u32, topP: f32, softmax: Softmax) -> u32 {
+  if (lane == 0u) {
+    search = Search(vec2u(0u, 0u), countGoal(topK), 0u);
+  }
+  var prefix = 0u;
+  var mask = 0u;
+  for (var digit = 0u; digit < 4u; digit++) {
+    let shift = 24u - 8u * digit;
+    for (var bin = lane; bin < 256u; bin += LANES) {
+      atomicStore(&highBins[bin], 0u);
+      atomicStore(&lowBins[bin], 0u);
+    }
+    workgroupBarrier();
+    fillBins(lane, base, lowest, prefix, mask, shift, topK == 0u, softmax);
+    workgroupBarrier();
+    if (lane == 0u) {
+      if (topK == 0u && digit == 0u) {
+        search.goal = shareGoal(totalMass(), topP);
+      }
+      descend(shift);
+    }
+    prefix = workgroupUniformLoad(&search.prefix);
+    mask = (mask >> 8u) | 0xFF000000u;
+  }
+  return prefix;
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.x;
+  if (row >= pass_.rows) {
+    return;
+  }
+  let tableRow = sampledTable[row];
+  let temperature = table[tableRow].temperature;
+  let topK = table[tableRow].topK;
+  let topP = table[tableRow].topP;
+  let cutsK = topK > 0u && topK < VOCAB_SIZE;
+  let cutsP = topP < 1.0f;
+  if (isGreedy(temperature) || !(cutsK || cutsP)) {
+    if (lane == 0u) {
+      thresholds[row] = 0u;
+    }
+    return;
+  }
+  let base = row * VOCAB_SIZE;
+  var laneKey = 0u;
+  for (var token = lane; token < VOCAB_SIZE; token += LANES) {
+    laneKey = max(laneKey, logitKey(logits[base + token]));
+  }
+  atomicMax(&peakBin, laneKey);
+  workgroupBarrier();
+  if (lane == 0u) {
+    peakKey = atomicLoad(&peakBin);
+  }
+  let top = workgroupUniformLoad(&peakKey);
+  if (top >= POSITIVE_INFINITY_KEY || top <= NEGATIVE_INFINITY_KEY) {
+    if (lane == 0u) {
+      thresholds[row] = 0u;
+    }
+    return;
+  }
+  let softmax = Softmax(bitcast<f32>(keyLogit(top)), temperature);
+  var threshold = 0u;
+  if (cutsK) {
+    threshold = selectKey(lane, base, threshold, topK, topP, softmax);
+  }
+  if (cutsP) {
+    threshold = selectKey(lane, base, threshold, 0u, topP, softmax);
+  }
+  if (lane == 0u) {
+    thresholds[row] = threshold;
+  }
+}

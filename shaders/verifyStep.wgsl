@@ -1,0 +1,55 @@
+// Verification by the one-hot rule: the sampled token of verify row j is kept, and the next row counts only while it equals
+// draft j + 1. Drafts are argmax, so this is exactly the rejection rule (Leviathan et al. 2023 with a one-hot q), and the output
+// equals decoding without speculation. Advances the request's table row. One invocation per request.
+@group(0) @binding(0) var<uniform> pass_: Pass;
+@group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
+@group(0) @binding(2) var<storage, read> ids: array<u32>;
+@group(0) @binding(3) var<storage, read> tokens: array<u32>;
+@group(0) @binding(4) var<storage, read_write> table: array<TableRow>;
+@group(2) @binding(0) var<storage, read_write> results: array<StepResult>;
+
+@compute @workgroup_size(32)
+fn main(@builtin(global_invocation_id) invocation: vec3u) {
+  let index = invocation.x;
+  if (index >= pass_.rows) {
+    return;
+  }
+  let request = requests[index];
+  results[index].generation = request.generation;
+  results[index].accepted = 0u;
+  results[index].committed = 0u;
+  results[index].numericError = 0u;
+  if ((request.flags & SAMPLES) == 0u) {
+    table[request.tableRow].computed = request.firstPosition + request.n;
+    return;
+  }
+  let firstDraft = request.firstRow + request.n - request.k;
+  var accepted = 0u;
+  var token = NO_TOKEN;
+  var numericError = 0u;
+  for (var j = 0u; j <= request.k; j++) {
+    token = tokens[request.firstSampled + j];
+    if (token == NO_TOKEN) {
+      numericError = 1u;
+      token = 0u;
+      break;
+    }
+    results[index].tokens[j] = token;
+    if (j == request.k || token != ids[firstDraft + j]) {
+      break;
+    }
+    accepted++;
+  }
+  for (var j = 0u; j < request.k; j++) {
+    results[index].verified[j] = ids[firstDraft + j];
+  }
+  results[index].accepted = accepted;
+  results[index].committed = select(accepted + 1u, 0u, numericError == 1u);
+  results[index].numericError = numericError;
+  var first = request.firstPosition;
+  if ((request.flags & PROMPT) == 0u) {
+    first = table[request.tableRow].computed;
+  }
+  table[request.tableRow].computed = first + request.n - (request.k - accepted);
+  table[request.tableRow].lastToken = token;
+}

@@ -1,0 +1,90 @@
+/**
+ * What a step and a request cost, in rows and KV blocks. Option checks, scheduler, runner and tests all count with these
+ * functions, so that no two of them can disagree. Pure; it must never know why a request got its rows.
+ */
+
+import type { EngineOptions } from '../protocol/engineOptions.ts'
+import { cdiv } from '../util/math.ts'
+
+/** Tokens of a KV block. */
+export const BLOCK_SIZE = 16
+
+/** The most drafts of a request that the runner's request table holds. */
+export const MAX_SPECULATIVE_TOKENS = 4
+
+/** The part of a request's share of a step that decides its cost. */
+export interface RowCounts {
+  /** all its rows */
+  readonly n: number
+  /** drafts verified, among n */
+  readonly k: number
+  /** drafts proposed at the step's end */
+  readonly m: number
+  /** its last k + 1 rows are sampled */
+  readonly samples: boolean
+}
+
+/** Drafts per request and step at most. Without `speculative` it is 0, and no other speculative field is read. */
+export function numSpeculativeTokens(options: Pick<EngineOptions, 'speculative'>): number {
+  return options.speculative === undefined ? 0 : options.speculative.numSpeculativeTokens
+}
+
+/** Rows of the target model. */
+export function targetRows(requests: Iterable<Pick<RowCounts, 'n'>>): number {
+  let rows = 0
+  for (const { n } of requests) rows += n
+  return rows
+}
+
+/** Rows of the first draft pass, the largest: one per request that drafts. The drafter's KV pass has the step's own rows. */
+export function drafterRows(requests: Iterable<Pick<RowCounts, 'm'>>): number {
+  let rows = 0
+  for (const { m } of requests) if (m > 0) rows++
+  return rows
+}
+
+/** Rows whose logits are needed. */
+export function sampledRows(requests: Iterable<Pick<RowCounts, 'k' | 'samples'>>): number {
+  let rows = 0
+  for (const { k, samples } of requests) if (samples) rows += k + 1
+  return rows
+}
+
+/** R: the most sampled rows in a step, the size of the logits buffer. */
+export function maxSampledRows(
+  options: Pick<EngineOptions, 'maxNumBatchedTokens' | 'maxNumSeqs' | 'speculative'>,
+): number {
+  return Math.min(options.maxNumBatchedTokens, options.maxNumSeqs * (1 + numSpeculativeTokens(options)))
+}
+
+/** KV blocks that hold `tokens` tokens. */
+export function blocksNeeded(tokens: number): number {
+  return cdiv(tokens, BLOCK_SIZE)
+}
+
+/** KV blocks of the pool. */
+export function totalBlocks(options: Pick<EngineOptions, 'kvCacheTokens'>): number {
+  return Math.floor(options.kvCacheTokens / BLOCK_SIZE)
+}
+
+/** Tokens of a request, prompt and output, at its end at the latest. */
+export function maxTotalTokens(
+  promptTokens: number,
+  maxTokens: number,
+  options: Pick<EngineOptions, 'maxModelLen'>,
+): number {
+  return Math.min(options.maxModelLen, promptTokens + maxTokens)
+}
+
+/**
+ * Tokens that need a KV slot by the end of a step: the first draft pass runs on a row of the step, each one after it writes
+ * the drafter's slot one position further. Never past the request's last possible position, whose writes are skipped.
+ */
+export function slotsNeeded(computed: number, n: number, m: number, maxTotal: number): number {
+  return Math.min(computed + n + Math.max(0, m - 1), maxTotal)
+}
+
+/** Whether a request of `maxTotal` tokens can run to its end when it runs alone. */
+export function servable(maxTotal: number, options: Pick<EngineOptions, 'kvCacheTokens'>): boolean {
+  return blocksNeeded(maxTotal) <= totalBlocks(options)
+}

@@ -1,0 +1,135 @@
+/**
+ * What is refused before anything runs: engine options that could not serve every valid request, and requests that are not
+ * valid. Counts with `cost.ts`, as the scheduler does. It must never know how a request is scheduled.
+ */
+
+import type { EngineOptions } from '../protocol/engineOptions.ts'
+import { WeirError } from '../protocol/errors.ts'
+import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
+import { BLOCK_SIZE, blocksNeeded, MAX_SPECULATIVE_TOKENS, maxTotalTokens, servable, totalBlocks } from './cost.ts'
+import type { SamplingParams } from './samplingParams.ts'
+
+/** What the limits depend on of a model. */
+export interface ModelLimits {
+  /** whether it has a drafter */
+  readonly drafter: boolean
+  /** positions its rotary table covers */
+  readonly maxPositions: number
+}
+
+/** What the checks read of a request. */
+export interface RequestLimits {
+  readonly promptTokenIds: readonly number[]
+  readonly maxTokens: number
+  readonly sampling: SamplingParams
+}
+
+/** @throws INVALID_OPTION naming the options to change: a value out of range, B < S, a pool smaller than one request. */
+export function validateEngineLimits(options: EngineOptions, model: ModelLimits): void {
+  checkSchedulerLimits(options)
+  const { maxModelLen, speculative } = options
+  if (maxModelLen > model.maxPositions) {
+    refuse(`maxModelLen ${maxModelLen} exceeds the ${model.maxPositions} positions of the model: lower maxModelLen`, {
+      maxModelLen,
+      maxPositions: model.maxPositions,
+    })
+  }
+  if (speculative !== undefined && !model.drafter) {
+    refuse('speculative is set, but the model has no drafter: leave speculative out or load a model with an MTP head', {
+      method: speculative.method,
+    })
+  }
+}
+
+/** The part of `validateEngineLimits` that no model decides; what the scheduler relies on. @throws INVALID_OPTION */
+export function checkSchedulerLimits(options: EngineOptions): void {
+  const { maxNumBatchedTokens, maxNumSeqs, maxModelLen, kvCacheTokens, speculative } = options
+  checkInteger('maxNumBatchedTokens', maxNumBatchedTokens, 1)
+  checkInteger('maxNumSeqs', maxNumSeqs, 1)
+  // One prompt token and one new token.
+  checkInteger('maxModelLen', maxModelLen, 2)
+  checkInteger('kvCacheTokens', kvCacheTokens, 1)
+  checkInteger('longPrefillTokenThreshold', options.longPrefillTokenThreshold, 0)
+  if (!BUDGET_POLICIES.includes(options.budgetPolicy)) {
+    refuse(`budgetPolicy must be one of ${BUDGET_POLICIES.join(', ')}, not ${String(options.budgetPolicy)}`)
+  }
+  if (speculative !== undefined) {
+    if (speculative.method !== 'mtp') refuse(`speculative.method must be "mtp", not ${String(speculative.method)}`)
+    checkInteger('speculative.numSpeculativeTokens', speculative.numSpeculativeTokens, 0, MAX_SPECULATIVE_TOKENS)
+  }
+  if (maxNumBatchedTokens < maxNumSeqs) {
+    refuse(
+      `maxNumBatchedTokens ${maxNumBatchedTokens} is less than maxNumSeqs ${maxNumSeqs}, so a running request could get no ` +
+        'row: raise maxNumBatchedTokens or lower maxNumSeqs',
+      { maxNumBatchedTokens, maxNumSeqs },
+    )
+  }
+  if (kvCacheTokens % BLOCK_SIZE !== 0) {
+    refuse(`kvCacheTokens ${kvCacheTokens} is not a multiple of the block size ${BLOCK_SIZE}`, { kvCacheTokens })
+  }
+  if (!servable(maxModelLen, options)) {
+    refuse(
+      `kvCacheTokens ${kvCacheTokens} is ${totalBlocks(options)} blocks, fewer than the ${blocksNeeded(maxModelLen)} of one ` +
+        `request of maxModelLen ${maxModelLen}: raise kvCacheTokens or lower maxModelLen`,
+      { kvCacheTokens, maxModelLen },
+    )
+  }
+}
+
+/** @throws INVALID_REQUEST naming the field; UNSERVABLE_REQUEST when it is valid but could never run to its end here. */
+export function validateRequest(
+  request: RequestLimits,
+  options: Pick<EngineOptions, 'maxModelLen' | 'kvCacheTokens'>,
+  vocabSize: number,
+): void {
+  const { promptTokenIds, maxTokens } = request
+  const promptTokens = promptTokenIds.length
+  const { maxModelLen } = options
+  if (promptTokens === 0) reject('the prompt has no tokens')
+  if (promptTokens + 1 > maxModelLen) {
+    reject(
+      `the prompt has ${promptTokens} tokens, and with one new token it exceeds maxModelLen ${maxModelLen}: ` +
+        'shorten the prompt or raise maxModelLen',
+      { promptTokens, maxModelLen },
+    )
+  }
+  for (const id of promptTokenIds) {
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      reject(`prompt token id ${id} is outside the vocabulary of ${vocabSize}`, { id, vocabSize })
+    }
+  }
+  if (!Number.isInteger(maxTokens) || maxTokens < 1) reject(`max_tokens must be a positive integer, not ${maxTokens}`)
+  checkSampling(request.sampling)
+  const maxTotal = maxTotalTokens(promptTokens, maxTokens, options)
+  if (!servable(maxTotal, options)) {
+    throw new WeirError(
+      'UNSERVABLE_REQUEST',
+      `${maxTotal} tokens need ${blocksNeeded(maxTotal)} KV blocks, the pool has ${totalBlocks(options)}: raise kvCacheTokens ` +
+        'or lower max_tokens',
+      { maxTotal, kvCacheTokens: options.kvCacheTokens },
+    )
+  }
+}
+
+function checkSampling(sampling: SamplingParams): void {
+  const { temperature, topK, topP, seed, sampleIndex } = sampling
+  if (!(Number.isFinite(temperature) && temperature >= 0)) reject(`temperature must be 0 or more, not ${temperature}`)
+  if (!(topP > 0 && topP <= 1)) reject(`top_p must be in (0, 1], not ${topP}`)
+  if (!(Number.isInteger(topK) && topK >= 0)) reject(`top_k must be a non-negative integer, not ${topK}`)
+  if (!(Number.isSafeInteger(seed) && seed >= 0)) reject(`seed must be an integer in [0, 2^53), not ${seed}`)
+  if (!(Number.isInteger(sampleIndex) && sampleIndex >= 0)) reject(`sample index must not be ${sampleIndex}`)
+}
+
+function checkInteger(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): void {
+  if (Number.isInteger(value) && value >= least && value <= most) return
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `in ${least}…${most}`
+  refuse(`${name} must be an integer ${range}, not ${String(value)}`)
+}
+
+function refuse(message: string, details: Record<string, string | number> = {}): never {
+  throw new WeirError('INVALID_OPTION', message, details)
+}
+
+function reject(message: string, details: Record<string, string | number> = {}): never {
+  throw new WeirError('INVALID_REQUEST', message, details)
+}

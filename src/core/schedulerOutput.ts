@@ -1,0 +1,46 @@
+/** What the scheduler decided for one step: plain data, read by the plan builder and by the engine's update. */
+
+import type { Request, RunningRequest } from './request.ts'
+
+export interface ScheduledRequest {
+  readonly running: RunningRequest
+  /** rows of known tokens; otherwise a base row and k drafts */
+  readonly prefill: boolean
+  /** admitted in this step: its table row is to be filled */
+  readonly admitted: boolean
+  readonly firstPosition: number
+  readonly n: number
+  readonly k: number
+  readonly m: number
+  readonly samples: boolean
+  /** index in its block table of the first new block */
+  readonly firstBlock: number
+  /** blocks appended to its table */
+  readonly newBlocks: readonly number[]
+}
+
+/** Rows of a step, as the seal recounted them. */
+export interface RowTotals {
+  readonly base: number
+  readonly draft: number
+  readonly prefill: number
+  readonly sampled: number
+  /** by the policy's rule; base + draft + prefill under `exact` */
+  readonly charged: number
+}
+
+export interface SchedulerOutput {
+  /** counts from 1 */
+  readonly step: number
+  readonly requests: readonly ScheduledRequest[]
+  readonly rows: RowTotals
+  /** newest first; they wait again */
+  readonly preempted: readonly Request[]
+  /** tokens that admitted requests found in the prefix cache */
+  readonly cachedTokens: number
+  /** prefill rows of tokens that a preemption had thrown away */
+  readonly recomputedTokens: number
+  readonly running: number
+  readonly waiting: number
+  readonly usedBlocks: number
+}

@@ -1,0 +1,227 @@
+/**
+ * The engine: schedule, submit, update, one step after another. It passes plain data between scheduler and runner, which never
+ * call one another, commits what comes back, and ends requests. Token ids only: whoever knows text answers `onTokens`.
+ *
+ * A fatal error ends every request with it, and the engine refuses more with the same error.
+ */
+
+import { maxTotalTokens, numSpeculativeTokens } from '../core/cost.ts'
+import { validateRequest } from '../core/limits.ts'
+import { Request, type RunningRequest } from '../core/request.ts'
+import { Scheduler } from '../core/scheduler.ts'
+import type { ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
+import type { RequestOutput, StepOutput, StepPlan } from '../core/stepPlan.ts'
+import { buildStepPlan } from '../core/stepPlanBuilder.ts'
+import type { StepRunner } from '../core/stepRunner.ts'
+import { EngineMetrics } from '../metrics/engineMetrics.ts'
+import type { EngineOptions } from '../protocol/engineOptions.ts'
+import { WeirError } from '../protocol/errors.ts'
+import type { FinishReason } from '../protocol/request.ts'
+import type { StepRecord } from '../protocol/stepRecord.ts'
+import { assert } from '../util/math.ts'
+import { describeStall } from './describeStall.ts'
+import type { EngineCoreStats, EngineHooks, NewRequest } from './engineTypes.ts'
+import { RequestTrace } from './requestTrace.ts'
+import { buildStepRecord, type StepResults } from './stepRecordBuilder.ts'
+import { checkStop } from './stopChecker.ts'
+
+export interface EngineSetup {
+  readonly options: EngineOptions
+  readonly runner: StepRunner
+  /** ids of a prompt are below it */
+  readonly vocabSize: number
+  /** milliseconds of a clock that does not run backwards */
+  readonly now: () => number
+  readonly hooks: EngineHooks
+}
+
+/** A request from `add` to its end. */
+interface LiveRequest {
+  readonly request: Request
+  readonly stopIds: ReadonlySet<number>
+  readonly trace: RequestTrace
+}
+
+/** A step on its way. */
+interface BegunStep {
+  readonly scheduled: SchedulerOutput
+  readonly plan: StepPlan
+  readonly startedAt: number
+  readonly scheduledAt: number
+}
+
+export class EngineCore {
+  readonly #setup: EngineSetup
+  readonly #scheduler: Scheduler
+  readonly #live = new Map<number, LiveRequest>()
+  readonly #metrics: EngineMetrics
+  #stepping = false
+  #fatal: WeirError | undefined
+
+  /** @throws INVALID_OPTION */
+  constructor(setup: EngineSetup) {
+    this.#setup = setup
+    this.#scheduler = new Scheduler(setup.options)
+    this.#metrics = new EngineMetrics(numSpeculativeTokens(setup.options))
+  }
+
+  /** @throws INVALID_REQUEST, UNSERVABLE_REQUEST; after a fatal error, that error */
+  add(added: NewRequest): void {
+    if (this.#fatal) throw this.#fatal
+    const { id, promptTokenIds, sampling } = added
+    const { options, vocabSize, now } = this.#setup
+    validateRequest(added, options, vocabSize)
+    if (this.#live.has(id)) throw new WeirError('INVALID_REQUEST', `request id ${id} is in use`, { id })
+    const maxTotal = maxTotalTokens(promptTokenIds.length, added.maxTokens, options)
+    const request = new Request(id, promptTokenIds, maxTotal, sampling)
+    const stopIds = new Set([...added.stopTokenIds, ...(added.ignoreEos ? [] : added.eosTokenIds)])
+    this.#live.set(id, { request, stopIds, trace: new RequestTrace(added.debug) })
+    this.#scheduler.add(request)
+    this.#metrics.latency.added(id, now())
+  }
+
+  /** Ends a request at any time, also while a step is in flight. @returns whether it was there */
+  abort(id: number): boolean {
+    const live = this.#live.get(id)
+    if (live) this.#end(live, 'abort')
+    return live !== undefined
+  }
+
+  hasWork(): boolean {
+    return this.#scheduler.hasUnfinished
+  }
+
+  /**
+   * Runs one step.
+   * @returns its record; undefined when there is no work
+   * @throws the fatal error that ended the engine
+   */
+  async step(): Promise<StepRecord | undefined> {
+    if (this.#fatal) throw this.#fatal
+    if (!this.hasWork()) return undefined
+    assert(!this.#stepping, 'one step at a time')
+    this.#stepping = true
+    try {
+      const begun = this.#schedule()
+      const output = await this.#submit(begun)
+      return this.#update(begun, output)
+    } catch (thrown) {
+      throw this.fail(WeirError.from(thrown))
+    } finally {
+      this.#stepping = false
+    }
+  }
+
+  /** Ends every request with `error` and refuses more. @returns the error that was first */
+  fail(error: WeirError): WeirError {
+    this.#fatal ??= error
+    for (const live of [...this.#live.values()]) this.#end(live, this.#fatal)
+    return this.#fatal
+  }
+
+  stats(): EngineCoreStats {
+    return {
+      ...this.#metrics.summary(this.#setup.now()),
+      running: this.#scheduler.running.length,
+      waiting: this.#scheduler.waiting.size,
+      blockOwners: this.#scheduler.kv.blockOwners(),
+    }
+  }
+
+  /** Throws unless blocks and block tables agree and no ended request owns any. Callable between any two calls. */
+  checkIntegrity(): void {
+    this.#scheduler.kv.checkIntegrity()
+    const owners = new Set(this.#scheduler.running.map(({ request }) => request.id))
+    for (const owner of this.#scheduler.kv.blockOwners())
+      assert(owner < 0 || owners.has(owner), `request ${owner} runs`)
+  }
+
+  #schedule(): BegunStep {
+    const startedAt = this.#setup.now()
+    const scheduled = this.#scheduler.schedule()
+    // One step at a time: nothing is in flight that could still bring rows or blocks.
+    if (scheduled.requests.length === 0) throw new WeirError('INTERNAL', describeStall(this.#scheduler))
+    for (const { id, tokens } of scheduled.preempted) this.#live.get(id)?.trace.preempted(tokens.length)
+    for (const { admitted, running, firstPosition } of scheduled.requests) {
+      if (admitted) this.#live.get(running.request.id)?.trace.admitted(firstPosition)
+    }
+    return { scheduled, plan: buildStepPlan(scheduled), startedAt, scheduledAt: this.#setup.now() }
+  }
+
+  async #submit({ plan }: BegunStep): Promise<StepOutput> {
+    const output = await this.#setup.runner.submit(plan)
+    if (this.#fatal) throw this.#fatal
+    const answers = output.step === plan.step && output.requests.length === plan.requests.length
+    assert(answers, `step ${output.step} answers step ${plan.step}`)
+    assert(output.encodedRows === plan.rows, `${output.encodedRows} rows were encoded, the plan has ${plan.rows}`)
+    return output
+  }
+
+  #update({ scheduled, startedAt, scheduledAt }: BegunStep, output: StepOutput): StepRecord {
+    const settledAt = this.#setup.now()
+    const results: StepResults = { accepted: 0, rejected: 0, proposed: 0, committed: 0 }
+    scheduled.requests.forEach((share, index) => {
+      const answer = output.requests[index]
+      assert(answer?.requestId === share.running.request.id, `answer ${index} is for the request of the plan`)
+      results.accepted += answer.accepted
+      results.rejected += share.k - answer.accepted
+      results.proposed += answer.proposed.length
+      this.#metrics.acceptance.count(share.k, answer.accepted)
+      const running = this.#scheduler.find(answer.requestId, answer.generation)
+      if (running) results.committed += this.#commit(running, share, answer, settledAt)
+    })
+    const { options, now, hooks } = this.#setup
+    const ms = { schedule: scheduledAt - startedAt, ...output.ms, update: now() - settledAt }
+    const record = buildStepRecord(options, scheduled, results, this.#scheduler.kv.totalBlocks, ms)
+    this.#metrics.step(record, startedAt)
+    hooks.onStep(record)
+    return record
+  }
+
+  /** Takes a request's outcome: computed tokens, then its new ids up to its end. @returns the number of ids kept */
+  #commit(running: RunningRequest, share: ScheduledRequest, answer: RequestOutput, at: number): number {
+    running.settle(answer.accepted)
+    const { request } = running
+    const live = this.#live.get(request.id)
+    assert(live !== undefined, `request ${request.id} is live`)
+    if (answer.numericError) {
+      this.#end(
+        live,
+        new WeirError('NUMERIC_ERROR', `request ${request.id}: the logits are not finite`, { id: request.id }),
+      )
+      return 0
+    }
+    if (!share.samples) return 0
+    assert(answer.tokens.length === answer.accepted + 1, `request ${request.id}: one token beyond the accepted drafts`)
+    const length = request.tokens.length
+    live.trace.sampled(length, answer)
+    const tokenEnd = checkStop(answer.tokens, live.stopIds, request.maxTotal - length)
+    const ids = tokenEnd ? answer.tokens.slice(0, tokenEnd.keep) : answer.tokens
+    request.tokens.push(...ids)
+    live.trace.cut(answer.accepted, answer.tokens.length, ids.length)
+    const textEnd = this.#setup.hooks.onTokens(request.id, ids)
+    const end = textEnd ?? tokenEnd
+    const kept = end ? end.keep : ids.length
+    assert(kept >= 0 && kept <= ids.length, `request ${request.id}: ${kept} of ${ids.length} tokens are kept`)
+    request.tokens.length = length + kept
+    live.trace.cut(answer.accepted, ids.length, kept)
+    this.#metrics.latency.tokens(request.id, kept, at)
+    // The hook may have aborted it.
+    if (end && this.#live.get(request.id) === live) this.#end(live, end.reason)
+    return kept
+  }
+
+  #end({ request, trace }: LiveRequest, why: FinishReason | WeirError): void {
+    this.#live.delete(request.id)
+    this.#scheduler.remove(request.id)
+    this.#metrics.latency.ended(request.id)
+    this.#setup.hooks.onFinish({
+      requestId: request.id,
+      reason: why instanceof WeirError ? undefined : why,
+      error: why instanceof WeirError ? why : undefined,
+      tokenIds: request.tokens.slice(request.promptLength),
+      usage: trace.usage(request.promptLength, request.outputLength),
+      debug: trace.debug(),
+    })
+  }
+}

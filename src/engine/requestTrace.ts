@@ -1,0 +1,68 @@
+/** What is remembered of a request for its answer: usage, and with the debug options its steps and logits. It decides nothing. */
+
+import type { RequestOutput } from '../core/stepPlan.ts'
+import type { RequestDebug, RequestStep, Usage } from '../protocol/request.ts'
+
+export interface DebugWish {
+  readonly logits: boolean
+  readonly steps: boolean
+}
+
+export class RequestTrace {
+  readonly #wish: DebugWish
+  readonly #logits: (string | Float32Array)[] = []
+  readonly #steps: RequestStep[] = []
+  #cachedTokens = 0
+  #verified = 0
+  #accepted = 0
+
+  constructor(wish: DebugWish) {
+    this.#wish = wish
+  }
+
+  admitted(cachedTokens: number): void {
+    this.#cachedTokens = cachedTokens
+  }
+
+  /** @param at its committed tokens */
+  preempted(at: number): void {
+    if (this.#wish.steps) this.#steps.push({ at, verified: [], accepted: 0, proposed: [], preempted: true })
+  }
+
+  /** A step that sampled. @param at committed tokens before it */
+  sampled(at: number, output: RequestOutput): void {
+    const { verified, accepted, proposed } = output
+    this.#verified += verified.length
+    this.#accepted += accepted
+    if (this.#wish.steps) this.#steps.push({ at, verified, accepted, proposed })
+    if (this.#wish.logits && output.logits) this.#logits.push(...output.logits)
+  }
+
+  /**
+   * The answer ended inside the latest run of tokens: of `before` of them `kept` stay. Accepted drafts come first in a run, and
+   * one that is cut off is not in the answer.
+   */
+  cut(accepted: number, before: number, kept: number): void {
+    this.#accepted -= Math.min(accepted, before) - Math.min(accepted, kept)
+    this.#logits.splice(this.#logits.length - (before - kept))
+  }
+
+  /** Rejected are the verified drafts that are not in the answer. */
+  usage(promptTokens: number, completionTokens: number): Usage {
+    return {
+      prompt_tokens: promptTokens,
+      completion_tokens: completionTokens,
+      total_tokens: promptTokens + completionTokens,
+      prompt_tokens_details: { cached_tokens: this.#cachedTokens },
+      completion_tokens_details: {
+        accepted_prediction_tokens: this.#accepted,
+        rejected_prediction_tokens: this.#verified - this.#accepted,
+      },
+    }
+  }
+
+  debug(): RequestDebug | undefined {
+    if (!this.#wish.logits && !this.#wish.steps) return undefined
+    return { logits: this.#logits, steps: this.#steps }
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Brings the answers of a step back: a fixed ring of mappable buffers, so that steps in flight do not wait for each other and
+ * nothing is allocated. It must never know what the bytes mean.
+ */
+
+import type { Arena, BufferPlan } from './arena.ts'
+
+const DEPTH = 2
+
+/** The buffers of a ring for answers of at most `bytes`. */
+export function readbackPlans(bytes: number): BufferPlan[] {
+  return Array.from({ length: DEPTH }, (_, index) => ({ name: `readback.${index}`, bytes, use: 'readback' }))
+}
+
+export interface ReadbackSource {
+  readonly buffer: GPUBuffer
+  readonly bytes: number
+}
+
+export class ReadbackRing {
+  readonly #slots: { readonly buffer: GPUBuffer; free: Promise<unknown> }[]
+  #next = 0
+
+  constructor(arena: Arena) {
+    this.#slots = Array.from({ length: DEPTH }, (_, index) => ({
+      buffer: arena.buffer(`readback.${index}`),
+      free: Promise.resolve(),
+    }))
+  }
+
+  /** Waits for a slot that no step in flight uses. */
+  async acquire(): Promise<ReadbackSlot> {
+    const slot = this.#slots[this.#next++ % DEPTH]
+    if (!slot) throw new Error('invariant: the ring has slots')
+    await slot.free
+    let release = () => {}
+    slot.free = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    return new ReadbackSlot(slot.buffer, release)
+  }
+}
+
+/** One use of a ring buffer: `copy` while encoding, then `read` once after submitting, or `release`. */
+export class ReadbackSlot {
+  readonly #buffer: GPUBuffer
+  readonly #release: () => void
+
+  constructor(buffer: GPUBuffer, release: () => void) {
+    this.#buffer = buffer
+    this.#release = release
+  }
+
+  /** Copies the sources one after another. */
+  copy(encoder: GPUCommandEncoder, sources: readonly ReadbackSource[]): void {
+    let offset = 0
+    for (const { buffer, bytes } of sources) {
+      if (bytes > 0) encoder.copyBufferToBuffer(buffer, 0, this.#buffer, offset, bytes)
+      offset += bytes
+    }
+  }
+
+  /** The first `bytes` bytes, once the GPU has written them; `use` must copy what it keeps. */
+  async read<T>(bytes: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
+    try {
+      await this.#buffer.mapAsync(1, 0, bytes)
+      const value = use(this.#buffer.getMappedRange(0, bytes))
+      this.#buffer.unmap()
+      return value
+    } finally {
+      this.release()
+    }
+  }
+
+  release(): void {
+    this.#release()
+  }
+}

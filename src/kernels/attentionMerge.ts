@@ -1,0 +1,33 @@
+/** Folds the partials of a row's splits: host half of `attentionMerge.wgsl`. */
+
+import libPass from '../../shaders/lib/pass.wgsl?raw'
+import libSoftmax from '../../shaders/lib/softmax.wgsl?raw'
+import source from '../../shaders/attentionMerge.wgsl?raw'
+import type { Kernel } from '../gpu/kernel.ts'
+import { cdiv } from '../util/math.ts'
+import type { AttentionShape } from './pagedAttention.ts'
+import type { KernelVariant } from './variant.ts'
+
+const WORKGROUP_SIZE = 64
+
+export const attentionMergeKernel: Kernel = {
+  name: 'attentionMerge',
+  source,
+  groups: {
+    step: { pass: 'uniform', merges: 'read' },
+    layer: {},
+    activations: { partials: 'read', out: 'write' },
+  },
+}
+
+/** Needs no barrier, so it has one variant; its rows are merges. */
+export const attentionMerge: KernelVariant<AttentionShape> = {
+  name: 'serial',
+  kernel: attentionMergeKernel,
+  specialise: ({ heads, headDim }) => ({
+    constants: { HEADS: heads },
+    consts: { HEAD_VECS: headDim / 4 },
+    libs: [libPass, libSoftmax],
+  }),
+  grid: (shape, merges) => [cdiv((shape.heads * shape.headDim) / 4, WORKGROUP_SIZE), merges, 1],
+}

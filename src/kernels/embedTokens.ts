@@ -1,0 +1,33 @@
+/** Host half of `embedTokens`: the embedding of each row's token. It sums nothing, so one variant serves all. */
+
+import source from '../../shaders/embedTokens.wgsl?raw'
+import pass from '../../shaders/lib/pass.wgsl?raw'
+import { cdiv } from '../util/math.ts'
+import type { KernelVariant } from './variant.ts'
+import { type WeightDtype, weightLib } from './weights.ts'
+
+export interface EmbedTokensShape {
+  /** a multiple of 4 */
+  readonly hiddenSize: number
+  readonly vocabSize: number
+  readonly dtype: WeightDtype
+}
+
+/** ids [rows] to out [rows][hiddenSize/4] vec4f. */
+export const embedTokens: KernelVariant<EmbedTokensShape> = {
+  name: 'serial',
+  kernel: {
+    name: 'embedTokens',
+    source,
+    groups: {
+      step: { pass: 'uniform', ids: 'read' },
+      layer: { weight: 'read' },
+      activations: { out: 'write' },
+    },
+  },
+  specialise: ({ hiddenSize, vocabSize, dtype }) => ({
+    constants: { HIDDEN_SIZE: hiddenSize, VOCAB_SIZE: vocabSize },
+    libs: [pass, weightLib(dtype)],
+  }),
+  grid: ({ hiddenSize }, rows) => [cdiv(hiddenSize / 4, 64), rows, 1],
+}

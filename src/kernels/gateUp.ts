@@ -1,0 +1,36 @@
+/** Host half of `gateUp`: y = silu(x Gᵀ) · (x Uᵀ) over 16 columns and 8 rows per workgroup, and what its variants share. */
+
+import source from '../../shaders/gateUp.wgsl?raw'
+import order from '../../shaders/lib/order.wgsl?raw'
+import pass from '../../shaders/lib/pass.wgsl?raw'
+import swiglu from '../../shaders/lib/swiglu.wgsl?raw'
+import type { Kernel, Specialisation } from '../gpu/kernel.ts'
+import { cdiv } from '../util/math.ts'
+import type { KernelVariant } from './variant.ts'
+import { type WeightDtype, weightLib } from './weights.ts'
+
+export interface GateUpShape {
+  /** elements of an input row, a multiple of 4 */
+  readonly k: number
+  /** elements of an output row, columns of either matrix */
+  readonly n: number
+  readonly dtype: WeightDtype
+}
+
+/** x: [rows][k/4] vec4f, y: [rows][n] f32. */
+export const gateUpGroups: Kernel['groups'] = {
+  step: { pass: 'uniform' },
+  layer: { gate: 'read', up: 'read' },
+  activations: { x: 'read', y: 'write' },
+}
+
+export function specialiseGateUp({ k, n, dtype }: GateUpShape): Specialisation {
+  return { constants: { K: k, N: n }, libs: [order, pass, swiglu, weightLib(dtype)] }
+}
+
+export const gateUp: KernelVariant<GateUpShape> = {
+  name: 'workgroup',
+  kernel: { name: 'gateUp', source, groups: gateUpGroups },
+  specialise: specialiseGateUp,
+  grid: ({ n }, rows) => [cdiv(n, 16), cdiv(rows, 8), 1],
+}

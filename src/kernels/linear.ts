@@ -1,0 +1,53 @@
+/** Host half of `linear`: y = x Wᵀ over 16 columns and 8 rows per workgroup, and what its variants share. */
+
+import order from '../../shaders/lib/order.wgsl?raw'
+import pass from '../../shaders/lib/pass.wgsl?raw'
+import source from '../../shaders/linear.wgsl?raw'
+import type { Kernel, Specialisation } from '../gpu/kernel.ts'
+import { cdiv } from '../util/math.ts'
+import type { KernelVariant } from './variant.ts'
+import { type WeightDtype, weightLib } from './weights.ts'
+
+export interface LinearShape {
+  /** elements of an input row, a multiple of 4 */
+  readonly k: number
+  /** elements of an output row */
+  readonly n: number
+  /** columns of the stored matrix [k/4][weightColumns] */
+  readonly weightColumns: number
+  /** where this product's columns start in it */
+  readonly firstColumn: number
+  /** y = y + sum instead of y = sum */
+  readonly residual: boolean
+  /** the input of row r is row rowIndex[r] of x */
+  readonly gather: boolean
+  readonly dtype: WeightDtype
+}
+
+/** x: [*][k/4] vec4f, y: [rows][n] f32. `rowIndex` is bound always and read with `gather` only. */
+export const linearGroups: Kernel['groups'] = {
+  step: { pass: 'uniform', rowIndex: 'read' },
+  layer: { weight: 'read' },
+  activations: { x: 'read', y: 'write' },
+}
+
+export function specialiseLinear(shape: LinearShape): Specialisation {
+  return {
+    constants: {
+      K: shape.k,
+      N: shape.n,
+      WEIGHT_COLUMNS: shape.weightColumns,
+      FIRST_COLUMN: shape.firstColumn,
+      RESIDUAL: shape.residual,
+      GATHER: shape.gather,
+    },
+    libs: [order, pass, weightLib(shape.dtype)],
+  }
+}
+
+export const linear: KernelVariant<LinearShape> = {
+  name: 'workgroup',
+  kernel: { name: 'linear', source, groups: linearGroups },
+  specialise: specialiseLinear,
+  grid: ({ n }, rows) => [cdiv(n, 16), cdiv(rows, 8), 1],
+}

@@ -1,0 +1,93 @@
+/**
+ * Ragged attention over the paged cache: host half of `pagedAttention.wgsl`, and what the work lists and buffers of attention
+ * are measured in. It must never know which request an item belongs to.
+ */
+
+import libOrder from '../../shaders/lib/order.wgsl?raw'
+import libPass from '../../shaders/lib/pass.wgsl?raw'
+import libSoftmax from '../../shaders/lib/softmax.wgsl?raw'
+import source from '../../shaders/pagedAttention.wgsl?raw'
+import type { Kernel, Specialisation } from '../gpu/kernel.ts'
+import { cdiv } from '../util/math.ts'
+import { ATTENTION_ROWS, rowsPerItem } from './attentionPlan.ts'
+import { type KvShape, kvSpecialisation, kvWordBytes } from './kvCache.ts'
+import type { KernelVariant } from './variant.ts'
+
+export {
+  ATTENTION_ROWS,
+  type AttentionPlan,
+  type AttentionRows,
+  ITEM_WORDS,
+  MERGE_WORDS,
+  NO_PART,
+  planAttention,
+  SPLIT_KEYS,
+} from './attentionPlan.ts'
+
+export interface AttentionShape extends KvShape {
+  /** query heads, a multiple of `kvHeads` */
+  readonly heads: number
+  /** blocks in a row of the block table */
+  readonly maxBlocks: number
+}
+
+const LANES = 256
+const KEY_TILE = 32
+const WORKGROUP_BYTES = 16384
+
+export const pagedAttentionKernel: Kernel = {
+  name: 'pagedAttention',
+  source,
+  groups: {
+    step: { pass: 'uniform', items: 'read', positions: 'read', tableRows: 'read', blockTable: 'read' },
+    layer: { cache: 'read' },
+    activations: { q: 'read', out: 'write', partials: 'write' },
+  },
+}
+
+/** Its rows are items of the work list; partials are merged afterwards. */
+export const pagedAttention: KernelVariant<AttentionShape> = {
+  name: 'workgroup',
+  kernel: pagedAttentionKernel,
+  specialise(shape) {
+    const spec = attentionSpecialisation(shape)
+    const rows = packedRows(shape)
+    return {
+      ...spec,
+      constants: { ...spec.constants, PACKED_ROWS: rows, STAGE_KEYS: stageKeys(shape, rows) },
+      consts: { ...spec.consts, LANE_VECS: cdiv((rows * shape.headDim) / 4, LANES) },
+    }
+  },
+  grid(shape, items) {
+    const group = shape.heads / shape.kvHeads
+    return [items, shape.kvHeads, cdiv(rowsPerItem(group) * group, packedRows(shape))]
+  },
+}
+
+/** f32 words that one part takes: of each head (m, l, 0, 0) and o. */
+export function partialWords(shape: Pick<AttentionShape, 'heads' | 'headDim'>): number {
+  return shape.heads * (shape.headDim + 4)
+}
+
+/** What every attention kernel over the cache is specialised with. */
+export function attentionSpecialisation(shape: AttentionShape): Specialisation & { readonly libs: readonly string[] } {
+  const kv = kvSpecialisation(shape)
+  return {
+    constants: { ...kv.constants, HEADS: shape.heads, MAX_BLOCKS: shape.maxBlocks },
+    consts: kv.consts,
+    libs: [libPass, libOrder, ...kv.libs, libSoftmax],
+  }
+}
+
+/** Packed rows that one workgroup takes of an item. Heads wider than 128 share an item out, so that queries fit. */
+function packedRows(shape: AttentionShape): number {
+  return Math.floor(ATTENTION_ROWS / cdiv(shape.headDim, 128))
+}
+
+/** Keys staged at a time: as many of a tile as workgroup memory has room for beside queries, scores and weights. */
+function stageKeys(shape: AttentionShape, rows: number): number {
+  const room = WORKGROUP_BYTES - rows * shape.headDim * 4 - 2 * rows * KEY_TILE * 4
+  let keys = KEY_TILE
+  while (keys * (shape.headDim / 4) * kvWordBytes(shape.kvDtype) > room) keys /= 2
+  return keys
+}

@@ -1,0 +1,36 @@
+/** Host half of `rmsNorm`: 16 lanes per row, and what its variants share. */
+
+import order from '../../shaders/lib/order.wgsl?raw'
+import pass from '../../shaders/lib/pass.wgsl?raw'
+import source from '../../shaders/rmsNorm.wgsl?raw'
+import type { Kernel, Specialisation } from '../gpu/kernel.ts'
+import { cdiv } from '../util/math.ts'
+import type { KernelVariant } from './variant.ts'
+
+export interface RmsNormShape {
+  /** elements of a row, a multiple of 4 */
+  readonly size: number
+  readonly eps: number
+  /** elements from one output row to the next, a multiple of 4 */
+  readonly outStride: number
+  /** elements before the first output row, a multiple of 4 */
+  readonly outOffset: number
+}
+
+/** x: [rows][size/4] vec4f; out: vec4f, `size` elements at row · outStride + outOffset. */
+export const rmsNormGroups: Kernel['groups'] = {
+  step: { pass: 'uniform' },
+  layer: { weight: 'read' },
+  activations: { x: 'read', out: 'write' },
+}
+
+export function specialiseRmsNorm({ size, eps, outStride, outOffset }: RmsNormShape): Specialisation {
+  return { constants: { K: size, EPS: eps, OUT_STRIDE: outStride, OUT_OFFSET: outOffset }, libs: [order, pass] }
+}
+
+export const rmsNorm: KernelVariant<RmsNormShape> = {
+  name: 'workgroup',
+  kernel: { name: 'rmsNorm', source, groups: rmsNormGroups },
+  specialise: specialiseRmsNorm,
+  grid: (_shape, rows) => [cdiv(rows, 4), 1, 1],
+}

@@ -1,0 +1,56 @@
+/** QK-norm, RoPE and the write of K and V to the cache: host half of `ropeKv.wgsl`. */
+
+import libOrder from '../../shaders/lib/order.wgsl?raw'
+import libPass from '../../shaders/lib/pass.wgsl?raw'
+import libRope from '../../shaders/lib/rope.wgsl?raw'
+import source from '../../shaders/ropeKv.wgsl?raw'
+import type { Kernel, Specialisation } from '../gpu/kernel.ts'
+import { cdiv } from '../util/math.ts'
+import { type KvShape, kvSpecialisation } from './kvCache.ts'
+import type { KernelVariant } from './variant.ts'
+
+export interface RopeKvShape extends KvShape {
+  readonly heads: number
+  /** of the norms */
+  readonly eps: number
+  /** false: input rows have no query heads and `q` is left alone (a pass that only fills the cache) */
+  readonly writeQuery: boolean
+}
+
+const HEADS_PER_WORKGROUP = 4
+
+export const ropeKvGroups = {
+  step: { pass: 'uniform', positions: 'read', slots: 'read' },
+  layer: { qNorm: 'read', kNorm: 'read', rope: 'read', cache: 'write' },
+  activations: { qkv: 'read', q: 'write' },
+} as const satisfies Kernel['groups']
+
+export const ropeKvKernel: Kernel = { name: 'ropeKv', source, groups: ropeKvGroups }
+
+export const ropeKv: KernelVariant<RopeKvShape> = {
+  name: 'workgroup',
+  kernel: ropeKvKernel,
+  specialise: ropeKvSpecialisation,
+  grid: (shape, rows) => [cdiv(inputHeads(shape), HEADS_PER_WORKGROUP), rows, 1],
+}
+
+/** Heads of an input row: query, key, value. */
+export function inputHeads(shape: RopeKvShape): number {
+  return (shape.writeQuery ? shape.heads : 0) + 2 * shape.kvHeads
+}
+
+/** Both variants take the same constants. */
+export function ropeKvSpecialisation(shape: RopeKvShape): Specialisation {
+  const kv = kvSpecialisation(shape)
+  const constants = {
+    HEADS: shape.heads,
+    EPS: shape.eps,
+    QUERY_SCALE: Math.fround(1 / Math.sqrt(shape.headDim)),
+    WRITE_QUERY: shape.writeQuery,
+  }
+  return {
+    constants: { ...kv.constants, ...constants },
+    consts: kv.consts,
+    libs: [libPass, libOrder, ...kv.libs, libRope],
+  }
+}

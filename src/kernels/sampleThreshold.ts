@@ -1,0 +1,37 @@
+/** Host half of `sampleThreshold`: the smallest logit that top-k and top-p keep, as a key. */
+
+import logitKeyText from '../../shaders/lib/logitKey.wgsl?raw'
+import massText from '../../shaders/lib/mass.wgsl?raw'
+import noiseText from '../../shaders/lib/noise.wgsl?raw'
+import passText from '../../shaders/lib/pass.wgsl?raw'
+import requestTableText from '../../shaders/lib/requestTable.wgsl?raw'
+import source from '../../shaders/sampleThreshold.wgsl?raw'
+import type { Kernel, Specialisation } from '../gpu/kernel.ts'
+import type { KernelVariant } from './variant.ts'
+
+export interface SampleThresholdShape {
+  /** logits of a row, at most 2^20 */
+  readonly vocabSize: number
+}
+
+export const sampleThresholdGroups: Kernel['groups'] = {
+  step: { pass: 'uniform', sampledTable: 'read', table: 'read' },
+  layer: {},
+  activations: { logits: 'read', thresholds: 'write' },
+}
+
+export function specialiseSampleThreshold({ vocabSize }: SampleThresholdShape): Specialisation {
+  const libs = [passText, requestTableText, logitKeyText, noiseText, massText]
+  return { constants: { VOCAB_SIZE: vocabSize }, libs }
+}
+
+/** Logits [rows][vocabSize] to thresholds [rows]; a greedy row, and one that nothing cuts, gets 0. */
+export const sampleThreshold: KernelVariant<SampleThresholdShape> = {
+  name: 'workgroup',
+  kernel: { name: 'sampleThreshold', source, groups: sampleThresholdGroups },
+  specialise: (shape) => {
+    const spec = specialiseSampleThreshold(shape)
+    return { ...spec, constants: { ...spec.constants, LANES: Number(process.env.LANES ?? 256) } }
+  },
+  grid: (_shape, rows) => [rows, 1, 1],
+}

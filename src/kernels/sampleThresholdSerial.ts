@@ -1,0 +1,13 @@
+/** Host half of `sampleThresholdSerial`: `sampleThreshold` for adapters on which workgroups and barriers are what costs. */
+
+import source from '../../shaders/sampleThresholdSerial.wgsl?raw'
+import { cdiv } from '../util/math.ts'
+import { type SampleThresholdShape, sampleThresholdGroups, specialiseSampleThreshold } from './sampleThreshold.ts'
+import type { KernelVariant } from './variant.ts'
+
+export const sampleThresholdSerial: KernelVariant<SampleThresholdShape> = {
+  name: 'serial',
+  kernel: { name: 'sampleThresholdSerial', source, groups: sampleThresholdGroups },
+  specialise: specialiseSampleThreshold,
+  grid: (_shape, rows) => [cdiv(rows, 4), 1, 1],
+}

@@ -1,0 +1,190 @@
+/**
+ * The files of a model in a folder on a web server, laid out as on the Hugging Face Hub. It fetches and parses; what a config or a
+ * tokenizer means is for its caller, and it must never know it.
+ */
+
+import { WeirError } from '../protocol/errors.ts'
+import {
+  contentLength,
+  discard,
+  type Fetch,
+  get,
+  type Http,
+  isMissing,
+  readBody,
+  shortBody,
+  statusError,
+} from './http.ts'
+import { openWeightFile, type WeightFile, WeightSource } from './weightSource.ts'
+
+export interface OpenOptions {
+  readonly signal?: AbortSignal | undefined
+  /** default: the global one */
+  readonly fetch?: Fetch | undefined
+}
+
+/** What a model's folder holds, parsed as JSON but not interpreted; undefined: no such file. */
+export interface ModelFiles {
+  /** of the folder */
+  readonly url: string
+  readonly config: unknown
+  readonly generationConfig: unknown
+  readonly tokenizer: unknown
+  readonly tokenizerConfig: unknown
+  readonly weights: WeightSource
+}
+
+const WEIGHTS = 'model.safetensors'
+const WEIGHTS_INDEX = 'model.safetensors.index.json'
+
+/**
+ * Opens the model in the folder `url` (absolute; with or without a slash at the end): fetches its JSON files and reads the headers
+ * of its weights, not the weights.
+ * @throws MODEL_FETCH (HTTP status, network), MODEL_FORMAT (a file is not what its name says), ABORTED, INVALID_OPTION (the URL)
+ */
+export async function openModel(url: string, options: OpenOptions = {}): Promise<ModelFiles> {
+  const folder = parseFolder(url)
+  const http: Http = {
+    fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+    signal: options.signal,
+  }
+  // Alone and first: a wrong URL is then told by the file that every model has.
+  const config = await requiredJson(http, fileUrl(folder, 'config.json'))
+  const [generationConfig, tokenizer, tokenizerConfig, weights] = await Promise.all([
+    optionalJson(http, fileUrl(folder, 'generation_config.json')),
+    optionalJson(http, fileUrl(folder, 'tokenizer.json')),
+    optionalJson(http, fileUrl(folder, 'tokenizer_config.json')),
+    openWeights(http, folder),
+  ])
+  return { url: folder.href, config, generationConfig, tokenizer, tokenizerConfig, weights }
+}
+
+function parseFolder(url: string): URL {
+  try {
+    const folder = new URL(url)
+    if (!folder.pathname.endsWith('/')) folder.pathname += '/'
+    folder.hash = ''
+    return folder
+  } catch (cause) {
+    throw new WeirError('INVALID_OPTION', `model URL "${url}" is not an absolute URL`, { url }, { cause })
+  }
+}
+
+/** A file of the folder; a query of the folder's URL (an access token, a version) goes with each of them. */
+function fileUrl(folder: URL, name: string): string {
+  const file = new URL(name, folder)
+  file.search = folder.search
+  return file.href
+}
+
+/** The parsed file, or 'html' where the server sent a page in its place, as many do for whatever they do not find. */
+type JsonAnswer = { readonly json: unknown } | 'missing' | 'html'
+
+async function fetchJson(http: Http, url: string): Promise<JsonAnswer> {
+  const response = await get(http, url, { accept: 'application/json' })
+  if (isMissing(response)) {
+    await discard(response)
+    return 'missing'
+  }
+  if (!response.ok) throw await statusError(url, response)
+  const said = contentLength(response)
+  const body = await readBody(http, url, response)
+  if (said !== undefined && body.length < said) throw shortBody(url, body.length, said)
+  const text = new TextDecoder().decode(body)
+  if (text.trimStart().startsWith('<')) return 'html'
+  try {
+    return { json: JSON.parse(text) }
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw new WeirError('MODEL_FORMAT', `${url} is not JSON: ${reason}`, { url }, { cause })
+  }
+}
+
+async function requiredJson(http: Http, url: string): Promise<unknown> {
+  const answer = await fetchJson(http, url)
+  if (answer === 'missing')
+    throw new WeirError('MODEL_FETCH', `cannot fetch ${url}: HTTP 404 Not Found`, { url, status: 404 })
+  if (answer === 'html') throw htmlError(url, 'JSON')
+  return answer.json
+}
+
+async function optionalJson(http: Http, url: string): Promise<unknown> {
+  const answer = await fetchJson(http, url)
+  return typeof answer === 'string' ? undefined : answer.json
+}
+
+function htmlError(url: string, expected: string): WeirError {
+  return new WeirError(
+    'MODEL_FORMAT',
+    `${url} is an HTML page, not ${expected}; the server probably answers every unknown path with its start page: check the model URL`,
+    { url },
+  )
+}
+
+async function openWeights(http: Http, folder: URL): Promise<WeightSource> {
+  const file = await openWeightFile(http, fileUrl(folder, WEIGHTS), WEIGHTS)
+  return new WeightSource(http, file ? [file] : await openShards(http, folder))
+}
+
+async function openShards(http: Http, folder: URL): Promise<WeightFile[]> {
+  const indexUrl = fileUrl(folder, WEIGHTS_INDEX)
+  const answer = await fetchJson(http, indexUrl)
+  if (typeof answer === 'string') {
+    const weightsUrl = fileUrl(folder, WEIGHTS)
+    throw new WeirError(
+      'MODEL_FETCH',
+      `cannot fetch ${weightsUrl}: HTTP 404 Not Found, and there is no ${WEIGHTS_INDEX}`,
+      {
+        url: weightsUrl,
+        status: 404,
+      },
+    )
+  }
+  const fileOf = weightMap(indexUrl, answer.json)
+  const files: WeightFile[] = []
+  for (const name of [...new Set(fileOf.values())].sort()) {
+    const url = fileUrl(folder, name)
+    const file = await openWeightFile(http, url, name)
+    if (!file) throw new WeirError('MODEL_FETCH', `cannot fetch ${url}: HTTP 404 Not Found`, { url, status: 404 })
+    files.push(file)
+  }
+  checkIndex(indexUrl, fileOf, files)
+  return files
+}
+
+/** Tensor name to file name, as the index has it. */
+function weightMap(url: string, index: unknown): Map<string, string> {
+  const map = typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined
+  const entries = typeof map === 'object' && map !== null && !Array.isArray(map) ? Object.entries(map) : []
+  if (entries.length === 0) throw new WeirError('MODEL_FORMAT', `${url} has no weight_map`, { url })
+  const fileOf = new Map<string, string>()
+  for (const [tensor, file] of entries) {
+    // A plain name of this folder: an index must not send the loader elsewhere.
+    if (typeof file !== 'string' || !/^[\w][\w.-]*\.safetensors$/.test(file)) {
+      const shown = JSON.stringify(file)
+      throw new WeirError(
+        'MODEL_FORMAT',
+        `${url}: weight_map puts ${tensor} into ${shown}, not a .safetensors file beside it`,
+        {
+          url,
+          tensor,
+        },
+      )
+    }
+    fileOf.set(tensor, file)
+  }
+  return fileOf
+}
+
+function checkIndex(indexUrl: string, fileOf: ReadonlyMap<string, string>, files: readonly WeightFile[]): void {
+  const found = new Set(files.flatMap(({ name, tensors }) => tensors.map((tensor) => `${name}/${tensor.name}`)))
+  for (const [tensor, file] of fileOf) {
+    if (!found.has(`${file}/${tensor}`)) {
+      throw new WeirError('MODEL_FORMAT', `${indexUrl} puts tensor ${tensor} into ${file}, which does not hold it`, {
+        url: indexUrl,
+        tensor,
+        file,
+      })
+    }
+  }
+}

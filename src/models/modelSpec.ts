@@ -1,0 +1,187 @@
+/**
+ * What a model computes, read from its config.json: sizes, constants, kinds of layers. A config that asks for arithmetic this
+ * runtime does not do is refused by field, because ignoring it would give fluent wrong text. It must never know tensor names
+ * (weightNames.ts), bytes, or the GPU.
+ */
+
+import { ConfigFields } from './configFields.ts'
+
+/** How a layer caches what it has seen. `paged`: keys and values in blocks of the KV cache. */
+export interface LayerSpec {
+  readonly kind: 'paged'
+}
+
+/** A multi-token-prediction head: Qwen3-Next's, one block whose embedding and LM head are the model's own. */
+export interface MtpSpec {
+  readonly blocks: 1
+}
+
+export interface ModelSpec {
+  readonly family: 'qwen3'
+  /** as in config.json, for people */
+  readonly architecture: string
+  readonly hiddenSize: number
+  readonly intermediateSize: number
+  readonly numLayers: number
+  readonly numHeads: number
+  readonly numKvHeads: number
+  readonly headDim: number
+  readonly vocabSize: number
+  readonly rmsNormEps: number
+  readonly ropeTheta: number
+  readonly maxPositions: number
+  /** the embedding matrix is the LM head too */
+  readonly tiedEmbeddings: boolean
+  /** ids that end a text; may be empty */
+  readonly eosTokenIds: readonly number[]
+  readonly bosTokenId: number | undefined
+  readonly layers: readonly LayerSpec[] // [numLayers]
+  readonly mtp: MtpSpec | undefined
+}
+
+/** Sampling defaults of a model; what is off has its neutral value. */
+export interface GenerationDefaults {
+  /** 0 is greedy */
+  readonly temperature: number
+  /** 0: off */
+  readonly topK: number
+  /** 1: off */
+  readonly topP: number
+  readonly eosTokenIds: readonly number[]
+}
+
+const ARCHITECTURES: Readonly<Record<string, string>> = { qwen3: 'Qwen3ForCausalLM' }
+
+/** Fields whose value, if set at all, must be this one: any other changes the arithmetic. */
+const FIXED_FIELDS: readonly (readonly [name: string, value: unknown])[] = [
+  ['hidden_act', 'silu'],
+  ['attention_bias', false],
+  ['mlp_bias', false],
+  ['use_sliding_window', false],
+  ['partial_rotary_factor', 1],
+]
+
+/** Sizes that kernels read in words of 4 elements. */
+const WORD_SIZES = ['hidden_size', 'intermediate_size', 'head_dim'] as const
+
+/**
+ * Reads config.json (and generation_config.json, whose end-of-text ids come first, as in Transformers).
+ * @throws MODEL_FORMAT naming the field and its value
+ */
+export function parseModelSpec(config: unknown, generationConfig?: unknown): ModelSpec {
+  const fields = new ConfigFields('config.json', config)
+  const architecture = checkArchitecture(fields)
+  for (const [name, value] of FIXED_FIELDS) {
+    if (fields.has(name) && fields.raw(name) !== value)
+      fields.refuse(name, `only ${JSON.stringify(value)} is supported`)
+  }
+  if (fields.has('quantization_config')) {
+    fields.refuse('quantization_config', 'pre-quantised checkpoints are not supported; use the BF16, F16 or F32 one')
+  }
+
+  const numLayers = fields.integer('num_hidden_layers')
+  checkLayerTypes(fields, numLayers)
+  const numHeads = fields.integer('num_attention_heads')
+  const numKvHeads = fields.integer('num_key_value_heads')
+  if (numHeads % numKvHeads !== 0) {
+    fields.refuse('num_key_value_heads', `it must divide num_attention_heads, which is ${numHeads}`)
+  }
+  for (const name of WORD_SIZES) {
+    if (fields.integer(name) % 4 !== 0) fields.refuse(name, 'it must be a multiple of 4')
+  }
+
+  const vocabSize = fields.integer('vocab_size')
+  const eosTokenIds = parseGenerationDefaults(generationConfig, vocabSize).eosTokenIds
+  return {
+    family: 'qwen3',
+    architecture,
+    hiddenSize: fields.integer('hidden_size'),
+    intermediateSize: fields.integer('intermediate_size'),
+    numLayers,
+    numHeads,
+    numKvHeads,
+    headDim: fields.integer('head_dim'),
+    vocabSize,
+    rmsNormEps: fields.number('rms_norm_eps'),
+    ropeTheta: ropeTheta(fields),
+    maxPositions: fields.integer('max_position_embeddings'),
+    tiedEmbeddings: fields.boolean('tie_word_embeddings', false),
+    eosTokenIds: eosTokenIds.length > 0 ? eosTokenIds : fields.tokenIds('eos_token_id', vocabSize),
+    bosTokenId: fields.tokenIds('bos_token_id', vocabSize)[0],
+    layers: Array.from({ length: numLayers }, (): LayerSpec => ({ kind: 'paged' })),
+    mtp: mtpSpec(fields),
+  }
+}
+
+/**
+ * Reads generation_config.json; undefined (no such file) gives plain sampling from the full distribution at temperature 1.
+ * `do_sample: false` is greedy whatever the other fields say.
+ * @throws MODEL_FORMAT naming the field and its value
+ */
+export function parseGenerationDefaults(
+  generationConfig: unknown,
+  vocabSize = Number.POSITIVE_INFINITY,
+): GenerationDefaults {
+  const fields = new ConfigFields('generation_config.json', generationConfig ?? {})
+  const temperature = fields.has('temperature') ? fields.number('temperature', true) : 1
+  const topK = fields.has('top_k') ? fields.integer('top_k', -1) : 0
+  const topP = fields.has('top_p') ? fields.number('top_p') : 1
+  if (topP > 1) fields.refuse('top_p', 'must be in (0, 1]')
+  return {
+    temperature: fields.boolean('do_sample', true) ? temperature : 0,
+    topK: Math.max(0, topK),
+    topP,
+    eosTokenIds: fields.tokenIds('eos_token_id', vocabSize),
+  }
+}
+
+function checkArchitecture(fields: ConfigFields): string {
+  const supported = Object.keys(ARCHITECTURES).join(', ')
+  const expected = ARCHITECTURES[fields.string('model_type')]
+  if (!expected) fields.refuse('model_type', `supported: ${supported}`)
+  const architectures = fields.raw('architectures')
+  if (!Array.isArray(architectures) || architectures.length !== 1 || architectures[0] !== expected) {
+    fields.refuse('architectures', `supported for this model_type: ["${expected}"]`)
+  }
+  return expected
+}
+
+function checkLayerTypes(fields: ConfigFields, numLayers: number): void {
+  if (!fields.has('layer_types')) return
+  const types = fields.raw('layer_types')
+  if (!Array.isArray(types) || types.length !== numLayers || types.some((type) => type !== 'full_attention')) {
+    fields.refuse('layer_types', `only "full_attention" for each of the ${numLayers} layers is supported`)
+  }
+}
+
+/** θ of plain rotary embedding, from `rope_theta` or from the newer `rope_parameters`; any scaling is refused. */
+function ropeTheta(fields: ConfigFields): number {
+  const scaling = fields.nested('rope_scaling')
+  if (scaling && ropeType(scaling) !== 'default')
+    fields.refuse('rope_scaling', 'only null or type "default" is supported')
+  const parameters = fields.nested('rope_parameters')
+  if (!parameters) return fields.number('rope_theta')
+
+  const type = ropeType(parameters) ?? 'default'
+  const known = new Set(['rope_type', 'type', 'rope_theta', 'partial_rotary_factor'])
+  const partial = parameters.raw('partial_rotary_factor') ?? 1
+  if (type !== 'default' || partial !== 1 || parameters.names().some((name) => !known.has(name))) {
+    fields.refuse('rope_parameters', 'only type "default" with rope_theta is supported')
+  }
+  const theta = parameters.number('rope_theta')
+  if (fields.has('rope_theta') && fields.number('rope_theta') !== theta) {
+    fields.refuse('rope_theta', `rope_parameters says ${theta}`)
+  }
+  return theta
+}
+
+function ropeType(scaling: ConfigFields): unknown {
+  return scaling.raw('rope_type') ?? scaling.raw('type')
+}
+
+function mtpSpec(fields: ConfigFields): MtpSpec | undefined {
+  const name = 'num_nextn_predict_layers'
+  const blocks = fields.has(name) ? fields.integer(name, 0) : 0
+  if (blocks > 1) fields.refuse(name, 'a drafter of several chained blocks is not supported')
+  return blocks === 1 ? { blocks } : undefined
+}

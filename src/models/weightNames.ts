@@ -1,0 +1,175 @@
+/**
+ * The tensors of a model by role: name and shape of each, and the check of a checkpoint's header against them before any weight
+ * is fetched. It must never know where the bytes come from or how they lie on the GPU. Names: Qwen3 in Transformers; `mtp.*` as
+ * in Qwen3-Next, concatenation [embedding, hidden].
+ */
+
+import { WeirError } from '../protocol/errors.ts'
+import type { ModelSpec } from './modelSpec.ts'
+
+export type BlockRole = 'inputNorm' | 'q' | 'k' | 'v' | 'qNorm' | 'kNorm' | 'o' | 'postNorm' | 'gate' | 'up' | 'down'
+
+export type WeightRole = 'embed' | 'lmHead' | 'finalNorm' | 'fc' | 'embedNorm' | 'hiddenNorm' | BlockRole
+
+export interface WeightTensor {
+  readonly role: WeightRole
+  /** whether it belongs to the target model or to its drafter */
+  readonly part: 'model' | 'mtp'
+  /** the block within its part; undefined for what stands outside the blocks */
+  readonly layer: number | undefined
+  readonly name: string
+  /** matrices are [N (outputs)][K (inputs)], row-major; norms are [K] */
+  readonly shape: readonly number[]
+}
+
+/** Element types of a checkpoint that are read as they are, by safetensors' names. */
+export type CheckpointDtype = 'BF16' | 'F16' | 'F32'
+
+export interface CheckedTensor extends WeightTensor {
+  readonly dtype: CheckpointDtype
+}
+
+/** What a header says of a tensor. */
+export interface TensorHeader {
+  readonly dtype: string
+  readonly shape: readonly number[]
+}
+
+/** Matrices that one kernel reads as one: they share their element type. */
+const FUSED: readonly (readonly BlockRole[])[] = [
+  ['q', 'k', 'v'],
+  ['gate', 'up'],
+]
+
+/** Every tensor the model needs, the drafter's last. A tied LM head is not among them. */
+export function weightPlan(spec: ModelSpec): WeightTensor[] {
+  const { hiddenSize, vocabSize } = spec
+  const plan: WeightTensor[] = []
+  const add = (part: WeightTensor['part'], role: WeightRole, name: string, shape: readonly number[]): void => {
+    plan.push({ role, part, layer: undefined, name: `${name}.weight`, shape })
+  }
+  add('model', 'embed', 'model.embed_tokens', [vocabSize, hiddenSize])
+  for (let layer = 0; layer < spec.numLayers; layer++) {
+    plan.push(...blockTensors(spec, 'model', layer, `model.layers.${layer}`))
+  }
+  add('model', 'finalNorm', 'model.norm', [hiddenSize])
+  if (!spec.tiedEmbeddings) add('model', 'lmHead', 'lm_head', [vocabSize, hiddenSize])
+  if (spec.mtp) {
+    add('mtp', 'embedNorm', 'mtp.pre_fc_norm_embedding', [hiddenSize])
+    add('mtp', 'hiddenNorm', 'mtp.pre_fc_norm_hidden', [hiddenSize])
+    add('mtp', 'fc', 'mtp.fc', [hiddenSize, 2 * hiddenSize])
+    plan.push(...blockTensors(spec, 'mtp', 0, 'mtp.layers.0'))
+    add('mtp', 'finalNorm', 'mtp.norm', [hiddenSize])
+  }
+  return plan
+}
+
+function blockTensors(spec: ModelSpec, part: WeightTensor['part'], layer: number, prefix: string): WeightTensor[] {
+  const { hiddenSize, intermediateSize, headDim } = spec
+  const queries = spec.numHeads * headDim
+  const keys = spec.numKvHeads * headDim
+  const tensors: readonly (readonly [BlockRole, string, readonly number[]])[] = [
+    ['inputNorm', 'input_layernorm', [hiddenSize]],
+    ['q', 'self_attn.q_proj', [queries, hiddenSize]],
+    ['k', 'self_attn.k_proj', [keys, hiddenSize]],
+    ['v', 'self_attn.v_proj', [keys, hiddenSize]],
+    ['qNorm', 'self_attn.q_norm', [headDim]],
+    ['kNorm', 'self_attn.k_norm', [headDim]],
+    ['o', 'self_attn.o_proj', [hiddenSize, queries]],
+    ['postNorm', 'post_attention_layernorm', [hiddenSize]],
+    ['gate', 'mlp.gate_proj', [intermediateSize, hiddenSize]],
+    ['up', 'mlp.up_proj', [intermediateSize, hiddenSize]],
+    ['down', 'mlp.down_proj', [hiddenSize, intermediateSize]],
+  ]
+  return tensors.map(([role, name, shape]) => ({ role, part, layer, name: `${prefix}.${name}.weight`, shape }))
+}
+
+/**
+ * Checks a checkpoint's header against the plan and gives the plan with each tensor's element type.
+ * @throws MODEL_FORMAT naming a tensor that is missing, has another shape, an unsupported dtype or one that differs within a
+ * fused matrix; and one that stands beside the planned ones and would change their meaning (a bias, a scale, a further layer)
+ */
+export function checkTensors(spec: ModelSpec, tensors: ReadonlyMap<string, TensorHeader>): CheckedTensor[] {
+  const checked = weightPlan(spec).map((planned) => checkTensor(planned, tensors.get(planned.name)))
+  checkFusedTypes(checked)
+  checkCompanions(spec, checked, tensors)
+  return checked
+}
+
+function checkTensor(planned: WeightTensor, found: TensorHeader | undefined): CheckedTensor {
+  const { name } = planned
+  if (!found) {
+    const reason = planned.part === 'mtp' ? '; config.json promises a drafter (num_nextn_predict_layers is 1)' : ''
+    throw new WeirError('MODEL_FORMAT', `weights: tensor ${name} is missing${reason}`, { tensor: name })
+  }
+  if (found.shape.join() !== planned.shape.join()) {
+    const [actual, expected] = [`[${found.shape.join(', ')}]`, `[${planned.shape.join(', ')}]`]
+    throw new WeirError(
+      'MODEL_FORMAT',
+      `weights: tensor ${name} has shape ${actual}, config.json asks for ${expected}`,
+      {
+        tensor: name,
+        shape: actual,
+        expected,
+      },
+    )
+  }
+  const { dtype } = found
+  if (dtype !== 'BF16' && dtype !== 'F16' && dtype !== 'F32') {
+    throw new WeirError('MODEL_FORMAT', `weights: tensor ${name} has dtype ${dtype}; supported: BF16, F16, F32`, {
+      tensor: name,
+      dtype,
+    })
+  }
+  return { ...planned, dtype }
+}
+
+function checkFusedTypes(checked: readonly CheckedTensor[]): void {
+  const first = new Map<string, CheckedTensor>()
+  for (const tensor of checked) {
+    const group = FUSED.findIndex((roles) => roles.some((role) => role === tensor.role))
+    if (group < 0) continue
+    const key = `${tensor.part}.${tensor.layer}.${group}`
+    const other = first.get(key) ?? tensor
+    first.set(key, other)
+    if (other.dtype !== tensor.dtype) {
+      throw new WeirError(
+        'MODEL_FORMAT',
+        `weights: tensor ${tensor.name} has dtype ${tensor.dtype} but ${other.name} has ${other.dtype}; they must agree`,
+        { tensor: tensor.name, dtype: tensor.dtype },
+      )
+    }
+  }
+}
+
+/** A tensor in a planned module (a bias, a scale) or in a layer past the last is one that the arithmetic would leave out. */
+function checkCompanions(
+  spec: ModelSpec,
+  checked: readonly CheckedTensor[],
+  tensors: ReadonlyMap<string, TensorHeader>,
+): void {
+  const planned = new Set(checked.map(({ name }) => name))
+  const modules = new Set(checked.map(({ name }) => name.slice(0, -'.weight'.length)))
+  for (const name of tensors.keys()) {
+    if (planned.has(name)) continue
+    const layer = Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1)
+    if (layer >= spec.numLayers) {
+      throw new WeirError(
+        'MODEL_FORMAT',
+        `weights: tensor ${name} is past the last layer; config.json says num_hidden_layers is ${spec.numLayers}`,
+        { tensor: name, layers: spec.numLayers },
+      )
+    }
+    if (prefixes(name).some((prefix) => modules.has(prefix))) {
+      throw new WeirError('MODEL_FORMAT', `weights: tensor ${name} is not part of a ${spec.family} model`, {
+        tensor: name,
+      })
+    }
+  }
+}
+
+/** 'a.b.c' gives 'a' and 'a.b'. */
+function prefixes(name: string): string[] {
+  const parts = name.split('.')
+  return parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('.'))
+}

@@ -1,0 +1,25 @@
+/** The last word on a step's size: recounts a plan against the buffers, before anything of it is encoded. */
+
+import type { StepPlan } from '../core/stepPlan.ts'
+import { WeirError } from '../protocol/errors.ts'
+import { assert } from '../util/math.ts'
+import type { StepGeometry } from './geometry.ts'
+
+/** @throws BUDGET_EXCEEDED with both numbers when the plan holds more rows than the buffers. */
+export function checkBudget(plan: StepPlan, geometry: StepGeometry): void {
+  const rows = plan.requests.reduce((sum, request) => sum + request.n, 0)
+  const sampled = plan.requests.reduce((sum, request) => sum + (request.samples ? request.k + 1 : 0), 0)
+  limit(plan.step, 'token rows', rows, geometry.rows, 'maxNumBatchedTokens')
+  limit(plan.step, 'sampled rows', sampled, geometry.sampled, 'maxNumBatchedTokens or maxNumSeqs')
+  limit(plan.step, 'requests', plan.requests.length, geometry.seqs, 'maxNumSeqs')
+  assert(rows === plan.rows && sampled === plan.sampledRows, 'a plan says how many rows it has')
+}
+
+function limit(step: number, what: string, rows: number, most: number, knob: string): void {
+  if (rows <= most) return
+  throw new WeirError(
+    'BUDGET_EXCEEDED',
+    `step ${step} has ${rows} ${what}, the buffers hold ${most}: raise ${knob}, or set budgetPolicy to "exact"`,
+    { step, rows, limit: most },
+  )
+}

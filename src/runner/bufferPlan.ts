@@ -1,0 +1,137 @@
+/**
+ * Every byte of the engine, known from the options, the model's config and its weight header, before any weight is fetched.
+ * Per-row buffers hold exactly B rows, R for what follows the head, S for a draft pass.
+ */
+
+import { type BufferPlan, plannedBytes } from '../gpu/arena.ts'
+import { readbackPlans } from '../gpu/readback.ts'
+import { ITEM_WORDS, MERGE_WORDS } from '../kernels/attentionPlan.ts'
+import { kvBytes } from '../kernels/kvCache.ts'
+import { partialWords } from '../kernels/pagedAttention.ts'
+import { chunkWords } from '../kernels/sampleChunks.ts'
+import type { ModelSpec } from '../models/modelSpec.ts'
+import type { EngineOptions } from '../protocol/engineOptions.ts'
+import type { MemoryPlan } from '../protocol/service.ts'
+import { qkvColumns } from './forward.ts'
+import { type StepGeometry, stepGeometry } from './geometry.ts'
+import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from './packPlan.ts'
+import { passBytes } from './passes.ts'
+import { answerBytes } from './stepResults.ts'
+import { type TensorHeaders, weightBuffers } from './weightLayout.ts'
+
+export interface EnginePlan {
+  readonly weights: readonly BufferPlan[]
+  readonly kvCache: readonly BufferPlan[]
+  readonly workspace: readonly BufferPlan[]
+}
+
+export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): EnginePlan {
+  const geometry = stepGeometry(spec, options)
+  return {
+    weights: weightBuffers(spec, geometry.drafts > 0, tensors),
+    kvCache: kvCachePlans(spec, options, geometry),
+    workspace: [
+      ...stepPlans(spec, options, geometry),
+      ...rowPlans(spec, geometry),
+      ...samplingPlans(spec, geometry),
+      ...(geometry.drafts > 0 ? drafterPlans(spec, geometry) : []),
+      ...readbackPlans(answerBytes(geometry.seqs, geometry.sampled, spec.vocabSize, options.debug.logits)),
+    ],
+  }
+}
+
+/** All of a plan in one list, the order of allocation. */
+export function allBuffers(plan: EnginePlan): BufferPlan[] {
+  return [...plan.weights, ...plan.kvCache, ...plan.workspace]
+}
+
+/** The plan as the public API shows it. */
+export function memoryPlan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): MemoryPlan {
+  const plan = planBuffers(spec, options, tensors)
+  const buffers = allBuffers(plan)
+  return {
+    totalBytes: plannedBytes(buffers),
+    weightBytes: plannedBytes(plan.weights),
+    kvCacheBytes: plannedBytes(plan.kvCache),
+    workspaceBytes: plannedBytes(plan.workspace),
+    buffers: buffers.map(({ name, bytes }) => ({ name, bytes })),
+  }
+}
+
+function kvCachePlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeometry): BufferPlan[] {
+  const names = spec.layers.map((_layer, index) => `kv.${index}`)
+  if (geometry.drafts > 0) names.push('kv.mtp')
+  const bytes = kvBytes(geometry.totalBlocks, spec.numKvHeads, spec.headDim, options.kvCacheDtype)
+  return names.map((name) => ({ name, bytes, use: 'storage', knob: 'kvCacheTokens' }))
+}
+
+/** What the host writes each step, and the state of running requests. */
+function stepPlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeometry): BufferPlan[] {
+  const { rows, seqs, sampled, drafts, maxBlocks, maxParts } = geometry
+  return [
+    { name: 'passes', bytes: passBytes(drafts), use: 'uniform' },
+    words('requests', seqs * REQUEST_WORDS, 'maxNumSeqs'),
+    words('rowPlan', rows * 2),
+    words('rowIndex', sampled),
+    words('items', (rows + maxParts) * ITEM_WORDS),
+    words('merges', rows * MERGE_WORDS),
+    words('table', seqs * TABLE_ROW_WORDS, 'maxNumSeqs'),
+    words('blockTable', seqs * maxBlocks, 'maxModelLen'),
+    words('results', seqs * RESULT_WORDS, 'maxNumSeqs'),
+    words('rope', options.maxModelLen * spec.headDim, 'maxModelLen'),
+  ]
+}
+
+function rowPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
+  const { rows, maxParts } = geometry
+  const queries = spec.numHeads * spec.headDim
+  return [
+    words('ids', rows),
+    words('positions', rows),
+    words('slots', rows),
+    words('tableRows', rows),
+    words('residual', rows * spec.hiddenSize),
+    words('normed', rows * spec.hiddenSize),
+    words('qkv', rows * qkvColumns(spec)),
+    words('q', rows * queries),
+    words('attention', rows * queries),
+    words('partials', maxParts * partialWords({ heads: spec.numHeads, headDim: spec.headDim })),
+    words('activated', rows * spec.intermediateSize),
+    words('hidden', rows * spec.hiddenSize),
+  ]
+}
+
+function samplingPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
+  const { sampled } = geometry
+  return [
+    words('sampledTable', sampled),
+    words('sampledPositions', sampled),
+    words('logits', sampled * spec.vocabSize, 'maxNumSeqs'),
+    words('thresholds', sampled),
+    words('chunks', sampled * chunkWords(spec.vocabSize)),
+    words('tokens', sampled),
+    words('digests', sampled * 2),
+  ]
+}
+
+function drafterPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
+  const { rows, seqs } = geometry
+  return [
+    words('nextTokens', rows),
+    words('drafterSlots', rows),
+    words('joined', rows * 2 * spec.hiddenSize),
+    words('draftRequests', seqs),
+    words('draftItems', seqs * ITEM_WORDS),
+    words('draftSources', seqs),
+    words('draftPositions', seqs),
+    words('draftSlots', seqs),
+    words('draftTableRows', seqs),
+    words('draftResidual', seqs * spec.hiddenSize),
+    words('draftHidden', seqs * spec.hiddenSize),
+  ]
+}
+
+/** A storage buffer of `count` 32-bit words; at least one vec4f, which is the least a binding may have. */
+function words(name: string, count: number, knob = 'maxNumBatchedTokens'): BufferPlan {
+  return { name, bytes: Math.max(count * 4, 16), use: 'storage', knob }
+}

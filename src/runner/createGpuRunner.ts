@@ -1,0 +1,145 @@
+/**
+ * Loads an engine onto a GPU: plans and allocates every buffer, streams the weights in, chooses kernels by measurement, compiles
+ * the program of a step, checks it on this device, and seals the arena.
+ */
+
+import { Arena, plannedBytes } from '../gpu/arena.ts'
+import type { Gpu } from '../gpu/device.ts'
+import { PipelineCache } from '../gpu/kernel.ts'
+import { ReadbackRing } from '../gpu/readback.ts'
+import { ITEM_WORDS, NO_PART } from '../kernels/attentionPlan.ts'
+import { ropeTable } from '../kernels/rope.ts'
+import { verifyStep } from '../kernels/verifyStep.ts'
+import type { ModelSpec } from '../models/modelSpec.ts'
+import type { EngineOptions } from '../protocol/engineOptions.ts'
+import { WeirError } from '../protocol/errors.ts'
+import type { LoadProgress } from '../protocol/options.ts'
+import { allBuffers, planBuffers } from './bufferPlan.ts'
+import { chooseKernels, mergeIsExact, type TuningBench } from './chooseKernels.ts'
+import { drafterOps } from './drafter.ts'
+import { type ModelContext, named, targetOps } from './forward.ts'
+import { type StepGeometry, stepGeometry } from './geometry.ts'
+import { GpuRunner } from './gpuRunner.ts'
+import { variantNames } from './kernelSet.ts'
+import { type WeightStream, WeightUploader } from './loadWeights.ts'
+import { passSlice } from './passes.ts'
+import { buildProgram, type Op, op } from './program.ts'
+import { sampleOps } from './sampling.ts'
+import { StepUpload } from './stepUpload.ts'
+import { weightDtypes, weightParts } from './weightLayout.ts'
+
+export interface GpuRunnerOptions {
+  readonly gpu: Gpu
+  readonly spec: ModelSpec
+  readonly options: EngineOptions
+  readonly weights: WeightStream
+  /** milliseconds */
+  readonly now: () => number
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * @throws LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_FORMAT, MODEL_FETCH, ABORTED; nothing stays allocated then
+ */
+export async function createGpuRunner(from: GpuRunnerOptions): Promise<GpuRunner> {
+  const arena = new Arena(from.gpu.device)
+  try {
+    return await load(from, arena)
+  } catch (error) {
+    arena.dispose()
+    throw error
+  }
+}
+
+async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
+  const { gpu, spec, options, weights, now } = from
+  const geometry = stepGeometry(spec, options)
+  const plan = planBuffers(spec, options, weights.tensors)
+  const parts = weightParts(spec, geometry.drafts > 0, weights.tensors)
+  await arena.allocate(allBuffers(plan))
+  await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts))
+  writeConstants(gpu.device.queue, arena, spec, options, geometry)
+
+  const pipelines = new PipelineCache(gpu.device)
+  const unchosen: Omit<ModelContext, 'kernels'> = {
+    spec,
+    geometry,
+    kvDtype: options.kvCacheDtype,
+    buffer: (name) => arena.buffer(name),
+    dtype: weightDtypes(parts),
+  }
+  const common = {
+    gpu,
+    spec,
+    arena,
+    logits: options.debug.logits,
+    plannedBytes: plannedBytes(allBuffers(plan)),
+    readbacks: new ReadbackRing(arena),
+    now,
+  }
+  const upload = new StepUpload(gpu.device.queue, arena, spec, geometry)
+  const bench: TuningBench = { device: gpu.device, pipelines, model: unchosen, now, upload }
+  const kernels = await chooseKernels(bench)
+  const splits = await mergeIsExact(bench, kernels)
+  aborted(from.signal)
+
+  const safe = splits ? geometry : { ...geometry, maxParts: 0 }
+  const ops = stepOps({ ...unchosen, kernels }, options.debug.logits === 'digest')
+  const program = await buildProgram(gpu.device, pipelines, ops, (loaded, total) => {
+    from.onProgress?.({ phase: 'compile', file: '', loaded, total })
+  })
+  await gpu.device.queue.onSubmittedWorkDone()
+  aborted(from.signal)
+  arena.seal()
+  return new GpuRunner({
+    ...common,
+    geometry: safe,
+    upload: splits ? upload : new StepUpload(gpu.device.queue, arena, spec, safe),
+    program,
+    kernels: variantNames(kernels),
+    batchInvariant: true,
+  })
+}
+
+/** The whole step. */
+function stepOps(model: ModelContext, digest: boolean): Op[] {
+  const verify = op('verify', verifyStep, {}, (counts) => counts.requests, {
+    pass: passSlice(model.buffer('passes'), 'requests'),
+    ...named(model, ['requests', 'ids', 'tokens', 'table', 'results']),
+  })
+  const drafter = model.geometry.drafts > 0 ? drafterOps(model) : []
+  return [...targetOps(model), ...sampleOps(model, digest), verify, ...drafter]
+}
+
+async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: WeightUploader): Promise<void> {
+  const { weights, signal, onProgress } = from
+  await weights.stream((tensor, data) => uploader.add(tensor.name, data), {
+    signal,
+    onProgress: (progress) => onProgress?.({ phase: 'fetch', ...progress }),
+  })
+  if (!uploader.complete) throw new WeirError('MODEL_FORMAT', 'weights: the files ended before every tensor came')
+  await from.gpu.device.queue.onSubmittedWorkDone()
+  onProgress?.({ phase: 'upload', file: '', loaded: arena.allocatedBytes, total: arena.allocatedBytes })
+}
+
+/** What never changes: the rotary table, and the draft passes' attention items, one whole row each. */
+function writeConstants(
+  queue: GPUQueue,
+  arena: Arena,
+  spec: ModelSpec,
+  options: EngineOptions,
+  geometry: StepGeometry,
+): void {
+  queue.writeBuffer(arena.buffer('rope'), 0, ropeTable(spec.ropeTheta, spec.headDim, options.maxModelLen))
+  if (geometry.drafts === 0) return
+  const items = new Uint32Array(geometry.seqs * ITEM_WORDS)
+  for (let row = 0; row < geometry.seqs; row++) {
+    items.set([row, 1, 0, geometry.maxSplits, NO_PART], row * ITEM_WORDS)
+  }
+  queue.writeBuffer(arena.buffer('draftItems'), 0, items)
+}
+
+function aborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new WeirError('ABORTED', 'the load was aborted by its signal')
+}

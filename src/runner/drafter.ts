@@ -1,0 +1,128 @@
+/**
+ * The multi-token-prediction head, as lists of ops (DESIGN §7): a KV pass over every row of the step, so that the drafter's
+ * cache is right for whoever shares a block, and then draft passes of the whole block, one row per drafting request.
+ *
+ *     u = fc · concat(norm_e(embed(t_{i+1})), norm_h(h_i)),  z = norm_out(Block(u, position i)),  logits = head(z)
+ *     next pass: (h, t, position) <- (z, draft, position + 1)
+ */
+
+import { expandDrafter } from '../kernels/expandDrafter.ts'
+import { gatherRows } from '../kernels/gatherRows.ts'
+import { startDrafts } from '../kernels/startDrafts.ts'
+import { storeDrafts } from '../kernels/storeDrafts.ts'
+import {
+  type BlockRows,
+  blockOps,
+  embedOp,
+  headOp,
+  linearOp,
+  type ModelContext,
+  named,
+  normOp,
+  qkvColumns,
+  ropeKvOp,
+  TARGET_ROWS,
+} from './forward.ts'
+import { type PassName, passSlice } from './passes.ts'
+import { type Op, op } from './program.ts'
+import { draftTokenOps } from './sampling.ts'
+import type { StepCounts } from './stepCounts.ts'
+
+const CACHE = 'kv.mtp'
+const BLOCK = 'mtp.block'
+
+/** Ops after verification: the KV pass and `geometry.drafts` draft passes. */
+export function drafterOps(model: ModelContext): Op[] {
+  const { geometry, buffer } = model
+  const first = (counts: StepCounts) => counts.drafting[0] ?? 0
+  return [
+    ...kvPassOps(model),
+    op('startDrafts', startDrafts, {}, first, {
+      pass: passSlice(buffer('passes'), 'draft0'),
+      ...named(model, ['requests', 'draftRequests', 'results', 'positions']),
+      ...named(model, ['draftSources', 'draftPositions', 'draftSlots', 'draftTableRows']),
+    }),
+    ...Array.from({ length: geometry.drafts }, (_, draft) => draftPassOps(model, draft)).flat(),
+  ]
+}
+
+/** K and V of the drafter at every row whose next token is known. Leaves u in the residual stream. */
+function kvPassOps(model: ModelContext): Op[] {
+  const { spec, buffer } = model
+  const rows: BlockRows = { ...TARGET_ROWS, slots: 'drafterSlots' }
+  const keysAndValues = 2 * spec.numKvHeads * spec.headDim
+  const queries = spec.numHeads * spec.headDim
+  return [
+    op('mtp.expand', expandDrafter, {}, rows.count, {
+      pass: passSlice(buffer('passes'), 'target'),
+      ...named(model, ['requests', 'rowPlan', 'results', 'ids', 'slots', 'nextTokens', 'drafterSlots']),
+    }),
+    ...inputOps(model, 'target', rows.count, 'nextTokens', 'hidden', 'residual'),
+    normOp(model, `${BLOCK}.inputNorm`, 'target', rows.count, 'residual', 'normed'),
+    linearOp(model, `${BLOCK}.qkv`, rows, 'normed', 'qkv', {
+      k: spec.hiddenSize,
+      n: keysAndValues,
+      of: { columns: qkvColumns(spec), first: queries },
+    }),
+    ropeKvOp(model, BLOCK, CACHE, rows, false),
+  ]
+}
+
+/** One draft of every drafting request. */
+function draftPassOps(model: ModelContext, draft: number): Op[] {
+  const { spec, geometry, buffer } = model
+  const pass: PassName = `draft${draft}`
+  const count = (counts: StepCounts) => counts.drafting[draft] ?? 0
+  const rows: BlockRows = {
+    pass,
+    count,
+    items: count,
+    residual: 'draftResidual',
+    positions: 'draftPositions',
+    slots: 'draftSlots',
+    tableRows: 'draftTableRows',
+    itemList: 'draftItems',
+    merges: false,
+  }
+  const input =
+    draft === 0
+      ? [
+          op('draft0.gather', gatherRows, { size: spec.hiddenSize }, count, {
+            pass: passSlice(buffer('passes'), pass),
+            rowIndex: buffer('draftSources'),
+            x: buffer('residual'),
+            out: buffer('draftResidual'),
+          }),
+        ]
+      : inputOps(model, pass, count, 'tokens', 'draftHidden', 'draftResidual')
+  return [
+    ...input,
+    ...blockOps(model, BLOCK, CACHE, rows),
+    normOp(model, 'mtp.norm', pass, count, 'draftResidual', 'draftHidden'),
+    headOp(model, `${pass}.head`, pass, count, 'draftHidden', false),
+    ...draftTokenOps(model, pass, count),
+    op(`${pass}.store`, storeDrafts, { maxBlocks: geometry.maxBlocks }, count, {
+      pass: passSlice(buffer('passes'), pass),
+      ...named(model, ['draftRequests', 'draftTableRows', 'blockTable', 'tokens', 'table']),
+      ...named(model, ['results', 'draftPositions', 'draftSlots']),
+    }),
+  ]
+}
+
+/** u = fc · concat(norm_e(embed(token)), norm_h(hidden)) into `out`. */
+function inputOps(
+  model: ModelContext,
+  pass: PassName,
+  count: (counts: StepCounts) => number,
+  tokens: string,
+  hidden: string,
+  out: string,
+): Op[] {
+  const size = model.spec.hiddenSize
+  return [
+    embedOp(model, `${pass}.embedNext`, pass, count, tokens, 'normed'),
+    normOp(model, 'mtp.embedNorm', pass, count, 'normed', 'joined', { stride: 2 * size, offset: 0 }),
+    normOp(model, 'mtp.hiddenNorm', pass, count, hidden, 'joined', { stride: 2 * size, offset: size }),
+    linearOp(model, 'mtp.fc', { pass, count }, 'joined', out, { k: 2 * size, n: size }),
+  ]
+}

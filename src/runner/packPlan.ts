@@ -1,0 +1,143 @@
+/**
+ * Packs a step plan into the words its kernels read: `StepRequest` records, the row plan, the gather list of sampled rows, the
+ * order of drafting requests, attention items and pass uniforms. The arrays are made once; packing a step writes a prefix.
+ */
+
+import type { PlannedRequest, StepPlan, TableWrite } from '../core/stepPlan.ts'
+import { type AttentionRows, planAttention } from '../kernels/attentionPlan.ts'
+import type { ModelSpec } from '../models/modelSpec.ts'
+import type { StepGeometry } from './geometry.ts'
+import { passBytes, writePasses } from './passes.ts'
+import type { StepCounts } from './stepCounts.ts'
+
+/** Words of a `StepRequest`, a `TableRow` and a `StepResult` (shaders/lib). */
+export const REQUEST_WORDS = 12
+export const TABLE_ROW_WORDS = 16
+export const RESULT_WORDS = 18
+
+const SAMPLES = 1
+const PROMPT = 2
+const PLAN_DRAFTS = 4
+
+export interface PackedStep {
+  readonly counts: StepCounts
+  readonly items: Uint32Array<ArrayBuffer>
+  readonly merges: Uint32Array<ArrayBuffer>
+}
+
+export class PlanPacker {
+  /** [S][REQUEST_WORDS] */
+  readonly requests: Uint32Array<ArrayBuffer>
+  /** [B][2]: index of the request in this step, id that comes with the plan */
+  readonly rowPlan: Uint32Array<ArrayBuffer>
+  /** [R]: rows whose logits are needed */
+  readonly rowIndex: Uint32Array<ArrayBuffer>
+  /** [S]: indices of drafting requests, most drafts first, so that every pass works on a prefix */
+  readonly draftRequests: Uint32Array<ArrayBuffer>
+  readonly passes: Uint32Array<ArrayBuffer>
+  readonly #geometry: StepGeometry
+  readonly #group: number
+
+  constructor(spec: ModelSpec, geometry: StepGeometry) {
+    this.requests = new Uint32Array(geometry.seqs * REQUEST_WORDS)
+    this.rowPlan = new Uint32Array(geometry.rows * 2)
+    this.rowIndex = new Uint32Array(geometry.sampled)
+    this.draftRequests = new Uint32Array(geometry.seqs)
+    this.passes = new Uint32Array(passBytes(geometry.drafts) / 4)
+    this.#geometry = geometry
+    this.#group = spec.numHeads / spec.numKvHeads
+  }
+
+  /** Packs a plan that fits the buffers. */
+  pack(plan: StepPlan): PackedStep {
+    let row = 0
+    let sampled = 0
+    let parts = 0
+    const attention: AttentionRows[] = []
+    plan.requests.forEach((request, index) => {
+      this.#packRequest(request, index, row, sampled)
+      for (let offset = 0; offset < request.n; offset++) {
+        this.rowPlan[2 * (row + offset)] = index
+        this.rowPlan[2 * (row + offset) + 1] = plannedId(request, offset)
+      }
+      if (request.samples) {
+        for (let j = 0; j <= request.k; j++) this.rowIndex[sampled++] = row + request.n - 1 - request.k + j
+      }
+      const maxPosition = request.firstPosition + request.n - 1
+      const split = request.ids === undefined && parts + request.n * this.#geometry.maxSplits <= this.#geometry.maxParts
+      if (split) parts += request.n * this.#geometry.maxSplits
+      attention.push({ firstRow: row, rowCount: request.n, maxPosition, split })
+      row += request.n
+    })
+    const drafting = this.#packDrafting(plan)
+    const { items, itemCount, merges, mergeCount } = planAttention(attention, this.#group)
+    const counts: StepCounts = {
+      rows: row,
+      sampled,
+      requests: plan.requests.length,
+      drafting,
+      items: itemCount,
+      merges: mergeCount,
+    }
+    writePasses(this.passes, counts)
+    return { counts, items, merges }
+  }
+
+  #packRequest(request: PlannedRequest, index: number, firstRow: number, firstSampled: number): void {
+    const flags =
+      (request.samples ? SAMPLES : 0) |
+      (request.ids === undefined ? 0 : PROMPT) |
+      (request.drafts === undefined ? 0 : PLAN_DRAFTS)
+    this.requests.set(
+      [
+        request.tableRow,
+        request.generation,
+        firstRow,
+        request.n,
+        request.k,
+        request.m,
+        flags,
+        request.firstPosition,
+        Math.max(request.nextToken, 0),
+        firstSampled,
+      ],
+      index * REQUEST_WORDS,
+    )
+  }
+
+  /** The requests that draft in each pass: their count per pass. */
+  #packDrafting(plan: StepPlan): number[] {
+    const order = plan.requests
+      .map((request, index) => ({ index, m: request.m }))
+      .filter(({ m }) => m > 0)
+      .sort((a, b) => b.m - a.m || a.index - b.index)
+    order.forEach(({ index }, draft) => {
+      this.draftRequests[draft] = index
+    })
+    return Array.from({ length: this.#geometry.drafts }, (_, pass) => order.filter(({ m }) => m > pass).length)
+  }
+}
+
+/** The words of a request table row at admission. */
+export function tableRowWords(write: TableWrite): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(TABLE_ROW_WORDS)
+  const floats = new Float32Array(words.buffer)
+  const { sampling } = write
+  words[0] = write.generation
+  words[1] = write.computed
+  words[3] = write.lastPosition
+  floats[8] = sampling.temperature
+  floats[9] = sampling.topP
+  words[10] = sampling.topK
+  words[11] = sampling.sampleIndex
+  words[12] = sampling.seed % 2 ** 32
+  words[13] = Math.floor(sampling.seed / 2 ** 32)
+  words[14] = write.firstOutputPosition
+  return words
+}
+
+/** The id of a row that comes with the plan; 0 where the request table has it. */
+function plannedId(request: PlannedRequest, offset: number): number {
+  if (request.ids) return request.ids[offset] ?? 0
+  return offset > 0 ? (request.drafts?.[offset - 1] ?? 0) : 0
+}

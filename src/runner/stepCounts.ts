@@ -1,0 +1,13 @@
+/** How much of its buffers a step uses: what decides the grid of every dispatch. */
+
+export interface StepCounts {
+  readonly rows: number
+  readonly sampled: number
+  readonly requests: number
+  /** requests that draft in pass 0, 1, … */
+  readonly drafting: readonly number[]
+  /** attention items of the target pass */
+  readonly items: number
+  /** rows whose attention partials are merged */
+  readonly merges: number
+}

@@ -1,0 +1,70 @@
+/** From the bytes of a step's answer to its `RequestOutput`s. */
+
+import type { PlannedRequest, RequestOutput, StepPlan } from '../core/stepPlan.ts'
+import type { ReadbackSource } from '../gpu/readback.ts'
+import { digestHex } from '../kernels/sampleChunks.ts'
+import { RESULT_WORDS } from './packPlan.ts'
+
+export type LogitsDebug = 'off' | 'digest' | 'full'
+
+/** Words inside a `StepResult` (shaders/lib/stepRequest.wgsl). */
+const TOKENS = 4
+const VERIFIED = 9
+const PROPOSED = 13
+
+/** Bytes of an answer with `requests` requests and `sampled` sampled rows: results, then digests or logits. */
+export function answerBytes(requests: number, sampled: number, vocabSize: number, logits: LogitsDebug): number {
+  const perRow = logits === 'digest' ? 8 : logits === 'full' ? vocabSize * 4 : 0
+  return requests * RESULT_WORDS * 4 + sampled * perRow
+}
+
+/** What is copied into the answer of a step, in that order. */
+export function answerSources(
+  buffer: (name: string) => GPUBuffer,
+  requests: number,
+  sampled: number,
+  vocabSize: number,
+  logits: LogitsDebug,
+): ReadbackSource[] {
+  const results = { buffer: buffer('results'), bytes: requests * RESULT_WORDS * 4 }
+  if (logits === 'digest') return [results, { buffer: buffer('digests'), bytes: sampled * 8 }]
+  if (logits === 'full') return [results, { buffer: buffer('logits'), bytes: sampled * vocabSize * 4 }]
+  return [results]
+}
+
+/** Reads an answer; copies what it keeps. */
+export function parseAnswer(
+  bytes: ArrayBuffer,
+  plan: StepPlan,
+  vocabSize: number,
+  logits: LogitsDebug,
+): RequestOutput[] {
+  const words = new Uint32Array(bytes)
+  const rowsStart = plan.requests.length * RESULT_WORDS
+  let firstSampled = 0
+  return plan.requests.map((request, index) => {
+    const output = parseResult(words.subarray(index * RESULT_WORDS, (index + 1) * RESULT_WORDS), request)
+    const first = firstSampled
+    if (request.samples) firstSampled += request.k + 1
+    if (logits === 'off' || output.tokens.length === 0) return output
+    const rows = output.tokens.map((_, j) =>
+      logits === 'digest'
+        ? digestHex(words[rowsStart + 2 * (first + j)] ?? 0, words[rowsStart + 2 * (first + j) + 1] ?? 0)
+        : new Float32Array(bytes, 4 * (rowsStart + (first + j) * vocabSize), vocabSize).slice(),
+    )
+    return { ...output, logits: rows }
+  })
+}
+
+function parseResult(words: Uint32Array, request: PlannedRequest): RequestOutput {
+  const numericError = words[3] === 1
+  const output = {
+    requestId: request.requestId,
+    generation: words[0] ?? 0,
+    accepted: words[1] ?? 0,
+    tokens: [...words.subarray(TOKENS, TOKENS + (words[2] ?? 0))],
+    verified: [...words.subarray(VERIFIED, VERIFIED + request.k)],
+    proposed: [...words.subarray(PROPOSED, PROPOSED + request.m)],
+  }
+  return numericError ? { ...output, numericError } : output
+}

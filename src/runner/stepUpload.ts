@@ -1,0 +1,44 @@
+/** Writes a step's inputs to the device: what the host knows and the kernels read. Queue writes are ordered with submits. */
+
+import type { StepPlan } from '../core/stepPlan.ts'
+import type { Arena } from '../gpu/arena.ts'
+import type { ModelSpec } from '../models/modelSpec.ts'
+import type { StepGeometry } from './geometry.ts'
+import { PlanPacker, TABLE_ROW_WORDS, tableRowWords } from './packPlan.ts'
+import type { StepCounts } from './stepCounts.ts'
+
+export class StepUpload {
+  readonly #queue: GPUQueue
+  readonly #arena: Arena
+  readonly #geometry: StepGeometry
+  readonly #packer: PlanPacker
+
+  constructor(queue: GPUQueue, arena: Arena, spec: ModelSpec, geometry: StepGeometry) {
+    this.#queue = queue
+    this.#arena = arena
+    this.#geometry = geometry
+    this.#packer = new PlanPacker(spec, geometry)
+  }
+
+  /** Writes a plan that fits the buffers; the counts decide the grids of its dispatches. */
+  write(plan: StepPlan): StepCounts {
+    const packer = this.#packer
+    for (const row of plan.tableWrites) this.#write('table', tableRowWords(row), row.tableRow * TABLE_ROW_WORDS)
+    for (const { tableRow, index, block } of plan.blockWrites) {
+      this.#write('blockTable', new Uint32Array([block]), tableRow * this.#geometry.maxBlocks + index)
+    }
+    const { counts, items, merges } = packer.pack(plan)
+    this.#write('passes', packer.passes)
+    this.#write('requests', packer.requests)
+    this.#write('rowPlan', packer.rowPlan)
+    this.#write('rowIndex', packer.rowIndex)
+    this.#write('items', items)
+    this.#write('merges', merges)
+    if (this.#geometry.drafts > 0) this.#write('draftRequests', packer.draftRequests)
+    return counts
+  }
+
+  #write(name: string, words: Uint32Array<ArrayBuffer>, firstWord = 0): void {
+    this.#queue.writeBuffer(this.#arena.buffer(name), firstWord * 4, words)
+  }
+}

@@ -1,0 +1,71 @@
+/** The real model on the real kernels against an independent float64 implementation (test/golden). */
+
+import { describe, expect, test } from 'vitest'
+import { cdiv } from '../../../src/util/math.ts'
+import type { ModelName } from '../../helpers/folderFetch.ts'
+import { type GoldenCase, loadGolden, recordKind } from '../../helpers/golden.ts'
+import { checkGolden } from '../../helpers/goldenRun.ts'
+import { type GpuEngine, withEngine } from '../../helpers/gpuEngine.ts'
+import { traceForward } from '../../helpers/traceForward.ts'
+
+const KV_DTYPES = ['f16', 'f32'] as const
+
+describe.each<ModelName>(['qwen3-mtp', 'fairy-tales'])('%s', (model) => {
+  const golden = loadGolden(model)
+  const longest = Math.max(...golden.cases.map((each) => each.prompt_ids.length + each.kv_exact.greedy_ids.length))
+  const sizes = { maxModelLen: 16 * cdiv(longest + 1, 16), kvCacheTokens: 8192, maxNumBatchedTokens: 128 }
+
+  describe.each(KV_DTYPES)('KV %s', (kvCacheDtype) => {
+    test.each([undefined, 0, 1, 2, 3, 4])('greedy ids, drafts and accepted counts at %s drafts', async (drafts) => {
+      await withEngine(
+        model,
+        { ...sizes, kvCacheDtype, ...(drafts === undefined ? {} : { drafts }) },
+        async (engine) => {
+          const compared = await checkGolden(engine, golden)
+          expect(compared.ids).toBeGreaterThan(golden.cases.length * 8)
+          if (drafts) {
+            expect(compared.drafts).toBeGreaterThan(golden.cases.length * drafts)
+            expect(compared.accepted).toBeGreaterThan(golden.cases.length * 2)
+          }
+        },
+      )
+    })
+
+    test('last-row logits and the norms of every layer', async () => {
+      const { logits: tolerance } = golden.tolerance[recordKind(kvCacheDtype)]
+      const debug = { logits: 'full', steps: false } as const
+      await withEngine(model, { ...sizes, kvCacheDtype, debug, maxNumBatchedTokens: 512 }, async (engine) => {
+        const ends = await engine.run(golden.cases.map((each) => ({ prompt: each.prompt_ids, maxTokens: 1 })))
+        for (const [index, each] of golden.cases.entries()) {
+          const row = ends[index]?.debug?.logits[0] as Float32Array
+          checkLogits(row, each, recordKind(kvCacheDtype), tolerance)
+          await checkNorms(engine, each, recordKind(kvCacheDtype), tolerance)
+        }
+      })
+    })
+  })
+})
+
+function checkLogits(row: Float32Array, each: GoldenCase, kind: 'kv_exact' | 'kv_f16', tolerance: number): void {
+  for (const [id, logit] of each[kind].last_logits_top8) {
+    expect(Math.abs((row[id] ?? Number.NaN) - logit), `logit of ${id}`).toBeLessThan(tolerance)
+  }
+  const peak = Math.max(...row)
+  const sum = row.reduce((total, logit) => total + Math.exp(logit - peak), 0)
+  expect(Math.abs(peak + Math.log(sum) - each[kind].last_logits_logsumexp)).toBeLessThan(tolerance)
+}
+
+async function checkNorms(
+  engine: GpuEngine,
+  each: GoldenCase,
+  kind: 'kv_exact' | 'kv_f16',
+  tolerance: number,
+): Promise<void> {
+  const { layers, final } = await traceForward(engine, each.prompt_ids)
+  expect(layers).toHaveLength(each[kind].layer_output_l2.length)
+  layers.forEach((norm, layer) => {
+    const expected = each[kind].layer_output_l2[layer] ?? Number.NaN
+    expect(Math.abs(norm - expected), `layer ${layer}`).toBeLessThan(tolerance * Math.max(1, expected))
+  })
+  expect(Math.abs(final - each[kind].final_hidden_l2)).toBeLessThan(tolerance * Math.max(1, each[kind].final_hidden_l2))
+}

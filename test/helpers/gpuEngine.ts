@@ -1,0 +1,134 @@
+/** The real engine on the shared device, driven by token ids: what golden, invariance and budget tests run. */
+
+import { totalBlocks } from '../../src/core/cost.ts'
+import type { SamplingParams } from '../../src/core/samplingParams.ts'
+import { EngineCore } from '../../src/engine/engineCore.ts'
+import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
+import { openModel } from '../../src/loader/source.ts'
+import { type ModelSpec, parseModelSpec } from '../../src/models/modelSpec.ts'
+import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
+import type { StepRecord } from '../../src/protocol/stepRecord.ts'
+import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
+import type { GpuRunner } from '../../src/runner/gpuRunner.ts'
+import { folderFetch, MODELS, type ModelName } from './folderFetch.ts'
+import { sharedGpu } from './gpuDevice.ts'
+
+export interface TestRequest {
+  readonly prompt: readonly number[]
+  readonly maxTokens: number
+  readonly sampling?: Partial<SamplingParams>
+  readonly eosTokenIds?: readonly number[]
+}
+
+export type EngineOverrides = Partial<Omit<EngineOptions, 'speculative'>> & { readonly drafts?: number }
+
+const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
+
+/** Options for small models; `drafts` undefined: `speculative` unset. */
+export function engineOptions({ drafts, ...overrides }: EngineOverrides = {}): EngineOptions {
+  return {
+    backend: 'webgpu',
+    maxNumBatchedTokens: 64,
+    maxNumSeqs: 16,
+    maxModelLen: 256,
+    kvCacheTokens: 4096,
+    speculative: drafts === undefined ? undefined : { method: 'mtp', numSpeculativeTokens: drafts },
+    budgetPolicy: 'exact',
+    quantization: 'none',
+    kvCacheDtype: 'f16',
+    enablePrefixCaching: true,
+    longPrefillTokenThreshold: 0,
+    debug: { logits: 'digest', steps: true },
+    ...overrides,
+  }
+}
+
+export class GpuEngine {
+  readonly spec: ModelSpec
+  readonly options: EngineOptions
+  readonly runner: GpuRunner
+  readonly core: EngineCore
+  readonly records: StepRecord[] = []
+  readonly ends = new Map<number, EngineRequestEnd>()
+  #nextId = 0
+
+  private constructor(spec: ModelSpec, options: EngineOptions, runner: GpuRunner) {
+    this.spec = spec
+    this.options = options
+    this.runner = runner
+    this.core = new EngineCore({
+      options,
+      runner,
+      vocabSize: spec.vocabSize,
+      now: () => performance.now(),
+      hooks: {
+        onTokens: () => undefined,
+        onFinish: (end) => this.ends.set(end.requestId, end),
+        onStep: (record) => this.records.push(record),
+      },
+    })
+  }
+
+  static async open(model: ModelName, overrides: EngineOverrides = {}): Promise<GpuEngine> {
+    const gpu = await sharedGpu()
+    const files = await openModel(MODELS[model], { fetch: folderFetch })
+    const spec = parseModelSpec(files.config, files.generationConfig)
+    const options = engineOptions(overrides)
+    const now = () => performance.now()
+    const runner = await createGpuRunner({ gpu, spec, options, weights: files.weights, now })
+    return new GpuEngine(spec, options, runner)
+  }
+
+  add(request: TestRequest): number {
+    const id = this.#nextId++
+    this.core.add({
+      id,
+      promptTokenIds: request.prompt,
+      maxTokens: request.maxTokens,
+      sampling: { ...GREEDY, ...request.sampling },
+      stopTokenIds: [],
+      eosTokenIds: request.eosTokenIds ?? [],
+      ignoreEos: request.eosTokenIds === undefined,
+      debug: { logits: this.options.debug.logits !== 'off', steps: this.options.debug.steps },
+    })
+    return id
+  }
+
+  async drain(): Promise<void> {
+    while (this.core.hasWork()) await this.core.step()
+  }
+
+  /** Runs requests together to their ends, in the order given. */
+  async run(requests: readonly TestRequest[]): Promise<EngineRequestEnd[]> {
+    const ids = requests.map((request) => this.add(request))
+    await this.drain()
+    return ids.map((id) => {
+      const end = this.ends.get(id)
+      if (!end) throw new Error(`request ${id} did not end`)
+      if (end.error) throw end.error
+      return end
+    })
+  }
+
+  get totalBlocks(): number {
+    return totalBlocks(this.options)
+  }
+
+  dispose(): void {
+    this.runner.dispose()
+  }
+}
+
+/** Opens an engine, uses it, disposes of it. */
+export async function withEngine<T>(
+  model: ModelName,
+  overrides: EngineOverrides,
+  use: (engine: GpuEngine) => Promise<T>,
+): Promise<T> {
+  const engine = await GpuEngine.open(model, overrides)
+  try {
+    return await use(engine)
+  } finally {
+    engine.dispose()
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * A strict model of what a runner keeps on the device: the request table, block tables, and KV slots that remember which token
+ * of which prefix they hold. Every read checks what it reads. It must never know the scheduler's state: only plans reach it.
+ */
+
+import { BLOCK_SIZE, totalBlocks } from '../../src/core/cost.ts'
+import type { BlockWrite, TableWrite } from '../../src/core/stepPlan.ts'
+import type { EngineOptions } from '../../src/protocol/options.ts'
+import { assert } from '../../src/util/math.ts'
+import { EMPTY_PREFIX, extendPrefix, type PrefixState } from './mockModel.ts'
+
+/** A row of the request table with its block table. */
+export interface DeviceRow {
+  readonly write: TableWrite
+  readonly blocks: number[]
+  computed: number
+  lastToken: number
+  drafts: number[]
+}
+
+/** What a KV slot holds of the target: the token at a position, and the prefix it ends. */
+interface TargetSlot {
+  readonly position: number
+  readonly token: number
+  readonly state: PrefixState
+}
+
+/** What a slot of the drafter holds: the prefix, and the token after it. */
+interface DrafterSlot {
+  readonly state: PrefixState
+  readonly nextToken: number
+}
+
+export class MockDevice {
+  readonly #rows = new Map<number, DeviceRow>()
+  /** generation that a block was last given to */
+  readonly #blockOwners: (number | undefined)[]
+  readonly #target: (TargetSlot | undefined)[]
+  readonly #drafter: (DrafterSlot | undefined)[]
+  readonly #maxNumSeqs: number
+
+  constructor(options: EngineOptions) {
+    const blocks = totalBlocks(options)
+    this.#maxNumSeqs = options.maxNumSeqs
+    this.#blockOwners = new Array(blocks).fill(undefined)
+    this.#target = new Array(blocks * BLOCK_SIZE).fill(undefined)
+    this.#drafter = new Array(blocks * BLOCK_SIZE).fill(undefined)
+  }
+
+  fillRow(write: TableWrite): void {
+    assert(write.tableRow < this.#maxNumSeqs, `table row ${write.tableRow} exists`)
+    for (const row of this.#rows.values()) assert(write.generation > row.write.generation, 'generations grow')
+    this.#rows.set(write.tableRow, { write, blocks: [], computed: write.computed, lastToken: -1, drafts: [] })
+  }
+
+  appendBlock({ tableRow, index, block }: BlockWrite): void {
+    const row = this.#row(tableRow)
+    assert(index === row.blocks.length, 'block tables are append-only')
+    assert(block >= 0 && block < this.#blockOwners.length, `block ${block} is in the pool`)
+    row.blocks.push(block)
+    this.#blockOwners[block] = row.write.generation
+  }
+
+  /** The row of a planned request, whose blocks must all still be its own. */
+  row(tableRow: number, generation: number): DeviceRow {
+    const row = this.#row(tableRow)
+    assert(row.write.generation === generation, `table row ${tableRow} is of generation ${generation}`)
+    for (const block of row.blocks) assert(this.#blockOwners[block] === generation, `block ${block} is its own`)
+    return row
+  }
+
+  /** The prefix before a position, every token of it read from the cache. */
+  readPrefix(row: DeviceRow, end: number): PrefixState {
+    let state = EMPTY_PREFIX
+    for (let position = 0; position < end; position++) {
+      const slot = this.#target[slotOf(row, position)]
+      if (slot?.position !== position) throw new Error(`KV at position ${position} is not valid`)
+      state = extendPrefix(state, slot.token)
+      if (slot.state !== state) throw new Error(`KV at position ${position} is of another prefix`)
+    }
+    return state
+  }
+
+  writeTarget(row: DeviceRow, position: number, token: number, state: PrefixState): void {
+    if (position <= row.write.lastPosition) this.#target[slotOf(row, position)] = { position, token, state }
+  }
+
+  /** Reads the drafter's cache before a position: each slot holds the prefix and the token that really follows it. */
+  checkDrafter(row: DeviceRow, end: number): void {
+    for (let position = 0; position < end; position++) {
+      const slot = slotOf(row, position)
+      const next = this.#target[slotOf(row, position + 1)]
+      const drafter = this.#drafter[slot]
+      if (drafter === undefined || drafter.state !== this.#target[slot]?.state || drafter.nextToken !== next?.token) {
+        throw new Error(`the drafter's KV at position ${position} is not of the prefix and the token after it`)
+      }
+    }
+  }
+
+  writeDrafter(row: DeviceRow, position: number, state: PrefixState, nextToken: number): void {
+    if (position <= row.write.lastPosition) this.#drafter[slotOf(row, position)] = { state, nextToken }
+  }
+
+  #row(tableRow: number): DeviceRow {
+    const row = this.#rows.get(tableRow)
+    if (!row) throw new Error(`table row ${tableRow} was never filled`)
+    return row
+  }
+}
+
+function slotOf(row: DeviceRow, position: number): number {
+  const block = row.blocks[Math.floor(position / BLOCK_SIZE)]
+  if (block === undefined) throw new Error(`position ${position} has no block`)
+  return block * BLOCK_SIZE + (position % BLOCK_SIZE)
+}

@@ -1,0 +1,87 @@
+/** Runs the sampling kernels on rows of logits, each with a table row of its own or a shared one. */
+
+import { chunkWords, sampleChunks } from '../../src/kernels/sampleChunks.ts'
+import { sampleSelect } from '../../src/kernels/sampleSelect.ts'
+import { sampleThreshold } from '../../src/kernels/sampleThreshold.ts'
+import { sampleThresholdSerial } from '../../src/kernels/sampleThresholdSerial.ts'
+import { expectPoison, runKernel, runVariants, type Words, type Written } from './kernelHarness.ts'
+import { type SampledRow, type Sampling, tableRowWords } from './samplingReference.ts'
+
+type Buffers = Record<string, Words>
+
+/** Rows as the kernels' buffers. Requests that are one object share a table row; table rows are in reverse order of appearance. */
+export function samplingBuffers(rows: readonly SampledRow[]): Buffers {
+  const vocabSize = rows[0]?.logits.length ?? 0
+  const requests: Sampling[] = [...new Set(rows.map(({ sampling }) => sampling))].reverse()
+  const index = new Map(requests.map((sampling, i) => [sampling, i]))
+  const logits = new Float32Array(rows.length * vocabSize)
+  const table = new Uint32Array(requests.length * 16)
+  rows.forEach((row, i) => {
+    logits.set(row.logits, i * vocabSize)
+  })
+  requests.forEach((sampling, i) => {
+    table.set(tableRowWords(sampling), i * 16)
+  })
+  const sampledTable = Uint32Array.from(rows, ({ sampling }) => index.get(sampling) ?? 0)
+  return { logits, table, sampledTable, sampledPositions: Uint32Array.from(rows, ({ position }) => position) }
+}
+
+/** Threshold keys [rows], of both variants, which must agree bit for bit. Nothing is written past the rows. */
+export async function runThresholds(buffers: Buffers): Promise<Uint32Array> {
+  const { rows, shape } = sizes(buffers)
+  const run = { shape, gridRows: rows + 5, pass: { rows }, buffers: { ...buffers, thresholds: rows + 5 } }
+  const { thresholds } = await runVariants([sampleThreshold, sampleThresholdSerial], run)
+  return take(thresholds, rows, 1)
+}
+
+export interface Sampled {
+  readonly tokens: Uint32Array // [rows]
+  readonly digests: Uint32Array // [rows][2]
+}
+
+/** Chooses from rows whose thresholds are known. */
+export async function runChoice(
+  buffers: Buffers,
+  thresholds: Uint32Array,
+  { greedy = false, digest = true } = {},
+): Promise<Sampled> {
+  const { rows, shape } = sizes(buffers)
+  const words = rows * chunkWords(shape.vocabSize)
+  const { chunks } = await runKernel({
+    variant: sampleChunks,
+    shape: { ...shape, greedy, digest },
+    pass: { rows },
+    buffers: { ...buffers, thresholds, chunks: words },
+  })
+  const { tokens, digests } = await runKernel({
+    variant: sampleSelect,
+    shape: { ...shape, digest },
+    pass: { rows },
+    buffers: { chunks: take(chunks, words, 0), tokens: rows + 5, digests: 2 * rows + 2 },
+  })
+  if (!digest) expectPoison(digests, 0)
+  return { tokens: take(tokens, rows, 1), digests: take(digests, 2 * rows, 1) }
+}
+
+/** The whole of it: thresholds by one variant (serial), then the choice. */
+export async function sample(rows: readonly SampledRow[]): Promise<Sampled> {
+  const buffers = samplingBuffers(rows)
+  const { thresholds } = await runKernel({
+    variant: sampleThresholdSerial,
+    shape: sizes(buffers).shape,
+    pass: { rows: rows.length },
+    buffers: { ...buffers, thresholds: rows.length },
+  })
+  return runChoice(buffers, take(thresholds, rows.length, 0))
+}
+
+function sizes(buffers: Buffers): { rows: number; shape: { vocabSize: number } } {
+  const rows = buffers.sampledTable?.length ?? 0
+  return { rows, shape: { vocabSize: (buffers.logits?.length ?? 0) / rows } }
+}
+
+/** The first words of an output; with `guard`, what follows them must be untouched. */
+function take(written: Written | undefined, words: number, guard: 0 | 1): Uint32Array {
+  if (guard) expectPoison(written, words)
+  return written?.u32.slice(0, words) ?? new Uint32Array()
+}
