@@ -4,6 +4,7 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
+import { PipelineCache } from './kernel.ts'
 
 export interface AdapterSummary {
   readonly vendor: string
@@ -16,6 +17,8 @@ export interface AdapterSummary {
 export interface Gpu {
   readonly device: GPUDevice
   readonly adapter: AdapterSummary
+  /** what was compiled on this device, each once */
+  readonly pipelines: PipelineCache
   /** Settles with DEVICE_LOST when the device goes away other than by `dispose`. */
   readonly lost: Promise<WeirError>
 }
@@ -57,7 +60,7 @@ export async function openDevice(gpu: GPU | undefined): Promise<Gpu> {
   const device = await adapter.requestDevice({ label: 'weir', requiredLimits, requiredFeatures }).catch((cause) => {
     throw new WeirError('BACKEND_UNAVAILABLE', `the adapter gave no device: ${cause}`, {}, { cause })
   })
-  return { device, adapter: summarise(adapter), lost: watch(device) }
+  return { device, adapter: summarise(adapter), pipelines: new PipelineCache(device), lost: watch(device) }
 }
 
 function summarise(adapter: GPUAdapter): AdapterSummary {

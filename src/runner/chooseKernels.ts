@@ -1,27 +1,19 @@
 /**
- * Chooses among kernel variants by a short measurement at load, and checks on this device that kernels which may serve the
+ * Chooses between the two sets of kernels by a short measurement at load, and checks on this device that kernels which may serve the
  * same row round alike. On a software adapter barriers cost a hundred times what they do on a GPU, so no table of adapters
  * would do.
  */
 
 import type { StepPlan } from '../core/stepPlan.ts'
-import type { PipelineCache } from '../gpu/kernel.ts'
+import type { Gpu } from '../gpu/device.ts'
 import { type ModelContext, targetOps } from './forward.ts'
 import { type KernelSet, SERIAL_KERNELS, WORKGROUP_KERNELS } from './kernelSet.ts'
 import { buildProgram, type Dispatch, encodeProgram, type Op } from './program.ts'
-import { sampleOps } from './sampling.ts'
 import type { StepCounts } from './stepCounts.ts'
 import type { StepUpload } from './stepUpload.ts'
 
-/** Where each operation is measured. */
-const MEASURED: Readonly<Record<keyof KernelSet, string>> = {
-  rmsNorm: 'layer0.inputNorm',
-  linear: 'layer0.qkv',
-  gateUp: 'layer0.gateUp',
-  ropeKv: 'layer0.ropeKv',
-  attention: 'layer0.attention',
-  sampleThreshold: 'sampleThreshold',
-}
+/** The ops measured: where a barrier costs most, and where the time of a step goes. */
+const MEASURED = ['layer0.inputNorm', 'layer0.qkv']
 
 /** rows of the measured step: the small batches of decoding are where the variants differ most */
 const ROWS = 8
@@ -31,37 +23,23 @@ const LONG_MS = 4
 const REPEATS = 16
 
 export interface TuningBench {
-  readonly device: GPUDevice
-  readonly pipelines: PipelineCache
+  readonly gpu: Gpu
   readonly model: Omit<ModelContext, 'kernels'>
   readonly now: () => number
   readonly upload: StepUpload
 }
 
-/** The faster variant of each operation on this device. */
+/** The set of kernels that is faster on this device. */
 export async function chooseKernels(bench: TuningBench): Promise<KernelSet> {
   const counts = bench.upload.write(syntheticPlan(bench, ROWS, CONTEXT))
-  const measured = Object.values(MEASURED)
-  const candidates = await Promise.all(
-    [SERIAL_KERNELS, WORKGROUP_KERNELS].map(async (kernels) => {
-      const model: ModelContext = { ...bench.model, kernels }
-      const ops = [...targetOps(model), ...sampleOps(model, false)]
-      await run(bench, await build(bench, ops, ['expandStep', 'expandSampled']), counts)
-      return { kernels, program: await build(bench, ops, measured) }
-    }),
+  const [serial, workgroup] = await Promise.all(
+    [SERIAL_KERNELS, WORKGROUP_KERNELS].map((kernels) =>
+      build(bench, targetOps({ ...bench.model, kernels }), MEASURED),
+    ),
   )
-  const chosen: Partial<Record<keyof KernelSet, unknown>> = {}
-  for (const [operation, label] of Object.entries(MEASURED)) {
-    let best = Number.POSITIVE_INFINITY
-    for (const { kernels, program } of candidates) {
-      const dispatch = program.filter((each) => each.label === label)
-      const time = await measure(bench, dispatch, counts, best)
-      if (time >= best) continue
-      best = time
-      chosen[operation as keyof KernelSet] = kernels[operation as keyof KernelSet]
-    }
-  }
-  return chosen as KernelSet
+  const serialTime = await measure(bench, serial ?? [], counts, Number.POSITIVE_INFINITY)
+  const workgroupTime = await measure(bench, workgroup ?? [], counts, serialTime)
+  return serialTime <= workgroupTime ? SERIAL_KERNELS : WORKGROUP_KERNELS
 }
 
 /**
@@ -79,9 +57,9 @@ export async function mergeIsExact(bench: TuningBench, kernels: KernelSet): Prom
     'layer0.merge',
   ])
   const floats = rows * spec.numHeads * spec.headDim
-  bench.device.queue.writeBuffer(buffer('q'), 0, noise(floats, 1))
+  bench.gpu.device.queue.writeBuffer(buffer('q'), 0, noise(floats, 1))
   const cacheFloats = Math.min(buffer('kv.0').size / 4, 1 << 18)
-  bench.device.queue.writeBuffer(
+  bench.gpu.device.queue.writeBuffer(
     buffer('kv.0'),
     0,
     kvDtype === 'f32' ? noise(cacheFloats, 2) : halfNoise(cacheFloats, 2),
@@ -96,9 +74,9 @@ async function attend(bench: TuningBench, program: Dispatch[], plan: StepPlan, f
   await run(bench, program, counts)
   const answer = bench.model.buffer('readback.0')
   const bytes = Math.min(floats * 4, answer.size)
-  const encoder = bench.device.createCommandEncoder()
+  const encoder = bench.gpu.device.createCommandEncoder()
   encoder.copyBufferToBuffer(bench.model.buffer('attention'), 0, answer, 0, bytes)
-  bench.device.queue.submit([encoder.finish()])
+  bench.gpu.device.queue.submit([encoder.finish()])
   await answer.mapAsync(1, 0, bytes)
   const words = new Uint32Array(answer.getMappedRange(0, bytes)).slice()
   answer.unmap()
@@ -107,10 +85,10 @@ async function attend(bench: TuningBench, program: Dispatch[], plan: StepPlan, f
 
 function build(bench: TuningBench, ops: readonly Op[], labels: readonly string[]): Promise<Dispatch[]> {
   const wanted = ops.filter(({ label }) => labels.includes(label))
-  return buildProgram(bench.device, bench.pipelines, wanted)
+  return buildProgram(bench.gpu, wanted)
 }
 
-async function run({ device }: TuningBench, program: readonly Dispatch[], counts: StepCounts): Promise<void> {
+async function run({ gpu: { device } }: TuningBench, program: readonly Dispatch[], counts: StepCounts): Promise<void> {
   const encoder = device.createCommandEncoder()
   encodeProgram(encoder, program, counts)
   device.queue.submit([encoder.finish()])

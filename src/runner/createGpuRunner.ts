@@ -5,7 +5,6 @@
 
 import { Arena, plannedBytes } from '../gpu/arena.ts'
 import type { Gpu } from '../gpu/device.ts'
-import { PipelineCache } from '../gpu/kernel.ts'
 import { ReadbackRing } from '../gpu/readback.ts'
 import { ITEM_WORDS, NO_PART } from '../kernels/attentionPlan.ts'
 import { ropeTable } from '../kernels/rope.ts'
@@ -61,7 +60,6 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
   await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts))
   writeConstants(gpu.device.queue, arena, spec, options, geometry)
 
-  const pipelines = new PipelineCache(gpu.device)
   const unchosen: Omit<ModelContext, 'kernels'> = {
     spec,
     geometry,
@@ -79,14 +77,14 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
     now,
   }
   const upload = new StepUpload(gpu.device.queue, arena, spec, geometry)
-  const bench: TuningBench = { device: gpu.device, pipelines, model: unchosen, now, upload }
+  const bench: TuningBench = { gpu, model: unchosen, now, upload }
   const kernels = await chooseKernels(bench)
   const splits = await mergeIsExact(bench, kernels)
   aborted(from.signal)
 
   const safe = splits ? geometry : { ...geometry, maxParts: 0 }
   const ops = stepOps({ ...unchosen, kernels }, options.debug.logits === 'digest')
-  const program = await buildProgram(gpu.device, pipelines, ops, (loaded, total) => {
+  const program = await buildProgram(gpu, ops, (loaded, total) => {
     from.onProgress?.({ phase: 'compile', file: '', loaded, total })
   })
   await gpu.device.queue.onSubmittedWorkDone()

@@ -1,5 +1,5 @@
 /**
- * The kernels a runner works with: for each operation that has several variants the one chosen at load. Chosen as a whole and
+ * The kernels a runner works with: for each operation that has several variants the one chosen at load. Chosen as a set and
  * never per step, so that a request's bits do not depend on what else is in a step.
  */
 

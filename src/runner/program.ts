@@ -3,6 +3,7 @@
  * each, so encoding allocates nothing. It must never know the model.
  */
 
+import type { Gpu } from '../gpu/device.ts'
 import { bindGroups, type CompiledKernel, type PipelineCache, type Resources } from '../gpu/kernel.ts'
 import type { Grid, KernelVariant } from '../kernels/variant.ts'
 import type { StepCounts } from './stepCounts.ts'
@@ -45,8 +46,7 @@ export function op<Shape>(
 
 /** Compiles the ops, together, and binds their buffers. */
 export async function buildProgram(
-  device: GPUDevice,
-  pipelines: PipelineCache,
+  { device, pipelines }: Gpu,
   ops: readonly Op[],
   onCompiled: (done: number, total: number) => void = () => {},
 ): Promise<Dispatch[]> {

@@ -1,0 +1,147 @@
+/**
+ * The public class: a model in a worker of its own. Everything asynchronous that can fail rejects with a WeirError. It must
+ * never know what a step is made of.
+ */
+
+import { WeirError } from '../protocol/errors.ts'
+import type { EngineOptions, GenerateOptions, LoadOptions } from '../protocol/options.ts'
+import type { Prompt } from '../protocol/request.ts'
+import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
+import type { Generation } from './generation.ts'
+import { checkLoadOptions } from './options.ts'
+import { aborted, callBack, Session, unwrap } from './session.ts'
+import { IN_PROCESS, type Link, startWorker } from './transport.ts'
+
+export class LLM {
+  readonly model: ModelInfo
+  /** after defaults, checks and rounding */
+  readonly options: EngineOptions
+  readonly adapter: AdapterInfo
+  /** every byte the engine holds on the device */
+  readonly memory: MemoryPlan
+  readonly #session: Session
+
+  private constructor(engine: LoadedEngine, session: Session) {
+    this.model = engine.model
+    this.options = engine.options
+    this.adapter = engine.adapter
+    this.memory = engine.memory
+    this.#session = session
+  }
+
+  /**
+   * The adapter that `load` would use.
+   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do
+   */
+  static probe(): Promise<AdapterInfo> {
+    return inWorker(async (service) => unwrap(await service.probe()))
+  }
+
+  /**
+   * The bytes that `load` would allocate with these options; fetches the model's config and headers only.
+   * @param model the folder of config.json and safetensors; relative to the page
+   */
+  static async plan(model: string | URL, options: LoadOptions = {}): Promise<MemoryPlan> {
+    const service = checkLoadOptions(options)
+    const url = modelUrl(model)
+    return inWorker(async (worker) => unwrap(await worker.plan(url, service)))
+  }
+
+  /**
+   * Loads a model into a worker of its own, ready to generate.
+   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the page
+   * @throws INVALID_OPTION, BACKEND_UNAVAILABLE, MODEL_FETCH, MODEL_FORMAT, LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED
+   */
+  static async load(model: string | URL, options: LoadOptions = {}): Promise<LLM> {
+    checkLoadOptions(options)
+    const url = modelUrl(model)
+    if (options.signal?.aborted) throw aborted(options.signal)
+    const { service, link } = startWorker()
+    return LLM.connect(service, url, options, link)
+  }
+
+  /**
+   * Loads a model into `service`, which is this LLM's own from then on; on failure the service is given up.
+   * @param modelUrl absolute
+   * @internal
+   */
+  static async connect(
+    service: LlmService,
+    modelUrl: string,
+    options: LoadOptions = {},
+    link: Link = IN_PROCESS,
+  ): Promise<LLM> {
+    const { signal, onProgress, onStep } = options
+    const session = new Session(service, link, onStep)
+    try {
+      const loading = service.load(modelUrl, checkLoadOptions(options), {
+        progress: (progress) => callBack(onProgress, progress),
+        step: (message) => session.deliver(message),
+      })
+      return new LLM(unwrap(await untilAborted(loading, signal)), session)
+    } catch (thrown) {
+      void service.dispose().catch(() => {})
+      link.close()
+      throw WeirError.from(thrown)
+    }
+  }
+
+  /**
+   * Starts a request at once; it runs together with all others. Iterate over the answer, await its `result()`, or both.
+   * Errors, those of the request itself included, come from there.
+   * @param prompt a text, or token ids
+   */
+  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+    return this.#session.generate(prompt, options)
+  }
+
+  stats(): Promise<EngineStats> {
+    return this.#session.stats()
+  }
+
+  /** Ends every request with DISPOSED and frees the device and the worker. */
+  dispose(): Promise<void> {
+    return this.#session.dispose()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+}
+
+/** `promise`, or ABORTED as soon as `signal` says so, whatever `promise` still does. */
+async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise
+  let onAbort = () => {}
+  const aborting = new Promise<never>((_, reject) => {
+    onAbort = () => reject(aborted(signal))
+  })
+  signal.addEventListener('abort', onAbort)
+  if (signal.aborted) onAbort()
+  try {
+    return await Promise.race([promise, aborting])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
+
+/** One question to a worker that lives for it alone. */
+async function inWorker<T>(ask: (service: LlmService) => Promise<T>): Promise<T> {
+  const { service, link } = startWorker()
+  try {
+    return await ask(service)
+  } finally {
+    link.close()
+  }
+}
+
+/** The model's folder as an absolute URL that ends with a slash. */
+function modelUrl(model: string | URL): string {
+  try {
+    const url = new URL(model, globalThis.location?.href)
+    if (!url.pathname.endsWith('/')) url.pathname += '/'
+    return url.href
+  } catch (cause) {
+    throw new WeirError('INVALID_OPTION', `model must be the URL of a folder, not '${model}'`, {}, { cause })
+  }
+}

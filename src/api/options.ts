@@ -1,0 +1,122 @@
+/**
+ * The checks of `LLM.load`'s options that need no model, made before a worker is started: unknown keys, types, backends.
+ * Defaults and what depends on the model are the worker's business. It must never know what an option does.
+ */
+
+import { WeirError } from '../protocol/errors.ts'
+import type { LoadOptions } from '../protocol/options.ts'
+import type { ServiceOptions } from '../protocol/service.ts'
+import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
+
+interface Check {
+  readonly allowed: string
+  readonly accepts: (value: unknown) => boolean
+}
+
+type Checks = Readonly<Record<string, Check>>
+
+const COUNT: Check = { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) }
+const ZERO_OR_COUNT: Check = { allowed: 'a non-negative integer', accepts: (value) => isInteger(value, 0) }
+const FLAG: Check = { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' }
+const CALLBACK: Check = { allowed: 'a function', accepts: (value) => typeof value === 'function' }
+const RECORD: Check = { allowed: 'an object', accepts: isRecord }
+
+const SERVICE_CHECKS = {
+  backend: oneOf('auto', 'webgpu', 'wasm'),
+  maxNumBatchedTokens: COUNT,
+  maxNumSeqs: COUNT,
+  maxModelLen: COUNT,
+  kvCacheTokens: COUNT,
+  speculative: { ...RECORD, allowed: "{ method: 'mtp', numSpeculativeTokens } or undefined" },
+  budgetPolicy: oneOf(...BUDGET_POLICIES),
+  quantization: oneOf('none'),
+  kvCacheDtype: oneOf('f16', 'f32'),
+  enablePrefixCaching: FLAG,
+  longPrefillTokenThreshold: ZERO_OR_COUNT,
+  debug: { ...RECORD, allowed: '{ logits, steps }' },
+} satisfies Readonly<Record<keyof ServiceOptions, Check>>
+
+const PAGE_CHECKS = {
+  onProgress: CALLBACK,
+  onStep: CALLBACK,
+  signal: { allowed: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
+} satisfies Readonly<Record<Exclude<keyof LoadOptions, keyof ServiceOptions>, Check>>
+
+const SPECULATIVE_CHECKS: Checks = {
+  method: oneOf('mtp'),
+  numSpeculativeTokens: { allowed: 'an integer from 0 to 4', accepts: (value) => isInteger(value, 0) && value <= 4 },
+}
+
+const DEBUG_CHECKS: Checks = { logits: oneOf('digest', 'full'), steps: FLAG }
+
+/**
+ * The part of `options` that goes to the worker, without missing values.
+ * @throws INVALID_OPTION naming the option, its value and what is allowed; BACKEND_UNAVAILABLE for a backend of another version
+ */
+export function checkLoadOptions(options: LoadOptions): ServiceOptions {
+  if (!isRecord(options)) throw invalid('options', options, 'an object')
+  checkRecord('', options, { ...SERVICE_CHECKS, ...PAGE_CHECKS })
+  if (options.speculative) {
+    checkRecord('speculative.', options.speculative, SPECULATIVE_CHECKS)
+    requireFields('speculative.', options.speculative, SPECULATIVE_CHECKS)
+  }
+  if (options.debug) checkRecord('debug.', options.debug, DEBUG_CHECKS)
+  if (options.backend === 'wasm') {
+    throw new WeirError(
+      'BACKEND_UNAVAILABLE',
+      "backend 'wasm' is not in this version, which runs on WebGPU alone: use 'webgpu' or 'auto'",
+      { option: 'backend', value: 'wasm' },
+    )
+  }
+  const given = Object.entries(options).filter(([key, value]) => key in SERVICE_CHECKS && value !== undefined)
+  return Object.fromEntries(given)
+}
+
+/** A missing value is as good as a missing key. */
+function checkRecord(path: string, record: object, checks: Checks): void {
+  for (const [key, value] of Object.entries(record)) {
+    const check = Object.hasOwn(checks, key) ? checks[key] : undefined
+    if (!check) {
+      throw new WeirError(
+        'INVALID_OPTION',
+        `unknown option ${path}${key}: the options are ${Object.keys(checks).join(', ')}`,
+        { option: `${path}${key}` },
+      )
+    }
+    if (value !== undefined && !check.accepts(value)) throw invalid(`${path}${key}`, value, check.allowed)
+  }
+}
+
+function requireFields(path: string, record: object, checks: Checks): void {
+  const fields = new Map(Object.entries(record))
+  for (const [key, check] of Object.entries(checks)) {
+    if (fields.get(key) === undefined) throw invalid(`${path}${key}`, undefined, check.allowed)
+  }
+}
+
+function invalid(option: string, value: unknown, allowed: string): WeirError {
+  const shown = describe(value)
+  return new WeirError('INVALID_OPTION', `${option} must be ${allowed}, not ${shown}`, { option, value: shown })
+}
+
+function describe(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  if (typeof value === 'function') return 'a function'
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' && value !== null ? 'an object' : String(value)
+}
+
+function oneOf(...values: readonly string[]): Check {
+  return {
+    allowed: values.map((value) => `'${value}'`).join(' or '),
+    accepts: (value) => typeof value === 'string' && values.includes(value),
+  }
+}
+
+function isInteger(value: unknown, least: number): value is number {
+  return Number.isSafeInteger(value) && Number(value) >= least
+}
+
+function isRecord(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

@@ -1,0 +1,70 @@
+/**
+ * The way from the page to the service: a worker, or a service in this thread. A service that is gone answers every call with
+ * the error that ended it, instead of never. The only place of `api` that knows Comlink.
+ */
+
+import { type Endpoint, proxy, releaseProxy, wrap } from 'comlink'
+import { WeirError } from '../protocol/errors.ts'
+import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Outcome } from '../protocol/service.ts'
+
+/** What a session needs to know of the way besides the service. */
+export interface Link {
+  /** settles with the reason when the other side is gone by itself; never otherwise */
+  readonly lost: Promise<WeirError>
+  close(): void
+}
+
+/** A service in this thread: nothing lies between, nothing can be lost. */
+export const IN_PROCESS: Link = { lost: new Promise(() => {}), close: () => {} }
+
+/** Starts a worker of its own for one service. */
+export function startWorker(): { service: LlmService; link: Link } {
+  const worker = new Worker(new URL('../worker/main.ts', import.meta.url), { type: 'module', name: 'weir' })
+  const lost = new Promise<WeirError>((resolve) => {
+    worker.addEventListener('error', (event) => {
+      event.preventDefault()
+      // A script that could not be loaded has no message.
+      const reason = event.message || 'its script could not be loaded; serve it beside the library'
+      resolve(new WeirError('INTERNAL', `the worker failed: ${reason}`))
+    })
+    worker.addEventListener('messageerror', () => {
+      resolve(new WeirError('INTERNAL', 'a message of the worker could not be read'))
+    })
+  })
+  return { service: remoteService(worker, lost), link: { lost, close: () => worker.terminate() } }
+}
+
+/** The service that is exposed at the other end of `endpoint`. Calls reject with what `lost` settles with. */
+export function remoteService(endpoint: Endpoint, lost: Promise<WeirError>): LlmService {
+  const remote = wrap<LlmService>(endpoint)
+  const call = untilLost(lost)
+  return {
+    probe: () => call<Outcome<AdapterInfo>>(remote.probe()),
+    plan: (modelUrl, options) => call<Outcome<MemoryPlan>>(remote.plan(modelUrl, options)),
+    load: (modelUrl, options, listener) => call<Outcome<LoadedEngine>>(remote.load(modelUrl, options, proxy(listener))),
+    submit: (id, prompt, fields) => call<Outcome<null>>(remote.submit(id, prompt, fields)),
+    abort: (id) => call(remote.abort(id)),
+    stats: () => call<Outcome<EngineStats>>(remote.stats()),
+    dispose: async () => {
+      await call(remote.dispose())
+      remote[releaseProxy]()
+    },
+  }
+}
+
+/** Wraps answers so that they reject once the other side is gone. (`Promise.race` would keep every answer alive.) */
+function untilLost(lost: Promise<WeirError>): <T>(answer: Promise<T>) => Promise<T> {
+  const pending = new Set<(error: WeirError) => void>()
+  let gone: WeirError | undefined
+  void lost.then((error) => {
+    gone = error
+    for (const reject of pending) reject(error)
+    pending.clear()
+  })
+  return (answer) =>
+    new Promise((resolve, reject) => {
+      if (gone) reject(gone)
+      pending.add(reject)
+      void answer.then(resolve, reject).finally(() => pending.delete(reject))
+    })
+}

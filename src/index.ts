@@ -1,0 +1,25 @@
+/** The package: what a page imports. */
+
+export type { Generation } from './api/generation.ts'
+export { LLM } from './api/llm.ts'
+export { ERROR_CODES, type ErrorCode, type ErrorDetails, WeirError } from './protocol/errors.ts'
+export type * from './protocol/options.ts'
+export type {
+  FinishReason,
+  GenerationPart,
+  GenerationResult,
+  Prompt,
+  RequestDebug,
+  RequestStep,
+  SamplingFields,
+  Usage,
+} from './protocol/request.ts'
+export type {
+  AdapterInfo,
+  EngineStats,
+  LatencySummary,
+  MemoryPlan,
+  ModelInfo,
+  ThroughputSummary,
+} from './protocol/service.ts'
+export type { BudgetPolicy, StepRecord, StepTimes } from './protocol/stepRecord.ts'

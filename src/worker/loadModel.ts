@@ -1,0 +1,149 @@
+/**
+ * From a model's URL to everything that serves it, on this thread's GPU: files, spec, options, plan, runner, tokenizer. The
+ * order is that of cost: whatever can be refused is refused before weights are fetched. It must never know requests.
+ */
+
+import type { StepRunner } from '../core/stepRunner.ts'
+import { type Gpu, openDevice } from '../gpu/device.ts'
+import { type ModelFiles, openModel } from '../loader/source.ts'
+import {
+  type GenerationDefaults,
+  type ModelSpec,
+  parseGenerationDefaults,
+  parseModelSpec,
+} from '../models/modelSpec.ts'
+import type { WeirError } from '../protocol/errors.ts'
+import type { LoadProgress } from '../protocol/options.ts'
+import type { AdapterInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
+import { memoryPlan } from '../runner/bufferPlan.ts'
+import { createGpuRunner } from '../runner/createGpuRunner.ts'
+import { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { resolveOptions } from './engineOptions.ts'
+
+/** A runner, and what it says about itself in `stats()`. */
+export interface LoadedRunner extends StepRunner {
+  readonly kernels: Readonly<Record<string, string>>
+  readonly batchInvariant: boolean
+  readonly allocatedBytes: number
+}
+
+/** Everything that serves one model. */
+export interface LoadedModel {
+  readonly info: LoadedEngine
+  readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>
+  readonly defaults: GenerationDefaults
+  /** undefined: the model has none, so it takes and gives ids alone */
+  readonly tokenizer: Tokenizer | undefined
+  readonly runner: LoadedRunner
+  /** settles when the device goes away by itself */
+  readonly lost: Promise<WeirError>
+  dispose(): void
+}
+
+export interface LoadControl {
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: LoadProgress) => void
+}
+
+/** Where models come from: the GPU, or a test. */
+export interface ModelLoader {
+  /** @throws BACKEND_UNAVAILABLE */
+  probe(): Promise<AdapterInfo>
+  /** @throws INVALID_OPTION, MODEL_FETCH, MODEL_FORMAT */
+  plan(modelUrl: string, options: ServiceOptions): Promise<MemoryPlan>
+  /** @throws what both of them throw, LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED; nothing stays allocated then */
+  load(modelUrl: string, options: ServiceOptions, control: LoadControl): Promise<LoadedModel>
+}
+
+export interface Environment {
+  /** undefined where there is none */
+  readonly gpu: GPU | undefined
+  /** milliseconds */
+  readonly now: () => number
+  /** default: the global one */
+  readonly fetch?: typeof globalThis.fetch
+}
+
+export function gpuLoader(environment: Environment): ModelLoader {
+  return {
+    probe: async () => {
+      const { adapter, device } = await openDevice(environment.gpu)
+      device.destroy()
+      return adapter
+    },
+    plan: async (modelUrl, options) => (await describeModel(modelUrl, options, environment)).memory,
+    load: async (modelUrl, options, control) => {
+      const gpu = await openDevice(environment.gpu)
+      try {
+        return await loadOnto(gpu, modelUrl, options, control, environment)
+      } catch (thrown) {
+        gpu.device.destroy()
+        throw thrown
+      }
+    },
+  }
+}
+
+async function loadOnto(
+  gpu: Gpu,
+  modelUrl: string,
+  given: ServiceOptions,
+  control: LoadControl,
+  environment: Environment,
+): Promise<LoadedModel> {
+  const { signal, onProgress } = control
+  const { files, spec, ...engine } = await describeModel(modelUrl, given, environment, signal)
+  const tokenizer =
+    files.tokenizer === undefined ? undefined : Tokenizer.fromFiles(files.tokenizer, files.tokenizerConfig)
+  const { options } = engine
+  const { now } = environment
+  const runner = await createGpuRunner({
+    gpu,
+    spec,
+    options,
+    weights: files.weights,
+    now,
+    onProgress,
+    signal,
+  })
+  return {
+    info: { ...engine, adapter: gpu.adapter },
+    spec,
+    defaults: parseGenerationDefaults(files.generationConfig, spec.vocabSize),
+    tokenizer,
+    runner,
+    lost: gpu.lost,
+    dispose: () => {
+      runner.dispose()
+      gpu.device.destroy()
+    },
+  }
+}
+
+/** What a model's small files and headers tell. */
+async function describeModel(
+  modelUrl: string,
+  given: ServiceOptions,
+  environment: Environment,
+  signal?: AbortSignal,
+): Promise<Omit<LoadedEngine, 'adapter'> & { readonly files: ModelFiles; readonly spec: ModelSpec }> {
+  const files = await openModel(modelUrl, { signal, fetch: environment.fetch })
+  const spec = parseModelSpec(files.config, files.generationConfig)
+  const options = resolveOptions(given, { drafter: spec.mtp !== undefined, maxPositions: spec.maxPositions })
+  const memory = memoryPlan(spec, options, files.weights.tensors)
+  return { files, spec, options, memory, model: modelInfo(files, spec) }
+}
+
+function modelInfo(files: ModelFiles, spec: ModelSpec): ModelInfo {
+  const shapes = [...files.weights.tensors.values()].map(({ shape }) => shape)
+  return {
+    name: new URL(files.url).pathname.split('/').filter(Boolean).at(-1) ?? files.url,
+    architecture: spec.architecture,
+    layers: spec.numLayers,
+    hiddenSize: spec.hiddenSize,
+    vocabSize: spec.vocabSize,
+    parameters: shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0),
+    maxPositions: spec.maxPositions,
+    drafter: spec.mtp !== undefined,
+  }
+}

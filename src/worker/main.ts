@@ -1,0 +1,6 @@
+/** The worker: a service over this thread's GPU, exposed to the page that started it. Nothing else. */
+
+import { expose } from 'comlink'
+import { createService } from './service.ts'
+
+expose(createService({ gpu: navigator.gpu, now: () => performance.now() }))

@@ -1,0 +1,96 @@
+/**
+ * The sampling fields of a request: checked one by one, completed with the model's own defaults. It must never know the
+ * prompt.
+ */
+
+import type { GenerationDefaults } from '../models/modelSpec.ts'
+import { WeirError } from '../protocol/errors.ts'
+import type { SamplingFields } from '../protocol/request.ts'
+
+/** A request's fields after defaults and checks. */
+export interface RequestFields {
+  readonly temperature: number
+  readonly topK: number
+  readonly topP: number
+  readonly seed: number
+  /** undefined: as many as fit */
+  readonly maxTokens: number | undefined
+  readonly stop: readonly string[]
+  readonly stopTokenIds: readonly number[]
+  readonly ignoreEos: boolean
+}
+
+interface Check {
+  readonly allowed: string
+  readonly accepts: (value: unknown, vocabSize: number) => boolean
+}
+
+/** Below this a temperature means greedy, as in vLLM; dividing logits by less would overflow f32. */
+const GREEDY_BELOW = 1e-5
+
+const CHECKS = {
+  max_tokens: { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) },
+  temperature: { allowed: 'a number from 0 to 100', accepts: (value) => isNumber(value) && value >= 0 && value <= 100 },
+  top_p: { allowed: 'a number above 0, up to 1', accepts: (value) => isNumber(value) && value > 0 && value <= 1 },
+  top_k: { allowed: 'a positive integer, or 0 or -1 for off', accepts: (value) => isInteger(value, -1) },
+  seed: { allowed: 'an integer from 0 to 2^53 - 1', accepts: (value) => isInteger(value, 0) },
+  stop: { allowed: 'a string or strings, none of them empty', accepts: isStop },
+  stop_token_ids: { allowed: 'ids of the vocabulary', accepts: isIds },
+  ignore_eos: { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
+} satisfies Readonly<Record<keyof SamplingFields, Check>>
+
+/**
+ * @param vocabSize ids are below it
+ * @throws INVALID_REQUEST naming the field, its value and what is allowed
+ */
+export function readFields(fields: SamplingFields, defaults: GenerationDefaults, vocabSize: number): RequestFields {
+  for (const [field, value] of Object.entries(fields)) checkField(field, value, vocabSize)
+  const temperature = fields.temperature ?? defaults.temperature
+  return {
+    temperature: temperature < GREEDY_BELOW ? 0 : temperature,
+    topK: Math.max(0, fields.top_k ?? defaults.topK),
+    topP: fields.top_p ?? defaults.topP,
+    seed: fields.seed ?? drawSeed(),
+    maxTokens: fields.max_tokens,
+    stop: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
+    stopTokenIds: fields.stop_token_ids ?? [],
+    ignoreEos: fields.ignore_eos ?? false,
+  }
+}
+
+function checkField(field: string, value: unknown, vocabSize: number): void {
+  const check: Check | undefined = Object.hasOwn(CHECKS, field) ? CHECKS[field as keyof typeof CHECKS] : undefined
+  if (!check) {
+    throw new WeirError(
+      'INVALID_REQUEST',
+      `unknown request field ${field}: the fields are ${Object.keys(CHECKS).join(', ')}`,
+      { field },
+    )
+  }
+  if (value === undefined || check.accepts(value, vocabSize)) return
+  const shown = typeof value === 'string' ? `'${value}'` : Array.isArray(value) ? `[${value}]` : String(value)
+  throw new WeirError('INVALID_REQUEST', `${field} must be ${check.allowed}, not ${shown}`, { field, value: shown })
+}
+
+/** 53 random bits: every seed that a request may name. */
+function drawSeed(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2))
+  return (high >>> 11) * 2 ** 32 + low
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value)
+}
+
+function isInteger(value: unknown, least: number): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= least
+}
+
+function isStop(value: unknown): boolean {
+  const strings: unknown[] = Array.isArray(value) ? value : [value]
+  return strings.every((string) => typeof string === 'string' && string !== '')
+}
+
+function isIds(value: unknown, vocabSize: number): boolean {
+  return Array.isArray(value) && value.every((id) => isInteger(id, 0) && id < vocabSize)
+}

@@ -1,0 +1,105 @@
+/**
+ * The service behind the worker boundary: it loads one model and serves it until it is disposed of. Node tests and benches call
+ * it directly. What goes wrong is an Outcome, so that error codes survive any transport. It must never know Comlink.
+ */
+
+import { WeirError } from '../protocol/errors.ts'
+import type { Prompt, SamplingFields } from '../protocol/request.ts'
+import type {
+  AdapterInfo,
+  EngineStats,
+  LlmService,
+  LoadedEngine,
+  MemoryPlan,
+  Outcome,
+  ServiceListener,
+  ServiceOptions,
+} from '../protocol/service.ts'
+import { assert } from '../util/math.ts'
+import { type Environment, gpuLoader, type ModelLoader } from './loadModel.ts'
+import { Serving } from './serving.ts'
+
+export function createService(environment: Environment): LlmService {
+  return new Service(gpuLoader(environment), environment.now)
+}
+
+export class Service implements LlmService {
+  readonly #loader: ModelLoader
+  /** milliseconds */
+  readonly #now: () => number
+  #loading: AbortController | undefined
+  #serving: Serving | undefined
+  #disposed = false
+
+  constructor(loader: ModelLoader, now: () => number) {
+    this.#loader = loader
+    this.#now = now
+  }
+
+  probe(): Promise<Outcome<AdapterInfo>> {
+    return outcome(() => this.#loader.probe())
+  }
+
+  plan(modelUrl: string, options: ServiceOptions): Promise<Outcome<MemoryPlan>> {
+    return outcome(() => this.#loader.plan(modelUrl, options))
+  }
+
+  load(modelUrl: string, options: ServiceOptions, listener: ServiceListener): Promise<Outcome<LoadedEngine>> {
+    return outcome(() => this.#load(modelUrl, options, listener))
+  }
+
+  submit(id: number, prompt: Prompt, fields: SamplingFields): Promise<Outcome<null>> {
+    return outcome(() => {
+      this.#serve().submit(id, prompt, fields)
+      return null
+    })
+  }
+
+  async abort(id: number): Promise<void> {
+    this.#serving?.abort(id)
+  }
+
+  stats(): Promise<Outcome<EngineStats>> {
+    return outcome(() => this.#serve().stats())
+  }
+
+  async dispose(): Promise<void> {
+    this.#disposed = true
+    this.#loading?.abort()
+    await this.#serving?.dispose()
+  }
+
+  async #load(modelUrl: string, options: ServiceOptions, listener: ServiceListener): Promise<LoadedEngine> {
+    assert(!this.#loading && !this.#serving, 'a service loads one model')
+    const loading = new AbortController()
+    this.#loading = loading
+    const model = await this.#loader.load(modelUrl, options, {
+      signal: loading.signal,
+      onProgress: (progress) => void listener.progress(progress),
+    })
+    if (this.#disposed) {
+      model.dispose()
+      throw new WeirError('ABORTED', 'the load was aborted')
+    }
+    this.#serving = new Serving(model, this.#now, listener)
+    const { totalBytes } = model.info.memory
+    // Awaited, so that the page hears of all progress before the load settles.
+    await listener.progress({ phase: 'ready', file: '', loaded: totalBytes, total: totalBytes })
+    return model.info
+  }
+
+  #serve(): Serving {
+    if (this.#disposed) throw new WeirError('DISPOSED', 'the model was disposed of: load it again')
+    assert(this.#serving, 'a model is loaded')
+    return this.#serving
+  }
+}
+
+/** What `answer` gives or throws; `answer` runs at once. */
+async function outcome<T>(answer: () => T | Promise<T>): Promise<Outcome<T>> {
+  try {
+    return { ok: true, value: await answer() }
+  } catch (thrown) {
+    return { ok: false, error: WeirError.from(thrown).toData() }
+  }
+}

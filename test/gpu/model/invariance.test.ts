@@ -1,0 +1,128 @@
+/**
+ * A request's tokens and the bits of its logits depend on its prompt, its parameters and its seed alone: not on B, on who else
+ * is in the batch, on where its prompt is cut, on drafts, or on being preempted.
+ */
+
+import { describe, expect, test } from 'vitest'
+import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
+import type { ModelName } from '../../helpers/folderFetch.ts'
+import { type EngineOverrides, type GpuEngine, type TestRequest, withEngine } from '../../helpers/gpuEngine.ts'
+import { randomInts } from '../../helpers/kernelHarness.ts'
+
+interface Answer {
+  readonly ids: readonly number[]
+  readonly logits: readonly unknown[]
+}
+
+const SAMPLED = { temperature: 1, seed: 20_261_122 }
+
+/** Requests under test: one greedy, one sampled with every cut. */
+function subjects(vocabSize: number, promptLength: number, maxTokens: number): TestRequest[] {
+  const prompt = [...randomInts(7, promptLength, vocabSize)]
+  return [
+    { prompt, maxTokens },
+    { prompt, maxTokens, sampling: SAMPLED },
+    { prompt, maxTokens, sampling: { ...SAMPLED, topK: 40, topP: 0.9 } },
+  ]
+}
+
+/** Others of many lengths, greedy and sampled. */
+function crowd(vocabSize: number, size: number): TestRequest[] {
+  return Array.from({ length: size }, (_, index) => ({
+    prompt: [...randomInts(100 + index, 1 + ((index * 7) % 40), vocabSize)],
+    maxTokens: 6 + ((index * 5) % 17),
+    ...(index % 2 ? { sampling: { temperature: 0.8, seed: index } } : {}),
+  }))
+}
+
+function answer(end: EngineRequestEnd | undefined): Answer {
+  expect(end?.error).toBeUndefined()
+  return { ids: end?.tokenIds ?? [], logits: end?.debug?.logits ?? [] }
+}
+
+/** Others that start small and grow, so that a pool that admits them all is too small for them later. */
+function growers(vocabSize: number): TestRequest[] {
+  return Array.from({ length: 7 }, (_, index) => ({
+    prompt: [...randomInts(200 + index, 3 + index, vocabSize)],
+    maxTokens: 60,
+    ...(index % 2 ? { sampling: { temperature: 0.8, seed: index } } : {}),
+  }))
+}
+
+async function alone(engine: GpuEngine, requests: readonly TestRequest[]): Promise<Answer[]> {
+  const answers: Answer[] = []
+  for (const request of requests) answers.push(answer((await engine.run([request]))[0]))
+  return answers
+}
+
+/** Each subject after others: so it is the newest, and the first to be preempted. */
+async function among(
+  engine: GpuEngine,
+  others: readonly TestRequest[],
+  requests: readonly TestRequest[],
+): Promise<EngineRequestEnd[]> {
+  const ends: EngineRequestEnd[] = []
+  for (const request of requests) {
+    const all = await engine.run([...others, request])
+    ends.push(all[others.length] as EngineRequestEnd)
+  }
+  return ends
+}
+
+function preemptions(end: EngineRequestEnd): number {
+  return end.debug?.steps.filter((step) => step.preempted).length ?? 0
+}
+
+const references = new Map<ModelName, Promise<Answer[]>>()
+
+/** Alone, the prompt in one chunk, no drafter. */
+function reference(model: ModelName, overrides: EngineOverrides, requests: readonly TestRequest[]): Promise<Answer[]> {
+  let answers = references.get(model)
+  if (!answers) {
+    answers = withEngine(model, { ...overrides, maxNumBatchedTokens: 256 }, (engine) => alone(engine, requests))
+    references.set(model, answers)
+  }
+  return answers
+}
+
+describe('qwen3-mtp, the whole matrix', () => {
+  const sizes = { maxModelLen: 96, kvCacheTokens: 2048 }
+  const requests = subjects(512, 45, 24)
+
+  describe.each([16, 64, 256])('B = %i', (maxNumBatchedTokens) => {
+    test.each([0, 1, 2, 3, 4])('%i drafts: alone and among 15 others', async (drafts) => {
+      const expected = await reference('qwen3-mtp', sizes, requests)
+      await withEngine('qwen3-mtp', { ...sizes, maxNumBatchedTokens, drafts }, async (engine) => {
+        expect(await alone(engine, requests)).toEqual(expected)
+        expect((await among(engine, crowd(512, 15), requests)).map(answer)).toEqual(expected)
+      })
+    })
+
+    test.each([0, 1, 2, 3, 4])('%i drafts: preempted', async (drafts) => {
+      const expected = await reference('qwen3-mtp', sizes, requests)
+      await withEngine('qwen3-mtp', { ...sizes, kvCacheTokens: 224, maxNumBatchedTokens, drafts }, async (engine) => {
+        const ends = await among(engine, growers(512), requests)
+        for (const end of ends) expect(preemptions(end)).toBeGreaterThan(0)
+        expect(ends.map(answer)).toEqual(expected)
+      })
+    })
+  })
+})
+
+describe('fairy-tales, some of it', () => {
+  const sizes = { maxModelLen: 96, kvCacheTokens: 2048 }
+  const requests = subjects(4096, 30, 12)
+
+  test.each([
+    { maxNumBatchedTokens: 16, drafts: 2, kvCacheTokens: 192 },
+    { maxNumBatchedTokens: 64, drafts: 4, kvCacheTokens: 2048 },
+  ])('$maxNumBatchedTokens rows, $drafts drafts, $kvCacheTokens tokens of cache', async (overrides) => {
+    const expected = await reference('fairy-tales', sizes, requests)
+    await withEngine('fairy-tales', { ...sizes, ...overrides }, async (engine) => {
+      const preempts = overrides.kvCacheTokens < 2048
+      const ends = await among(engine, preempts ? growers(4096) : crowd(4096, 15), requests)
+      if (preempts) for (const end of ends) expect(preemptions(end)).toBeGreaterThan(0)
+      expect(ends.map(answer)).toEqual(expected)
+    })
+  })
+})

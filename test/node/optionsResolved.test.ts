@@ -1,0 +1,44 @@
+/** Options as an engine gets them: completed for a model, and checked against it. */
+
+import { describe, expect, it } from 'vitest'
+import { resolveOptions } from '../../src/worker/engineOptions.ts'
+
+describe('engine options', () => {
+  const model = { drafter: true, maxPositions: 512 }
+
+  it('have defaults that fit the model', () => {
+    expect(resolveOptions({}, model)).toEqual({
+      backend: 'auto',
+      maxNumBatchedTokens: 256,
+      maxNumSeqs: 16,
+      maxModelLen: 512,
+      kvCacheTokens: 8192,
+      speculative: undefined,
+      budgetPolicy: 'exact',
+      quantization: 'none',
+      kvCacheDtype: 'f16',
+      enablePrefixCaching: true,
+      longPrefillTokenThreshold: 0,
+      debug: { logits: 'off', steps: false },
+    })
+    expect(resolveOptions({}, { ...model, maxPositions: 32_768 }).maxModelLen).toBe(1024)
+    expect(resolveOptions({ kvCacheTokens: 1039 }, model).kvCacheTokens).toBe(1024)
+  })
+
+  it.each([
+    [{ maxNumBatchedTokens: 8 }, /maxNumBatchedTokens 8.*maxNumSeqs 16/],
+    [{ maxNumSeqs: 257 }, /maxNumBatchedTokens 256.*maxNumSeqs 257/],
+    [{ maxModelLen: 513 }, /maxModelLen 513.*512 positions/],
+    [{ maxModelLen: 1 }, /maxModelLen.*at least 2/],
+    [{ kvCacheTokens: 511 }, /kvCacheTokens 496.*maxModelLen 512/],
+    [{ kvCacheTokens: 15 }, /kvCacheTokens 15.*block size 16/],
+  ] as const)('refuse %j', (given, message) => {
+    expect(() => resolveOptions(given, model)).toThrow(message)
+  })
+
+  it('refuse drafts of a model without a drafter', () => {
+    const speculative = { method: 'mtp', numSpeculativeTokens: 2 } as const
+    expect(() => resolveOptions({ speculative }, { ...model, drafter: false })).toThrow(/speculative.*no drafter/)
+    expect(resolveOptions({ speculative }, model).speculative).toEqual(speculative)
+  })
+})

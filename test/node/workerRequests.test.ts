@@ -1,0 +1,106 @@
+/** What a request may ask for: the fields and prompts that are refused, the defaults that fill in, how it ends. */
+
+import { describe, expect, it } from 'vitest'
+import type { Prompt } from '../../src/protocol/request.ts'
+import { EOS, endless, MODEL_URL, tokenizer, VOCAB_SIZE } from '../helpers/scriptedModel.ts'
+import { serve, unwrap } from '../helpers/serviceRig.ts'
+
+/** [field, value, what the message says] */
+const BAD_FIELDS: readonly (readonly [string, unknown, RegExp])[] = [
+  ...[0, -1, 1.5, '8', null].map((value) => ['max_tokens', value, /a positive integer/] as const),
+  ...[-0.1, 101, Number.NaN, Number.POSITIVE_INFINITY, '1', null].map(
+    (value) => ['temperature', value, /a number from 0 to 100/] as const,
+  ),
+  ...[0, -0.5, 1.01, Number.NaN, '1'].map((value) => ['top_p', value, /above 0, up to 1/] as const),
+  ...[-2, 2.5, '4', Number.NaN].map((value) => ['top_k', value, /a positive integer, or 0 or -1/] as const),
+  ...[-1, 0.5, 2 ** 53, '7'].map((value) => ['seed', value, /from 0 to 2\^53 - 1/] as const),
+  ...['', ['.', ''], [3], 7, null].map((value) => ['stop', value, /none of them empty/] as const),
+  ...[7, [-1], [0.5], [VOCAB_SIZE], ['7']].map((value) => ['stop_token_ids', value, /ids of the vocabulary/] as const),
+  ['ignore_eos', 1, /true or false/],
+  ['max_new_tokens', 4, /the fields are max_tokens/],
+  ['toString', 4, /the fields are max_tokens/],
+]
+
+/** [prompt, what the message says] */
+const BAD_PROMPTS: readonly (readonly [unknown, RegExp])[] = [
+  ['', /no tokens/],
+  [{ prompt_token_ids: [] }, /no tokens/],
+  [{ prompt_token_ids: [1, VOCAB_SIZE] }, /4096 is outside the vocabulary/],
+  [{ prompt_token_ids: [-1] }, /-1 is outside the vocabulary/],
+  [{ prompt_token_ids: [1.5] }, /1\.5 is outside the vocabulary/],
+  [{ prompt_token_ids: ['1'] }, /outside the vocabulary/],
+  [{ prompt_token_ids: 'abc' }, /a string or \{ prompt_token_ids \}/],
+  [{}, /a string or \{ prompt_token_ids \}/],
+  [null, /a string or \{ prompt_token_ids \}/],
+  [7, /a string or \{ prompt_token_ids \}/],
+  [{ prompt_token_ids: Array(1024).fill(5) }, /1024 tokens.*maxModelLen 1024/],
+]
+
+describe('requests', () => {
+  it.each(BAD_FIELDS)('refuses %s = %s and goes on', async (field, value, message) => {
+    const { service } = await serve(endless)
+    const outcome = await service.submit(0, 'A', { [field]: value })
+    expect(outcome).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST', details: { field } } })
+    if (!outcome.ok) expect(outcome.error.message).toMatch(message)
+    expect(await service.submit(0, 'A', { max_tokens: 1 })).toEqual({ ok: true, value: null })
+  })
+
+  it.each(BAD_PROMPTS)('refuses the prompt %j and goes on', async (prompt, message) => {
+    const { service } = await serve(endless)
+    const outcome = await service.submit(0, prompt as Prompt, {})
+    expect(outcome).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST' } })
+    if (!outcome.ok) expect(outcome.error.message).toMatch(message)
+    expect(await service.submit(0, 'A', { max_tokens: 1 })).toEqual({ ok: true, value: null })
+  })
+
+  it('takes ids alone from a model without a tokenizer', async () => {
+    const service = await serve(endless, {}, `${MODEL_URL}?ids`)
+    expect(await service.submit('A')).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST' } })
+    const stop = await service.submit({ prompt_token_ids: [1] }, { stop: '.' })
+    expect(stop).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST' } })
+    unwrap(await service.service.submit(9, { prompt_token_ids: [1] }, { max_tokens: 3 }))
+    await service.ended(1)
+    expect(service.updates(9).map(({ text }) => text)).toEqual(['', '', ''])
+    expect(service.updates(9).flatMap(({ token_ids }) => token_ids)).toHaveLength(3)
+  })
+
+  it('fills in what the model recommends, and draws a seed', async () => {
+    const served = await serve(endless)
+    const plain = await served.answer('A', { max_tokens: 1 })
+    const again = await served.answer('A', { max_tokens: 1 })
+    const asked = { temperature: 0.5, top_k: -1, top_p: 1, seed: 2 ** 53 - 1, max_tokens: 1 }
+    const given = await served.answer('A', asked)
+    await served.answer('A', { temperature: 1e-6, max_tokens: 1 })
+    const sampling = served.loader.runner?.tableWrites.map((write) => write.sampling)
+    expect(sampling?.[0]).toEqual({ temperature: 0.8, topK: 50, topP: 0.95, seed: plain.end?.seed, sampleIndex: 0 })
+    expect(plain.end?.seed).not.toBe(again.end?.seed)
+    expect(Number.isSafeInteger(plain.end?.seed)).toBe(true)
+    expect(sampling?.[2]).toEqual({ temperature: 0.5, topK: 0, topP: 1, seed: 2 ** 53 - 1, sampleIndex: 0 })
+    expect(given.end?.seed).toBe(2 ** 53 - 1)
+    expect(sampling?.[3]?.temperature).toBe(0)
+  })
+
+  it('generates what fits, and no more than that', async () => {
+    const served = await serve(endless, { maxModelLen: 64, kvCacheTokens: 256 })
+    const prompt = { prompt_token_ids: Array(60).fill(5) }
+    const open = await served.answer(prompt)
+    const capped = await served.answer(prompt, { max_tokens: 100 })
+    expect(open).toMatchObject({ end: { finish_reason: 'length', usage: { total_tokens: 64 } } })
+    expect(open.ids).toHaveLength(4)
+    expect(capped).toMatchObject({ end: { finish_reason: 'length' } })
+    expect(capped.ids).toHaveLength(4)
+    expect((await served.answer({ prompt_token_ids: Array(63).fill(5) })).ids).toHaveLength(1)
+  })
+
+  it('ends at the end-of-text token, at stop ids, or goes on if asked to', async () => {
+    const [a = 0, b = 0, c = 0] = tokenizer.encode('Once upon a')
+    const served = await serve((_id, index) => [a, b, c, EOS][index % 4] ?? EOS)
+    const whole = tokenizer.decode([a, b, c])
+    expect(await served.answer('A')).toMatchObject({ text: whole, ids: [a, b, c, EOS], end: { finish_reason: 'stop' } })
+    const stopped = await served.answer('A', { stop_token_ids: [b] })
+    expect(stopped).toMatchObject({ text: tokenizer.decode([a]), ids: [a, b], end: { finish_reason: 'stop' } })
+    const on = await served.answer('A', { ignore_eos: true, max_tokens: 6 })
+    expect(on).toMatchObject({ ids: [a, b, c, EOS, a, b], end: { finish_reason: 'length' } })
+    expect(on.text).toBe(tokenizer.decode([a, b, c, a, b]))
+  })
+})
