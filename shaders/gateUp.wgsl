@@ -1,7 +1,7 @@
-// y = silu(x G^T) * (x U^T), a workgroup per 16 columns and 8 rows: lane (range, column) sums its range of K for all rows and
-// both matrices, then the ranges meet in workgroup memory (all 16 KiB of it) and are folded in order. Columns past N read
-// their neighbours' words and are not written.
-const COLUMNS: u32 = 16u;
+// y = silu(x G^T) * (x U^T), a workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows and
+// both matrices, then the ranges meet in workgroup memory and are folded in order, four rows at a time as in `linear`.
+// Columns past N read their neighbours' words and are not written.
+const COLUMNS: u32 = 8u;
 const ROWS: u32 = 8u;
 
 override K: u32;
@@ -13,60 +13,60 @@ override N: u32;
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
 @group(2) @binding(1) var<storage, read_write> y: array<f32>; // [rows][N]
 
-// [range][row][column]
-var<workgroup> gateSums: array<f32, RANGES * ROWS * COLUMNS>;
-var<workgroup> upSums: array<f32, RANGES * ROWS * COLUMNS>;
+var<workgroup> sums: array<vec4f, RANGES * COLUMNS>; // [range][column] of four rows
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let firstRow = tile.y * ROWS;
-  if (firstRow >= current.rows) {
+  let row = tile.y * ROWS;
+  if (row >= current.rows) {
     return;
   }
   let range = lane / COLUMNS;
-  let laneColumn = lane % COLUMNS;
-  let column = tile.x * COLUMNS + laneColumn;
-  let start = rangeStart(range, K / 4u);
+  let column = tile.x * COLUMNS + lane % COLUMNS;
   let end = rangeStart(range + 1u, K / 4u);
-
+  let hasLower = row + 4u < current.rows;
   var upperGate = vec4f();
-  var lowerGate = vec4f();
   var upperUp = vec4f();
+  var lowerGate = vec4f();
   var lowerUp = vec4f();
-  let hasLower = firstRow + 4u < current.rows;
-  for (var group = start; group < end; group++) {
+  for (var group = rangeStart(range, K / 4u); group < end; group++) {
     let gateWord = unpackWeight(gate[group * N + column]);
     let upWord = unpackWeight(up[group * N + column]);
-    let upper = fourInputs(firstRow, group);
+    let upper = fourInputs(row, group);
     upperGate = chain4(upperGate, upper, gateWord);
     upperUp = chain4(upperUp, upper, upWord);
     if (hasLower) {
-      let lower = fourInputs(firstRow + 4u, group);
+      let lower = fourInputs(row + 4u, group);
       lowerGate = chain4(lowerGate, lower, gateWord);
       lowerUp = chain4(lowerUp, lower, upWord);
     }
   }
-  for (var i = 0u; i < 4u; i++) {
-    let upper = (range * ROWS + i) * COLUMNS + laneColumn;
-    let lower = (range * ROWS + 4u + i) * COLUMNS + laneColumn;
-    gateSums[upper] = upperGate[i];
-    gateSums[lower] = lowerGate[i];
-    upSums[upper] = upperUp[i];
-    upSums[lower] = lowerUp[i];
+  store(row, column, lane, fold(upperGate, lane), fold(upperUp, lane));
+  if (hasLower) {
+    store(row + 4u, column, lane, fold(lowerGate, lane), fold(lowerUp, lane));
+  }
+}
+
+// The ranges of four rows added left to right: lane (i, column) of the first four gets row i's. Every lane of the workgroup
+// calls it.
+fn fold(laneSums: vec4f, lane: u32) -> f32 {
+  sums[lane] = laneSums;
+  workgroupBarrier();
+  var sum = 0.0;
+  if (lane < 4u * COLUMNS) {
+    for (var range = 0u; range < RANGES; range++) {
+      sum += sums[range * COLUMNS + lane % COLUMNS][lane / COLUMNS];
+    }
   }
   workgroupBarrier();
+  return sum;
+}
 
+fn store(firstRow: u32, column: u32, lane: u32, gateSum: f32, upSum: f32) {
   let row = firstRow + lane / COLUMNS;
-  if (lane >= ROWS * COLUMNS || row >= current.rows || column >= N) {
-    return;
+  if (lane < 4u * COLUMNS && row < current.rows && column < N) {
+    y[row * N + column] = swiglu(gateSum, upSum);
   }
-  var gateSum = 0.0;
-  var upSum = 0.0;
-  for (var i = 0u; i < RANGES; i++) {
-    gateSum += gateSums[i * ROWS * COLUMNS + lane];
-    upSum += upSums[i * ROWS * COLUMNS + lane];
-  }
-  y[row * N + column] = swiglu(gateSum, upSum);
 }
 
 // Column i of the result holds the i-th elements of a group in four rows. A row past the last one reads the last one's.

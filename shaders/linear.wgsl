@@ -1,6 +1,7 @@
-// y = x W^T, a workgroup per 16 columns and 8 rows: lane (range, column) sums its range of K for all rows, then the ranges
-// meet in workgroup memory and are folded in order. Columns past N read their neighbours' words and are not written.
-const COLUMNS: u32 = 16u;
+// y = x W^T, a workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows, then the ranges meet
+// in workgroup memory and are folded in order, four rows at a time: software drivers clear that memory word by word, so it
+// is kept small. Columns past N read their neighbours' words and are not written.
+const COLUMNS: u32 = 8u;
 const ROWS: u32 = 8u;
 
 override K: u32;
@@ -16,70 +17,69 @@ override GATHER: bool;
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [*][K/4]
 @group(2) @binding(1) var<storage, read_write> y: array<f32>; // [rows][N]
 
-var<workgroup> sums: array<f32, RANGES * ROWS * COLUMNS>; // [range][row][column]
+var<workgroup> sums: array<vec4f, RANGES * COLUMNS>; // [range][column] of four rows
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let firstRow = tile.y * ROWS;
-  if (firstRow >= current.rows) {
+  let row = tile.y * ROWS;
+  if (row >= current.rows) {
     return;
   }
   let range = lane / COLUMNS;
-  let laneColumn = lane % COLUMNS;
-  let firstWord = FIRST_COLUMN + tile.x * COLUMNS + laneColumn;
-  let start = rangeStart(range, K / 4u);
+  let column = tile.x * COLUMNS + lane % COLUMNS;
   let end = rangeStart(range + 1u, K / 4u);
-
-  let upperStarts = fourStarts(firstRow);
+  let hasLower = row + 4u < current.rows;
+  let upperStarts = inputStarts(row);
+  let lowerStarts = inputStarts(row + 4u);
   var upper = vec4f();
   var lower = vec4f();
-  if (firstRow + 4u < current.rows) {
-    let lowerStarts = fourStarts(firstRow + 4u);
-    for (var group = start; group < end; group++) {
-      let word = unpackWeight(weight[group * WEIGHT_COLUMNS + firstWord]);
-      upper = chain4(upper, fourInputs(upperStarts, group), word);
+  for (var group = rangeStart(range, K / 4u); group < end; group++) {
+    let word = unpackWeight(weight[group * WEIGHT_COLUMNS + FIRST_COLUMN + column]);
+    upper = chain4(upper, fourInputs(upperStarts, group), word);
+    if (hasLower) {
       lower = chain4(lower, fourInputs(lowerStarts, group), word);
     }
-  } else {
-    for (var group = start; group < end; group++) {
-      let word = unpackWeight(weight[group * WEIGHT_COLUMNS + firstWord]);
-      upper = chain4(upper, fourInputs(upperStarts, group), word);
+  }
+  store(row, column, lane, fold(upper, lane));
+  if (hasLower) {
+    store(row + 4u, column, lane, fold(lower, lane));
+  }
+}
+
+// The ranges of four rows added left to right: lane (i, column) of the first four gets row i's. Every lane of the workgroup
+// calls it.
+fn fold(laneSums: vec4f, lane: u32) -> f32 {
+  sums[lane] = laneSums;
+  workgroupBarrier();
+  var sum = 0.0;
+  if (lane < 4u * COLUMNS) {
+    for (var range = 0u; range < RANGES; range++) {
+      sum += sums[range * COLUMNS + lane % COLUMNS][lane / COLUMNS];
     }
   }
-  for (var i = 0u; i < 4u; i++) {
-    sums[(range * ROWS + i) * COLUMNS + laneColumn] = upper[i];
-    sums[(range * ROWS + 4u + i) * COLUMNS + laneColumn] = lower[i];
-  }
   workgroupBarrier();
+  return sum;
+}
 
+fn store(firstRow: u32, column: u32, lane: u32, sum: f32) {
   let row = firstRow + lane / COLUMNS;
-  let column = tile.x * COLUMNS + laneColumn;
-  if (lane >= ROWS * COLUMNS || row >= current.rows || column >= N) {
-    return;
-  }
-  var sum = 0.0;
-  for (var i = 0u; i < RANGES; i++) {
-    sum += sums[i * ROWS * COLUMNS + lane];
-  }
-  let at = row * N + column;
-  if (RESIDUAL) {
-    y[at] += sum;
-  } else {
-    y[at] = sum;
+  if (lane < 4u * COLUMNS && row < current.rows && column < N) {
+    let at = row * N + column;
+    if (RESIDUAL) {
+      y[at] += sum;
+    } else {
+      y[at] = sum;
+    }
   }
 }
 
-fn fourStarts(row: u32) -> vec4u {
-  return vec4u(inputStart(row), inputStart(row + 1u), inputStart(row + 2u), inputStart(row + 3u));
-}
-
-// Where the row's input starts in x. A row past the last one reads the last one's.
-fn inputStart(row: u32) -> u32 {
-  var source = min(row, current.rows - 1u);
+// Where the inputs of four rows start in x. A row past the last one reads the last one's.
+fn inputStarts(row: u32) -> vec4u {
+  var rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(current.rows - 1u));
   if (GATHER) {
-    source = rowIndex[source];
+    rows = vec4u(rowIndex[rows.x], rowIndex[rows.y], rowIndex[rows.z], rowIndex[rows.w]);
   }
-  return source * (K / 4u);
+  return rows * (K / 4u);
 }
 
 // Column i of the result holds the i-th elements of a group in four rows.

@@ -1,5 +1,5 @@
-// The best token of every chunk of a row of logits, and the chunk's part of the row's digest. Chunk c holds the ids c, c + CHUNKS,
-// c + 2 CHUNKS, …: neighbouring invocations read neighbouring logits.
+// The best token of every chunk of a row of logits, and the chunk's part of the row's digest. Chunk c holds the ids c,
+// c + CHUNKS, c + 2 CHUNKS, …: neighbouring invocations read neighbouring logits.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [rows]
 @group(0) @binding(1) var<storage, read> sampledTable: array<u32>;
@@ -30,8 +30,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   var inverseTemperature = 1.0f;
   // keeps logit / T finite
   var limit = 0.0f;
-  var threshold = 0u;
-  var key = vec4u(0u, 0u, 0u, 0u);
+  var lowest = NEGATIVE_INFINITY_KEY + 1u;
+  var noiseKey = vec4u(0u, 0u, 0u, 0u);
   if (!GREEDY) {
     let tableRow = sampledTable[row];
     let temperature = table[tableRow].temperature;
@@ -39,29 +39,41 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     if (sampled) {
       inverseTemperature = 1.0f / temperature;
       limit = 1e38f * min(temperature, 1.0f);
-      threshold = thresholds[row];
-      key = rowKey(table[tableRow].seedLow, table[tableRow].seedHigh, table[tableRow].sampleIndex, sampledPositions[row]);
+      lowest = max(lowest, thresholds[row]);
+      let seed = vec2u(table[tableRow].seedLow, table[tableRow].seedHigh);
+      noiseKey = rowKey(seed, table[tableRow].sampleIndex, sampledPositions[row]);
     }
   }
+  // Ids ascend, so that a tie keeps the lowest.
   var best = Chunk(0u, NO_TOKEN, vec2u(0u, 0u));
   var invalid = false;
-  for (var token = chunk; token < VOCAB_SIZE; token += CHUNKS) {
-    let bits = logits[row * VOCAB_SIZE + token];
-    if (DIGEST) {
-      best.digest += pcg2d(vec2u(token, bits));
-    }
-    invalid = invalid || isInvalid(bits);
-    if (bits != NEGATIVE_INFINITY && logitKey(bits) >= threshold) {
-      var score = bits;
-      if (sampled) {
-        score = bitcast<u32>(clamp(bitcast<f32>(bits), -limit, limit) * inverseTemperature + gumbel(key, token));
+  var next = chunk;
+  while (next < VOCAB_SIZE) {
+    // On to the next token that needs noise, which is dear: software drivers run both sides of a branch.
+    var token = next;
+    var bits = 0u;
+    var found = false;
+    while (next < VOCAB_SIZE && !found) {
+      token = next;
+      bits = logits[row * VOCAB_SIZE + token];
+      if (DIGEST) {
+        best.digest += pcg2d(vec2u(token, bits));
       }
-      let rank = logitKey(score);
-      // Ids ascend, so a tie keeps the lowest.
-      if (rank > best.rank) {
+      invalid = invalid || isInvalid(bits);
+      let rank = logitKey(bits);
+      let kept = rank >= lowest;
+      found = kept && sampled;
+      if (kept && !sampled && rank > best.rank) {
         best.rank = rank;
         best.token = token;
       }
+      next += CHUNKS;
+    }
+    let logit = clamp(bitcast<f32>(bits), -limit, limit);
+    let rank = logitKey(bitcast<u32>(logit * inverseTemperature + gumbel(noiseKey, token)));
+    if (found && rank > best.rank) {
+      best.rank = rank;
+      best.token = token;
     }
   }
   if (invalid) {

@@ -11,8 +11,6 @@
 @group(2) @binding(1) var<storage, read_write> thresholds: array<u32>;
 
 override VOCAB_SIZE: u32;
-// invocations that share a row
-override LANES: u32;
 
 struct Search {
   // mass of the keys above the prefix
@@ -31,9 +29,8 @@ var<workgroup> peakKey: u32;
 fn fillBins(lane: u32, base: u32, lowest: u32, prefix: u32, mask: u32, shift: u32, byShare: bool, softmax: Softmax) {
   var runBin = 0u;
   var run = vec2u(0u, 0u);
-  for (var token = lane; token < VOCAB_SIZE; token += LANES) {
-    let bits = logits[base + token];
-    let key = logitKey(bits);
+  for (var token = lane; token < VOCAB_SIZE; token += 256u) {
+    let key = logitKey(logits[base + token]);
     if (key >= lowest && (key & mask) == prefix) {
       let bin = (key >> shift) & 255u;
       if (bin != runBin) {
@@ -42,7 +39,7 @@ fn fillBins(lane: u32, base: u32, lowest: u32, prefix: u32, mask: u32, shift: u3
         run = vec2u(0u, 0u);
       }
       if (byShare) {
-        run += probabilityMass(bits, softmax);
+        run += probabilityMass(key, softmax);
       } else {
         run.y += 1u;
       }
@@ -95,10 +92,8 @@ fn selectKey(lane: u32, base: u32, lowest: u32, topK: u32, topP: f32, softmax: S
   var mask = 0u;
   for (var digit = 0u; digit < 4u; digit++) {
     let shift = 24u - 8u * digit;
-    for (var bin = lane; bin < 256u; bin += LANES) {
-      atomicStore(&highBins[bin], 0u);
-      atomicStore(&lowBins[bin], 0u);
-    }
+    atomicStore(&highBins[lane], 0u);
+    atomicStore(&lowBins[lane], 0u);
     workgroupBarrier();
     fillBins(lane, base, lowest, prefix, mask, shift, topK == 0u, softmax);
     workgroupBarrier();
@@ -114,7 +109,7 @@ fn selectKey(lane: u32, base: u32, lowest: u32, topK: u32, topP: f32, softmax: S
   return prefix;
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = group.x;
   if (row >= pass_.rows) {
@@ -134,7 +129,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let base = row * VOCAB_SIZE;
   var laneKey = 0u;
-  for (var token = lane; token < VOCAB_SIZE; token += LANES) {
+  for (var token = lane; token < VOCAB_SIZE; token += 256u) {
     laneKey = max(laneKey, logitKey(logits[base + token]));
   }
   atomicMax(&peakBin, laneKey);
@@ -149,7 +144,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     }
     return;
   }
-  let softmax = Softmax(bitcast<f32>(keyLogit(top)), temperature);
+  let softmax = Softmax(keyLogit(top), temperature);
   var threshold = 0u;
   if (cutsK) {
     threshold = selectKey(lane, base, threshold, topK, topP, softmax);

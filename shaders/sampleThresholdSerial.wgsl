@@ -1,4 +1,6 @@
-// sampleThreshold with one invocation per row and no barrier: the same masses in private bins.
+// sampleThreshold with one invocation per row and no barrier. Software drivers run both sides of a branch, so what is rare is
+// kept out of the passes over the vocabulary: after three of them (largest, coarse bins, list) the radix select works on a list
+// of the few keys that can be the threshold. Where they do not fit the list it works on the row.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [rows]
 @group(0) @binding(1) var<storage, read> sampledTable: array<u32>;
@@ -10,62 +12,135 @@
 
 override VOCAB_SIZE: u32;
 
+const LIST_SIZE: u32 = 1024u;
+
 var<private> highBins: array<u32, 256>;
 var<private> lowBins: array<u32, 256>;
+var<private> list: array<u32, LIST_SIZE>;
 
-// Sums the masses of the tokens whose key is at least `lowest` and starts with `prefix`, by the digit at `shift`.
-fn fillBins(base: u32, lowest: u32, prefix: u32, mask: u32, shift: u32, byShare: bool, softmax: Softmax) {
+// Where keys are read: `count` of them, from the list or from the row.
+struct Source {
+  listed: bool,
+  base: u32,
+  count: u32,
+}
+
+// The keys that a digit's bins are for: at least `lowest` and starting with `prefix`.
+struct Digit {
+  lowest: u32,
+  prefix: u32,
+  mask: u32,
+  shift: u32,
+}
+
+fn keyAt(source: Source, i: u32) -> u32 {
+  if (source.listed) {
+    return list[i];
+  }
+  return logitKey(logits[source.base + i]);
+}
+
+fn clearBins() {
   for (var bin = 0u; bin < 256u; bin++) {
     highBins[bin] = 0u;
     lowBins[bin] = 0u;
   }
-  for (var token = 0u; token < VOCAB_SIZE; token++) {
-    let bits = logits[base + token];
-    let key = logitKey(bits);
-    if (key >= lowest && (key & mask) == prefix) {
-      let bin = (key >> shift) & 255u;
-      if (byShare) {
-        let mass = probabilityMass(bits, softmax);
-        highBins[bin] += mass.x;
-        lowBins[bin] += mass.y;
-      } else {
-        lowBins[bin] += 1u;
-      }
-    }
-  }
+}
+
+fn binMass(bin: u32) -> vec2u {
+  return vec2u(highBins[bin], lowBins[bin]);
+}
+
+fn addMass(bin: u32, mass: vec2u) {
+  highBins[bin] += mass.x;
+  lowBins[bin] += mass.y;
 }
 
 fn totalMass() -> vec2u {
   var total = vec2u(0u, 0u);
   for (var bin = 0u; bin < 256u; bin++) {
-    total += vec2u(highBins[bin], lowBins[bin]);
+    total += binMass(bin);
   }
   return carried(total);
 }
 
-// The greatest key at which the tokens from the top down reach `topK` of them or, where that is 0, a share of `topP`.
-fn selectKey(base: u32, lowest: u32, topK: u32, topP: f32, softmax: Softmax) -> u32 {
-  var goal = countGoal(topK);
+// How far below the peak a key is, in 255 steps and the rest. Never falls as keys fall.
+fn coarseBin(key: u32, softmax: Softmax) -> u32 {
+  let range = 17.0f * max(softmax.temperature, 1.0f);
+  let logit = keyLogit(key);
+  let near = key > NEGATIVE_INFINITY_KEY && logit > softmax.peak - range;
+  return select(255u, min(255u, u32((softmax.peak - logit) * (255.0f / range))), near);
+}
+
+// Lists the keys from the peak down to the coarse bin at which their mass reaches the goal.
+fn listKeys(base: u32, goal: vec2u, softmax: Softmax) -> Source {
+  var coarse = 0u;
+  var mass = carried(binMass(0u));
+  while (coarse < 255u && !reaches(mass, goal)) {
+    coarse++;
+    mass = carried(mass + binMass(coarse));
+  }
+  var count = 0u;
+  for (var token = 0u; token < VOCAB_SIZE; token++) {
+    let key = logitKey(logits[base + token]);
+    if (coarseBin(key, softmax) <= coarse) {
+      list[min(count, LIST_SIZE - 1u)] = key;
+      count++;
+    }
+  }
+  if (count > LIST_SIZE) {
+    return Source(false, base, VOCAB_SIZE);
+  }
+  return Source(true, base, count);
+}
+
+fn isCandidate(key: u32, digit: Digit) -> bool {
+  return key >= digit.lowest && (key & digit.mask) == digit.prefix;
+}
+
+// The greatest key, of those from `lowest` up, at which the mass from the top down reaches the goal.
+fn selectKey(source: Source, lowest: u32, goal: vec2u, byShare: bool, softmax: Softmax) -> u32 {
+  var digit = Digit(lowest, 0u, 0u, 24u);
   var above = vec2u(0u, 0u);
-  var prefix = 0u;
-  var mask = 0u;
-  for (var digit = 0u; digit < 4u; digit++) {
-    let shift = 24u - 8u * digit;
-    fillBins(base, lowest, prefix, mask, shift, topK == 0u, softmax);
-    if (topK == 0u && digit == 0u) {
-      goal = shareGoal(totalMass(), topP);
+  for (var i = 0u; i < 4u; i++) {
+    digit.shift = 24u - 8u * i;
+    clearBins();
+    // Two loops, because a loop that no lane enters is what these drivers do skip.
+    for (var j = 0u; j < source.count && !byShare; j++) {
+      let key = keyAt(source, j);
+      if (isCandidate(key, digit)) {
+        addMass((key >> digit.shift) & 255u, vec2u(0u, 1u));
+      }
+    }
+    for (var j = 0u; j < source.count && byShare; j++) {
+      let key = keyAt(source, j);
+      if (isCandidate(key, digit)) {
+        addMass((key >> digit.shift) & 255u, probabilityMass(key, softmax));
+      }
     }
     var bin = 255u;
-    var next = carried(above + vec2u(highBins[bin], lowBins[bin]));
+    var next = carried(above + binMass(bin));
     while (bin > 0u && !reaches(next, goal)) {
       above = next;
       bin--;
-      next = carried(above + vec2u(highBins[bin], lowBins[bin]));
+      next = carried(above + binMass(bin));
     }
-    prefix |= bin << shift;
-    mask = (mask >> 8u) | 0xFF000000u;
+    digit.prefix |= bin << digit.shift;
+    digit.mask = (digit.mask >> 8u) | 0xFF000000u;
   }
-  return prefix;
+  return digit.prefix;
+}
+
+// Mass of the keys from `lowest` up.
+fn shareFrom(source: Source, lowest: u32, softmax: Softmax) -> vec2u {
+  var total = vec2u(0u, 0u);
+  for (var i = 0u; i < source.count; i++) {
+    let key = keyAt(source, i);
+    if (key >= lowest) {
+      total += probabilityMass(key, softmax);
+    }
+  }
+  return carried(total);
 }
 
 @compute @workgroup_size(4)
@@ -92,13 +167,27 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (top >= POSITIVE_INFINITY_KEY || top <= NEGATIVE_INFINITY_KEY) {
     return;
   }
-  let softmax = Softmax(bitcast<f32>(keyLogit(top)), temperature);
+  let softmax = Softmax(keyLogit(top), temperature);
+  clearBins();
+  for (var token = 0u; token < VOCAB_SIZE && cutsK; token++) {
+    addMass(coarseBin(logitKey(logits[base + token]), softmax), vec2u(0u, 1u));
+  }
+  for (var token = 0u; token < VOCAB_SIZE && !cutsK; token++) {
+    let key = logitKey(logits[base + token]);
+    addMass(coarseBin(key, softmax), probabilityMass(key, softmax));
+  }
+  var goal = countGoal(topK);
+  if (!cutsK) {
+    goal = shareGoal(totalMass(), topP);
+  }
+  let source = listKeys(base, goal, softmax);
   var threshold = 0u;
   if (cutsK) {
-    threshold = selectKey(base, threshold, topK, topP, softmax);
+    threshold = selectKey(source, threshold, goal, false, softmax);
+    goal = shareGoal(shareFrom(source, threshold, softmax), topP);
   }
   if (cutsP) {
-    threshold = selectKey(base, threshold, 0u, topP, softmax);
+    threshold = selectKey(source, threshold, goal, true, softmax);
   }
   thresholds[row] = threshold;
 }

@@ -7,10 +7,10 @@ struct Softmax {
   temperature: f32,
 }
 
-fn probabilityMass(bits: u32, softmax: Softmax) -> vec2u {
-  let logit = bitcast<f32>(bits);
+fn probabilityMass(key: u32, softmax: Softmax) -> vec2u {
+  let logit = keyLogit(key);
   // exp(-17) * 2^24 is below 1; this also keeps NaN and -infinity out of the arithmetic.
-  if (logitKey(bits) <= NEGATIVE_INFINITY_KEY || logit < softmax.peak - 17.0f * softmax.temperature) {
+  if (key <= NEGATIVE_INFINITY_KEY || logit < softmax.peak - 17.0f * softmax.temperature) {
     return vec2u(0u, 0u);
   }
   let weight = u32(exp((logit - softmax.peak) / softmax.temperature) * 0x1p24f);

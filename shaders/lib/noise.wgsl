@@ -33,8 +33,8 @@ fn pcg4d(value: vec4u) -> vec4u {
 }
 
 // The noise key of a sampled row: a function of the request and the position alone, never of the step.
-fn rowKey(seedLow: u32, seedHigh: u32, sampleIndex: u32, position: u32) -> vec4u {
-  return pcg4d(vec4u(seedLow, seedHigh, sampleIndex, position));
+fn rowKey(seed: vec2u, sampleIndex: u32, position: u32) -> vec4u {
+  return pcg4d(vec4u(seed, sampleIndex, position));
 }
 
 // A standard exponential variate, -log1p(-v). `log` near 1 is far off on some drivers, so small v take the series.

@@ -1,4 +1,4 @@
-/** Host half of `gateUp`: y = silu(x Gᵀ) · (x Uᵀ) over 16 columns and 8 rows per workgroup, and what its variants share. */
+/** Host half of `gateUp`: y = silu(x Gᵀ) · (x Uᵀ) over 8 columns and 8 rows per workgroup, and what its variants share. */
 
 import source from '../../shaders/gateUp.wgsl?raw'
 import order from '../../shaders/lib/order.wgsl?raw'
@@ -32,5 +32,5 @@ export const gateUp: KernelVariant<GateUpShape> = {
   name: 'workgroup',
   kernel: { name: 'gateUp', source, groups: gateUpGroups },
   specialise: specialiseGateUp,
-  grid: ({ n }, rows) => [cdiv(n, 16), cdiv(rows, 8), 1],
+  grid: ({ n }, rows) => [cdiv(n, 8), cdiv(rows, 8), 1],
 }

@@ -1,4 +1,4 @@
-/** Host half of `linear`: y = x Wᵀ over 16 columns and 8 rows per workgroup, and what its variants share. */
+/** Host half of `linear`: y = x Wᵀ over 8 columns and 8 rows per workgroup, and what its variants share. */
 
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
@@ -49,5 +49,5 @@ export const linear: KernelVariant<LinearShape> = {
   name: 'workgroup',
   kernel: { name: 'linear', source, groups: linearGroups },
   specialise: specialiseLinear,
-  grid: ({ n }, rows) => [cdiv(n, 16), cdiv(rows, 8), 1],
+  grid: ({ n }, rows) => [cdiv(n, 8), cdiv(rows, 8), 1],
 }

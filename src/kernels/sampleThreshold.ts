@@ -29,9 +29,6 @@ export function specialiseSampleThreshold({ vocabSize }: SampleThresholdShape): 
 export const sampleThreshold: KernelVariant<SampleThresholdShape> = {
   name: 'workgroup',
   kernel: { name: 'sampleThreshold', source, groups: sampleThresholdGroups },
-  specialise: (shape) => {
-    const spec = specialiseSampleThreshold(shape)
-    return { ...spec, constants: { ...spec.constants, LANES: Number(process.env.LANES ?? 256) } }
-  },
+  specialise: specialiseSampleThreshold,
   grid: (_shape, rows) => [rows, 1, 1],
 }

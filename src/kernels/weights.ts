@@ -30,7 +30,7 @@ export interface PackedWeight {
   readonly k: number
   readonly columns: number
   /** `weightBytes(dtype, columns, k)` bytes as 32-bit words */
-  readonly words: Uint32Array
+  readonly words: Uint32Array<ArrayBuffer>
 }
 
 /** Room for a matrix [columns][k]. */

@@ -48,7 +48,9 @@ export async function chooseKernels(bench: TuningBench): Promise<KernelSet> {
  */
 export async function mergeIsExact(bench: TuningBench, kernels: KernelSet): Promise<boolean> {
   const { geometry, spec, kvDtype, buffer } = bench.model
-  if (kernels.attention.name === 'serial' || geometry.maxParts === 0) return true
+  // The serial kernel folds every split itself and leaves no partials: a merge would read what nobody wrote.
+  if (kernels.attention.name === 'serial') return false
+  if (geometry.maxParts === 0) return true
   const rows = Math.min(geometry.drafts + 1, geometry.rows, 4)
   const context = geometry.maxBlocks * 16
   const attention = await build(bench, targetOps({ ...bench.model, kernels }), [

@@ -1,7 +1,7 @@
 /** Streams a checkpoint to the GPU: each tensor is laid out as its kernels read it and written once. */
 
 import type { Arena } from '../gpu/arena.ts'
-import type { WeightDtype } from '../kernels/weights.ts'
+import { type PackedWeight, packedWeight, packWeight, type WeightDtype, weightBytes } from '../kernels/weights.ts'
 import type { TensorHeader } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
 import type { MatrixPart, VectorPart, WeightPart } from './weightLayout.ts'
@@ -23,15 +23,12 @@ export interface WeightStream {
   ): Promise<void>
 }
 
-/** Words of 32 bits per group of four elements. */
-const GROUP_WORDS: Readonly<Record<WeightDtype, number>> = { bf16: 2, f16: 2, f32: 4 }
-
 export class WeightUploader {
   readonly #queue: GPUQueue
   readonly #arena: Arena
   readonly #parts: ReadonlyMap<string, WeightPart>
-  /** matrices whose tensors have not all come: words, and columns still missing */
-  readonly #open = new Map<string, { readonly words: Uint32Array<ArrayBuffer>; missing: number }>()
+  /** matrices whose tensors have not all come, and how many columns are missing */
+  readonly #open = new Map<string, { readonly matrix: PackedWeight; missing: number }>()
 
   constructor(queue: GPUQueue, arena: Arena, parts: ReadonlyMap<string, WeightPart>) {
     this.#queue = queue
@@ -43,9 +40,8 @@ export class WeightUploader {
   add(name: string, data: Uint8Array): void {
     const part = this.#parts.get(name)
     if (!part) return
-    const aligned = data.byteOffset % 4 === 0 ? data : data.slice()
-    if (part.kind === 'vector') this.#addVector(part, aligned)
-    else this.#addMatrix(part, aligned)
+    if (part.kind === 'vector') this.#addVector(part, data)
+    else this.#addMatrix(part, data)
   }
 
   /** Whether every tensor came. */
@@ -60,47 +56,25 @@ export class WeightUploader {
   }
 
   #addMatrix(part: MatrixPart, data: Uint8Array): void {
-    const groupWords = GROUP_WORDS[part.dtype]
-    const groups = part.inputs / 4
-    const rows = data.byteLength / (groups * groupWords * 4)
     const open = this.#open.get(part.buffer) ?? {
-      words: new Uint32Array(groups * part.columns * groupWords),
+      matrix: packedWeight(part.dtype, part.columns, part.inputs),
       missing: part.columns,
     }
-    const source = new Uint32Array(data.buffer, data.byteOffset, data.byteLength / 4)
-    transpose(source, open.words, rows, groups, groupWords, part.columns, part.firstColumn)
-    open.missing -= rows
+    packWeight(open.matrix, data, part.firstColumn)
+    open.missing -= data.byteLength / weightBytes(part.dtype, 1, part.inputs)
     if (open.missing > 0) {
       this.#open.set(part.buffer, open)
       return
     }
     this.#open.delete(part.buffer)
-    this.#queue.writeBuffer(this.#arena.buffer(part.buffer), 0, open.words)
-  }
-}
-
-/** [rows][groups] words of four elements to [groups][columns], from `firstColumn` on. */
-function transpose(
-  source: Uint32Array,
-  target: Uint32Array,
-  rows: number,
-  groups: number,
-  groupWords: number,
-  columns: number,
-  firstColumn: number,
-): void {
-  for (let row = 0; row < rows; row++) {
-    for (let group = 0; group < groups; group++) {
-      const from = (row * groups + group) * groupWords
-      const to = (group * columns + firstColumn + row) * groupWords
-      for (let word = 0; word < groupWords; word++) target[to + word] = source[from + word] as number
-    }
+    this.#queue.writeBuffer(this.#arena.buffer(part.buffer), 0, open.matrix.words)
   }
 }
 
 function toFloats(data: Uint8Array, dtype: WeightDtype): Float32Array<ArrayBuffer> {
-  if (dtype === 'f32') return new Float32Array(new Uint8Array(data).buffer)
-  const halves = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2)
+  const { buffer } = new Uint8Array(data) // a copy, so that it is aligned
+  if (dtype === 'f32') return new Float32Array(buffer)
+  const halves = new Uint16Array(buffer)
   if (dtype === 'f16') return Float32Array.from(halves, halfToFloat)
   const words = Uint32Array.from(halves, (half) => half << 16)
   return new Float32Array(words.buffer)

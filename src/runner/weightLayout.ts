@@ -4,7 +4,7 @@
  */
 
 import type { BufferPlan } from '../gpu/arena.ts'
-import type { WeightDtype } from '../kernels/weights.ts'
+import { type WeightDtype, weightBytes } from '../kernels/weights.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { type CheckedTensor, checkTensors, type TensorHeader } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
@@ -33,7 +33,6 @@ export interface VectorPart {
 export type WeightPart = MatrixPart | VectorPart
 
 const DTYPES = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const
-const ELEMENT_BYTES: Readonly<Record<WeightDtype, number>> = { bf16: 2, f16: 2, f32: 4 }
 
 /**
  * The place of every tensor the engine needs, by tensor name; the drafter's only `withDrafter`.
@@ -48,7 +47,7 @@ export function weightParts(spec: ModelSpec, withDrafter: boolean, tensors: Tens
 export function weightBuffers(spec: ModelSpec, withDrafter: boolean, tensors: TensorHeaders): BufferPlan[] {
   const plans = new Map<string, BufferPlan>()
   for (const part of weightParts(spec, withDrafter, tensors).values()) {
-    const bytes = part.kind === 'vector' ? part.size * 4 : part.inputs * part.columns * ELEMENT_BYTES[part.dtype]
+    const bytes = part.kind === 'vector' ? part.size * 4 : weightBytes(part.dtype, part.columns, part.inputs)
     plans.set(part.buffer, { name: part.buffer, bytes, use: 'storage' })
   }
   return [...plans.values()]

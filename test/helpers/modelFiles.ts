@@ -1,10 +1,15 @@
 /** Files of models for tests: the fixtures in the repository, and safetensors files built from scratch, broken ones included. */
 
 import { readFileSync } from 'node:fs'
-import type { Answer } from './httpServer.ts'
+import { onTestFinished } from 'vitest'
+import { openModel } from '../../src/loader/source.ts'
+import { type Answer, serve, type TestServer } from './httpServer.ts'
 
 export const FAIRY_TALES = new URL('../../public/models/fairy-tales/', import.meta.url)
 export const QWEN3_MTP = new URL('../golden/models/qwen3-mtp/', import.meta.url)
+
+export const WEIGHTS = '/model/model.safetensors'
+export const HTML = '<!doctype html><html><body>start page</body></html>'
 
 export function readBytes(folder: URL, name: string): Uint8Array {
   return new Uint8Array(readFileSync(new URL(name, folder)))
@@ -17,6 +22,21 @@ export function readJson(folder: URL, name: string): Record<string, unknown> {
 /** Answers for the given files of a folder, as paths under `/model/`. */
 export function modelAnswers(folder: URL, names: readonly string[]): Record<string, Answer> {
   return Object.fromEntries(names.map((name) => [`/model/${name}`, { body: readBytes(folder, name) }]))
+}
+
+/** A server for the length of the test; `model` is the URL of its folder `/model`. */
+export async function serveModel(answers: Readonly<Record<string, Answer>>): Promise<TestServer & { model: string }> {
+  const server = await serve(answers)
+  onTestFinished(server.close)
+  return { ...server, model: `${server.url}/model` }
+}
+
+/** The error that opening a model so served ends with. */
+export async function openError(
+  answers: Readonly<Record<string, Answer>>,
+): Promise<{ code: unknown; message: string; model: string }> {
+  const { model } = await serveModel(answers)
+  return { ...(await thrownBy(() => openModel(model))), model }
 }
 
 export interface HeaderEntry {
@@ -57,10 +77,9 @@ export function plainTensors(shapes: Readonly<Record<string, readonly number[]>>
     end += 4 * shape.reduce((product, size) => product * size, 1)
     header[name] = { dtype: 'F32', shape, data_offsets: [begin, end] }
   }
-  return writeSafetensors(
-    { __metadata__: { format: 'pt' }, ...header },
-    Uint8Array.from({ length: end }, (_, i) => i * 7),
-  )
+  const data = new Uint8Array(end)
+  for (let i = 0; i < end; i++) data[i] = i * 7
+  return writeSafetensors({ __metadata__: { format: 'pt' }, ...header }, data)
 }
 
 /** What `WeirError` a promise or a call ends with; fails where it does not throw. */

@@ -37,8 +37,8 @@ function bitsOf(logit: number): number {
 
 /** The order-preserving key of a logit that is not NaN; -0 and +0 share one. */
 export function logitKey(logit: number): number {
-  const bits = bitsOf(logit + 0)
-  return (bits >= 0x80000000 ? ~bits : bits | 0x80000000) >>> 0
+  const bits = bitsOf(logit)
+  return (bits >= 0x80000000 ? -bits : bits | 0x80000000) >>> 0
 }
 
 /** Whether the row ends its request: a NaN, +infinity, or nothing but -infinity. */

@@ -100,7 +100,7 @@ describe('qwen3-mtp, the whole matrix', () => {
 
     test.each([0, 1, 2, 3, 4])('%i drafts: preempted', async (drafts) => {
       const expected = await reference('qwen3-mtp', sizes, requests)
-      await withEngine('qwen3-mtp', { ...sizes, kvCacheTokens: 224, maxNumBatchedTokens, drafts }, async (engine) => {
+      await withEngine('qwen3-mtp', { ...sizes, kvCacheTokens: 192, maxNumBatchedTokens, drafts }, async (engine) => {
         const ends = await among(engine, growers(512), requests)
         for (const end of ends) expect(preemptions(end)).toBeGreaterThan(0)
         expect(ends.map(answer)).toEqual(expected)

@@ -1,0 +1,27 @@
+/**
+ * GPT-2's mapping of bytes to printable characters, in which byte-level BPE vocabularies are written (openai/gpt-2, encoder.py,
+ * `bytes_to_unicode`). It knows characters and bytes, no vocabulary.
+ */
+
+/** Character to byte, for all 256 bytes. */
+const BYTE_OF: ReadonlyMap<string, number> = byteTable()
+
+function byteTable(): Map<string, number> {
+  const printable = (byte: number): boolean =>
+    (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff)
+  const table = new Map<string, number>()
+  let next = 256
+  for (let byte = 0; byte < 256; byte++) table.set(String.fromCharCode(printable(byte) ? byte : next++), byte)
+  return table
+}
+
+/** The bytes a token stands for; a token with a character outside the mapping stands for its own UTF-8, as in tokenizers (Rust). */
+export function bytesOfToken(token: string): Uint8Array {
+  const bytes = new Uint8Array(token.length)
+  for (let i = 0; i < token.length; i++) {
+    const byte = BYTE_OF.get(token.charAt(i))
+    if (byte === undefined) return new TextEncoder().encode(token)
+    bytes[i] = byte
+  }
+  return bytes
+}

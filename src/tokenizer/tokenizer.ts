@@ -1,0 +1,141 @@
+/**
+ * Text to token ids and back, by a model's tokenizer.json through @huggingface/tokenizers. It must never know requests, models or
+ * chat: what is special about a token is only that it may be left out of the text.
+ *
+ * Where it differs from the package: decoding nothing gives '' (the package throws), ids without a token decode to nothing, the
+ * clean-up of spaces before punctuation is never applied (it would change text that has been streamed already), and byte-level
+ * tokens are decoded from their bytes here, so that a whole text and a streamed one come from the same function.
+ */
+
+import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers'
+import { WeirError } from '../protocol/errors.ts'
+import { bytesOfToken } from './byteLevel.ts'
+
+export interface DecodeOptions {
+  /** leave special tokens (end of text, turn markers) out; default true */
+  readonly skipSpecial?: boolean
+}
+
+export class Tokenizer {
+  readonly #hub: HubTokenizer
+  readonly #vocab: readonly (string | undefined)[] // [vocabSize]
+  /** ids added to the vocabulary: their content is text as it stands, not byte-level characters */
+  readonly #addedIds: ReadonlySet<number>
+  /** bytes of tokens asked for so far */
+  readonly #bytes = new Map<number, Uint8Array>()
+  readonly #addBos: boolean
+
+  /** ids that `skipSpecial` leaves out */
+  readonly specialIds: ReadonlySet<number>
+  readonly bosTokenId: number | undefined
+  /** every token stands for bytes that are UTF-8 when joined, so that a token can be decoded without its neighbours */
+  readonly byteLevel: boolean
+
+  /**
+   * @param tokenizerJson tokenizer.json, parsed
+   * @param tokenizerConfig tokenizer_config.json, parsed; undefined where the model has none
+   * @throws MODEL_FORMAT naming the file and the fault
+   */
+  static fromFiles(tokenizerJson: unknown, tokenizerConfig: unknown): Tokenizer {
+    const json = record('tokenizer.json', tokenizerJson)
+    const config = record('tokenizer_config.json', tokenizerConfig ?? {})
+    try {
+      return new Tokenizer(new HubTokenizer(json, config), json, config)
+    } catch (thrown) {
+      if (thrown instanceof WeirError) throw thrown
+      throw formatError('tokenizer.json', thrown instanceof Error ? thrown.message : String(thrown), thrown)
+    }
+  }
+
+  private constructor(hub: HubTokenizer, json: JsonObject, config: JsonObject) {
+    const vocab = hub.model?.vocab
+    if (!vocab || hub.model?.tokens_to_ids.size === 0) throw formatError('tokenizer.json', 'its vocabulary is empty')
+    for (const [token, id] of hub.model?.tokens_to_ids ?? []) {
+      if (!Number.isSafeInteger(id) || id < 0) {
+        throw formatError('tokenizer.json', `token ${JSON.stringify(token)} has the id ${String(id)}`)
+      }
+    }
+    const added = hub.get_added_tokens_decoder()
+    this.#hub = hub
+    this.#vocab = vocab
+    this.#addedIds = new Set(added.keys())
+    this.specialIds = new Set([...added.values()].filter(({ special }) => special).map(({ id }) => id))
+    this.byteLevel = isByteLevel(json.decoder) && !hub.model?.end_of_word_suffix
+    this.bosTokenId = tokenId(hub, config.bos_token)
+    this.#addBos = config.add_bos_token === true
+    if (this.#addBos && this.bosTokenId === undefined) {
+      throw formatError('tokenizer_config.json', 'add_bos_token is true but bos_token names no token of the vocabulary')
+    }
+  }
+
+  /** 1 + the highest id that has a token. */
+  get vocabSize(): number {
+    return this.#vocab.length
+  }
+
+  /** Whether the id has a token: a model's vocabulary may be padded past the tokenizer's. */
+  has(id: number): boolean {
+    return this.#vocab[id] !== undefined
+  }
+
+  /** Ids of a text. Special tokens written in the text are recognised; none is added but the BOS that the config asks for. */
+  encode(text: string): number[] {
+    const ids: readonly (number | undefined)[] = this.#hub.encode(text, { add_special_tokens: false }).ids
+    const known = ids.filter((id) => id !== undefined)
+    return this.#addBos && this.bosTokenId !== undefined ? [this.bosTokenId, ...known] : known
+  }
+
+  /** Text of ids; bytes that are no UTF-8 become U+FFFD, ids without a token nothing. */
+  decode(ids: readonly number[], { skipSpecial = true }: DecodeOptions = {}): string {
+    const shown = ids.filter((id) => this.has(id) && !(skipSpecial && this.specialIds.has(id)))
+    if (shown.length === 0) return ''
+    if (this.byteLevel) return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.#joinedBytes(shown))
+    return this.#hub.decode(shown, { skip_special_tokens: false, clean_up_tokenization_spaces: false })
+  }
+
+  #joinedBytes(ids: readonly number[]): Uint8Array {
+    const parts = ids.map((id) => this.tokenBytes(id))
+    const joined = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+    let offset = 0
+    for (const part of parts) {
+      joined.set(part, offset)
+      offset += part.length
+    }
+    return joined
+  }
+
+  /** The bytes a token adds to the text, where `byteLevel`; none for an id without a token. */
+  tokenBytes(id: number): Uint8Array {
+    const known = this.#bytes.get(id)
+    if (known) return known
+    const token = this.#vocab[id] ?? ''
+    const bytes = this.#addedIds.has(id) ? new TextEncoder().encode(token) : bytesOfToken(token)
+    this.#bytes.set(id, bytes)
+    return bytes
+  }
+}
+
+type JsonObject = Readonly<Record<string, unknown>>
+
+function record(file: string, value: unknown): JsonObject {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject
+  throw formatError(file, 'expected a JSON object')
+}
+
+function formatError(file: string, fault: string, cause?: unknown): WeirError {
+  return new WeirError('MODEL_FORMAT', `${file}: ${fault}`, { file }, { cause })
+}
+
+/** Whether the decoder is byte-level and nothing else: a further step may look at more than one token. */
+function isByteLevel(decoder: unknown): boolean {
+  if (typeof decoder !== 'object' || decoder === null || !('type' in decoder)) return false
+  if (decoder.type === 'ByteLevel') return true
+  const steps = decoder.type === 'Sequence' && 'decoders' in decoder ? decoder.decoders : undefined
+  return Array.isArray(steps) && steps.length === 1 && isByteLevel(steps[0])
+}
+
+/** The id of a token given as a string or as `{ content }`. */
+function tokenId(hub: HubTokenizer, token: unknown): number | undefined {
+  const content = typeof token === 'object' && token !== null && 'content' in token ? token.content : token
+  return typeof content === 'string' ? hub.token_to_id(content) : undefined
+}

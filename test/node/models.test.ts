@@ -1,0 +1,249 @@
+/** ModelSpec and the weight plan: what a config means, and that nothing that changes the arithmetic passes unseen. */
+
+import { describe, expect, it } from 'vitest'
+import { parseGenerationDefaults, parseModelSpec } from '../../src/models/modelSpec.ts'
+import { checkTensors, type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
+import { FAIRY_TALES, QWEN3_MTP, readBytes, readJson, readSafetensors, thrownBy } from '../helpers/modelFiles.ts'
+
+const CONFIG = readJson(QWEN3_MTP, 'config.json')
+
+function headerOf(folder: URL): Map<string, TensorHeader> {
+  return new Map(Object.entries(readSafetensors(readBytes(folder, 'model.safetensors')).header))
+}
+
+describe('parseModelSpec', () => {
+  it('reads the fixture', () => {
+    expect(parseModelSpec(CONFIG)).toEqual({
+      family: 'qwen3',
+      architecture: 'Qwen3ForCausalLM',
+      hiddenSize: 64,
+      intermediateSize: 128,
+      numLayers: 2,
+      numHeads: 2,
+      numKvHeads: 1,
+      headDim: 32,
+      vocabSize: 512,
+      rmsNormEps: 1e-6,
+      ropeTheta: 10000,
+      maxPositions: 512,
+      tiedEmbeddings: false,
+      eosTokenIds: [2],
+      bosTokenId: 1,
+      layers: [{ kind: 'paged' }, { kind: 'paged' }],
+      mtp: { blocks: 1 },
+    })
+  })
+
+  it('reads the embedded model, whose null bos_token_id is none', () => {
+    const generation = readJson(FAIRY_TALES, 'generation_config.json')
+    const spec = parseModelSpec(readJson(FAIRY_TALES, 'config.json'), generation)
+    expect(spec).toMatchObject({ tiedEmbeddings: true, bosTokenId: undefined, eosTokenIds: [4093], mtp: { blocks: 1 } })
+  })
+
+  it('takes end-of-text ids from generation_config.json first', () => {
+    expect(parseModelSpec(CONFIG, { eos_token_id: [5, 6] }).eosTokenIds).toEqual([5, 6])
+    expect(parseModelSpec(CONFIG, { temperature: 1 }).eosTokenIds).toEqual([2])
+    expect(parseModelSpec({ ...CONFIG, eos_token_id: null }).eosTokenIds).toEqual([])
+  })
+
+  it('has no drafter where the config names none', () => {
+    expect(parseModelSpec({ ...CONFIG, num_nextn_predict_layers: 0 }).mtp).toBeUndefined()
+    expect(parseModelSpec({ ...CONFIG, num_nextn_predict_layers: undefined }).mtp).toBeUndefined()
+  })
+
+  const accepted: [string, Record<string, unknown>, number][] = [
+    ['rope_scaling null', { rope_scaling: null }, 10000],
+    ['rope_scaling default', { rope_scaling: { rope_type: 'default' } }, 10000],
+    ['rope_scaling default, old key', { rope_scaling: { type: 'default' } }, 10000],
+    ['rope_parameters', { rope_theta: undefined, rope_parameters: { rope_type: 'default', rope_theta: 5e5 } }, 5e5],
+    ['rope_parameters without type', { rope_theta: undefined, rope_parameters: { rope_theta: 5e5 } }, 5e5],
+    ['both, agreeing', { rope_parameters: { rope_type: 'default', rope_theta: 10000 } }, 10000],
+    ['layer_types full', { layer_types: ['full_attention', 'full_attention'] }, 10000],
+    ['sliding window off', { use_sliding_window: false, sliding_window: 4096, max_window_layers: 2 }, 10000],
+  ]
+  it.each(accepted)('accepts %s', (_, change, theta) => {
+    expect(parseModelSpec({ ...CONFIG, ...change }).ropeTheta).toBe(theta)
+  })
+
+  const refused: [string, unknown][] = [
+    ['attention_bias', true],
+    ['hidden_act', 'gelu'],
+    ['mlp_bias', true],
+    ['use_sliding_window', true],
+    ['partial_rotary_factor', 0.25],
+    ['quantization_config', { quant_method: 'fp8' }],
+    ['rope_scaling', { rope_type: 'yarn', factor: 4 }],
+    ['rope_scaling', { type: 'linear', factor: 2 }],
+    ['rope_scaling', { factor: 2 }],
+    ['rope_parameters', { rope_type: 'llama3', rope_theta: 10000 }],
+    ['rope_parameters', { rope_theta: 10000, factor: 8 }],
+    ['rope_parameters', { full_attention: { rope_type: 'default', rope_theta: 10000 } }],
+    ['rope_parameters', { rope_theta: 10000, partial_rotary_factor: 0.5 }],
+    ['rope_theta', undefined],
+    ['rope_theta', -1],
+    ['rope_theta', '10000'],
+    ['model_type', 'llama'],
+    ['model_type', undefined],
+    ['architectures', ['Qwen3ForSequenceClassification']],
+    ['architectures', undefined],
+    ['layer_types', ['full_attention', 'sliding_attention']],
+    ['layer_types', ['full_attention']],
+    ['num_key_value_heads', 3],
+    ['num_key_value_heads', undefined],
+    ['num_attention_heads', 0],
+    ['num_hidden_layers', 2.5],
+    ['hidden_size', 66],
+    ['intermediate_size', 130],
+    ['head_dim', 30],
+    ['head_dim', undefined],
+    ['vocab_size', '512'],
+    ['rms_norm_eps', 0],
+    ['max_position_embeddings', null],
+    ['tie_word_embeddings', 1],
+    ['eos_token_id', 512],
+    ['eos_token_id', 'x'],
+    ['bos_token_id', -1],
+    ['num_nextn_predict_layers', 2],
+    ['num_nextn_predict_layers', -1],
+  ]
+  it.each(refused)('refuses %s = %j by name and value', async (field, value) => {
+    const { code, message } = await thrownBy(() => parseModelSpec({ ...CONFIG, [field]: value }))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`config.json: ${field} is ${value === undefined ? 'missing' : JSON.stringify(value)}`)
+  })
+
+  it('refuses a rope_theta that rope_parameters contradicts', async () => {
+    const change = { rope_theta: 1e6, rope_parameters: { rope_type: 'default', rope_theta: 10000 } }
+    const { code, message } = await thrownBy(() => parseModelSpec({ ...CONFIG, ...change }))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toBe('config.json: rope_theta is 1000000; rope_parameters says 10000')
+  })
+
+  it.each([[null], [[]], ['{}'], [7]])('refuses %j, which is no config', async (config) => {
+    const { code, message } = await thrownBy(() => parseModelSpec(config))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain('config.json: expected a JSON object')
+  })
+})
+
+describe('parseGenerationDefaults', () => {
+  it('reads the embedded model', () => {
+    expect(parseGenerationDefaults(readJson(FAIRY_TALES, 'generation_config.json'))).toEqual({
+      temperature: 0.8,
+      topK: 50,
+      topP: 0.95,
+      eosTokenIds: [4093],
+    })
+  })
+
+  it('is neutral where there is no file', () => {
+    expect(parseGenerationDefaults(undefined)).toEqual({ temperature: 1, topK: 0, topP: 1, eosTokenIds: [] })
+  })
+
+  it('is greedy with do_sample false', () => {
+    expect(parseGenerationDefaults({ do_sample: false, temperature: 0.7 }).temperature).toBe(0)
+    expect(parseGenerationDefaults({ do_sample: true, temperature: 0.7 }).temperature).toBe(0.7)
+  })
+
+  it.each([
+    ['temperature', -1],
+    ['top_p', 1.5],
+    ['top_p', 0],
+    ['top_k', 2.5],
+    ['do_sample', 'yes'],
+    ['eos_token_id', [1, null]],
+  ])('refuses %s = %j', async (field, value) => {
+    const { code, message } = await thrownBy(() => parseGenerationDefaults({ [field]: value }))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`generation_config.json: ${field} is ${JSON.stringify(value)}`)
+  })
+})
+
+describe('checkTensors', () => {
+  const spec = parseModelSpec(CONFIG)
+  const change = (name: string, entry: TensorHeader | undefined): Map<string, TensorHeader> => {
+    const header = headerOf(QWEN3_MTP)
+    if (entry) header.set(name, entry)
+    else header.delete(name)
+    return header
+  }
+
+  it.each([['fairy-tales', FAIRY_TALES] as const, ['qwen3-mtp', QWEN3_MTP] as const])('accepts %s', (_, folder) => {
+    const header = headerOf(folder)
+    const checked = checkTensors(parseModelSpec(readJson(folder, 'config.json')), header)
+    expect(new Set(checked.map(({ name }) => name))).toEqual(new Set(header.keys()))
+    expect(checked.every(({ dtype }) => dtype === 'BF16')).toBe(true)
+  })
+
+  it('names every tensor once, under a role that is its own within part and layer', () => {
+    const plan = weightPlan(spec)
+    expect(new Set(plan.map(({ name }) => name)).size).toBe(plan.length)
+    expect(new Set(plan.map(({ part, layer, role }) => `${part} ${layer} ${role}`)).size).toBe(plan.length)
+  })
+
+  it.each(weightPlan(spec).map(({ name }) => [name]))('misses %s', async (name) => {
+    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, undefined)))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`tensor ${name} is missing`)
+  })
+
+  it('says that the config promised the drafter', async () => {
+    const { message } = await thrownBy(() => checkTensors(spec, change('mtp.fc.weight', undefined)))
+    expect(message).toContain('num_nextn_predict_layers is 1')
+  })
+
+  it.each(weightPlan(spec).map(({ name, shape }) => [name, shape] as const))(
+    'sees another shape of %s',
+    async (name, shape) => {
+      const other = [...shape.slice(0, -1), (shape.at(-1) ?? 0) + 1]
+      const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype: 'BF16', shape: other })))
+      expect(code).toBe('MODEL_FORMAT')
+      expect(message).toContain(
+        `tensor ${name} has shape [${other.join(', ')}], config.json asks for [${shape.join(', ')}]`,
+      )
+    },
+  )
+
+  it.each(['I8', 'F8_E4M3', 'F64', 'bf16'])('refuses dtype %s', async (dtype) => {
+    const name = 'model.layers.1.mlp.up_proj.weight'
+    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype, shape: [128, 64] })))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`tensor ${name} has dtype ${dtype}; supported: BF16, F16, F32`)
+  })
+
+  it('gives each tensor its own dtype, but one to those a kernel reads as one', async () => {
+    const down = 'model.layers.0.mlp.down_proj.weight'
+    const mixed = checkTensors(spec, change(down, { dtype: 'F32', shape: [64, 128] }))
+    expect(mixed.find(({ name }) => name === down)?.dtype).toBe('F32')
+    const up = 'model.layers.0.mlp.up_proj.weight'
+    const { code, message } = await thrownBy(() => checkTensors(spec, change(up, { dtype: 'F32', shape: [128, 64] })))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`tensor ${up} has dtype F32 but model.layers.0.mlp.gate_proj.weight has BF16`)
+  })
+
+  it.each([
+    'model.layers.0.self_attn.q_proj.bias',
+    'model.layers.0.mlp.down_proj.weight_scale',
+    'mtp.layers.0.self_attn.k_proj.lora_A.weight',
+    'lm_head.bias',
+  ])('refuses %s, which it would leave out', async (name) => {
+    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype: 'BF16', shape: [64] })))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`tensor ${name} is not part of a qwen3 model`)
+  })
+
+  it('refuses a layer past the last', async () => {
+    const name = 'model.layers.2.input_layernorm.weight'
+    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype: 'BF16', shape: [64] })))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`tensor ${name} is past the last layer; config.json says num_hidden_layers is 2`)
+  })
+
+  it('leaves alone what stands apart: a copy of a tied head, a drafter nobody asked for, old buffers', () => {
+    const plain = parseModelSpec({ ...CONFIG, tie_word_embeddings: true, num_nextn_predict_layers: 0 })
+    const header = change('model.layers.0.self_attn.rotary_emb.inv_freq', { dtype: 'F32', shape: [16] })
+    const names = checkTensors(plain, header).map(({ name }) => name)
+    expect(names).not.toContain('lm_head.weight')
+    expect(names.some((name) => name.startsWith('mtp.'))).toBe(false)
+  })
+})
