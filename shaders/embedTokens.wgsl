@@ -3,7 +3,7 @@
 override HIDDEN_SIZE: u32;
 override VOCAB_SIZE: u32;
 
-@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> ids: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<WeightWord>; // [HIDDEN_SIZE/4][VOCAB_SIZE]
 @group(2) @binding(0) var<storage, read_write> out: array<vec4f>; // [rows][HIDDEN_SIZE/4]
@@ -12,7 +12,7 @@ override VOCAB_SIZE: u32;
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let group = id.x;
   let row = id.y;
-  if (group >= HIDDEN_SIZE / 4u || row >= current.rows) {
+  if (group >= HIDDEN_SIZE / 4u || row >= pass_.rows) {
     return;
   }
   let token = min(ids[row], VOCAB_SIZE - 1u);

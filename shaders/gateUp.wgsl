@@ -7,7 +7,7 @@ const ROWS: u32 = 8u;
 override K: u32;
 override N: u32;
 
-@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(0) var<uniform> pass_: Pass;
 @group(1) @binding(0) var<storage, read> gate: array<WeightWord>; // [K/4][N]
 @group(1) @binding(1) var<storage, read> up: array<WeightWord>; // [K/4][N]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
@@ -18,13 +18,13 @@ var<workgroup> sums: array<vec4f, RANGES * COLUMNS>; // [range][column] of four 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = tile.y * ROWS;
-  if (row >= current.rows) {
+  if (row >= pass_.rows) {
     return;
   }
   let range = lane / COLUMNS;
   let column = tile.x * COLUMNS + lane % COLUMNS;
   let end = rangeStart(range + 1u, K / 4u);
-  let hasLower = row + 4u < current.rows;
+  let hasLower = row + 4u < pass_.rows;
   var upperGate = vec4f();
   var upperUp = vec4f();
   var lowerGate = vec4f();
@@ -64,14 +64,14 @@ fn fold(laneSums: vec4f, lane: u32) -> f32 {
 
 fn store(firstRow: u32, column: u32, lane: u32, gateSum: f32, upSum: f32) {
   let row = firstRow + lane / COLUMNS;
-  if (lane < 4u * COLUMNS && row < current.rows && column < N) {
+  if (lane < 4u * COLUMNS && row < pass_.rows && column < N) {
     y[row * N + column] = swiglu(gateSum, upSum);
   }
 }
 
 // Column i of the result holds the i-th elements of a group in four rows. A row past the last one reads the last one's.
 fn fourInputs(row: u32, group: u32) -> mat4x4f {
-  let rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(current.rows - 1u));
+  let rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(pass_.rows - 1u));
   let at = rows * (K / 4u) + group;
   return transpose(mat4x4f(x[at.x], x[at.y], x[at.z], x[at.w]));
 }

@@ -6,7 +6,7 @@ const ROWS: u32 = 4u;
 override K: u32;
 override N: u32;
 
-@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(0) var<uniform> pass_: Pass;
 @group(1) @binding(0) var<storage, read> gate: array<WeightWord>; // [K/4][N]
 @group(1) @binding(1) var<storage, read> up: array<WeightWord>; // [K/4][N]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
@@ -16,10 +16,10 @@ override N: u32;
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x * COLUMNS;
   let row = id.y * ROWS;
-  if (column >= N || row >= current.rows) {
+  if (column >= N || row >= pass_.rows) {
     return;
   }
-  if (row + 1u < current.rows) {
+  if (row + 1u < pass_.rows) {
     fourRows(row, column);
   } else {
     oneRow(row, column);
@@ -49,7 +49,7 @@ fn oneRow(row: u32, column: u32) {
 
 fn fourRows(row: u32, column: u32) {
   // a row past the last one reads the last one's input
-  let inputs = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(current.rows - 1u)) * (K / 4u);
+  let inputs = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(pass_.rows - 1u)) * (K / 4u);
   var gates = mat4x4f();
   var ups = mat4x4f();
   for (var range = 0u; range < RANGES; range++) {
@@ -64,7 +64,7 @@ fn fourRows(row: u32, column: u32) {
     gates += gateSum;
     ups += upSum;
   }
-  let rows = min(current.rows - row, ROWS);
+  let rows = min(pass_.rows - row, ROWS);
   for (var i = 0u; i < rows; i++) {
     for (var j = 0u; j < 4u; j++) {
       store(row + i, column + j, gates[i][j], ups[i][j]);

@@ -11,7 +11,7 @@ override FIRST_COLUMN: u32;
 override RESIDUAL: bool;
 override GATHER: bool;
 
-@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> rowIndex: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<WeightWord>; // [K/4][WEIGHT_COLUMNS]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [*][K/4]
@@ -22,13 +22,13 @@ var<workgroup> sums: array<vec4f, RANGES * COLUMNS>; // [range][column] of four 
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = tile.y * ROWS;
-  if (row >= current.rows) {
+  if (row >= pass_.rows) {
     return;
   }
   let range = lane / COLUMNS;
   let column = tile.x * COLUMNS + lane % COLUMNS;
   let end = rangeStart(range + 1u, K / 4u);
-  let hasLower = row + 4u < current.rows;
+  let hasLower = row + 4u < pass_.rows;
   let upperStarts = inputStarts(row);
   let lowerStarts = inputStarts(row + 4u);
   var upper = vec4f();
@@ -63,7 +63,7 @@ fn fold(laneSums: vec4f, lane: u32) -> f32 {
 
 fn store(firstRow: u32, column: u32, lane: u32, sum: f32) {
   let row = firstRow + lane / COLUMNS;
-  if (lane < 4u * COLUMNS && row < current.rows && column < N) {
+  if (lane < 4u * COLUMNS && row < pass_.rows && column < N) {
     let at = row * N + column;
     if (RESIDUAL) {
       y[at] += sum;
@@ -75,7 +75,7 @@ fn store(firstRow: u32, column: u32, lane: u32, sum: f32) {
 
 // Where the inputs of four rows start in x. A row past the last one reads the last one's.
 fn inputStarts(row: u32) -> vec4u {
-  var rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(current.rows - 1u));
+  var rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(pass_.rows - 1u));
   if (GATHER) {
     rows = vec4u(rowIndex[rows.x], rowIndex[rows.y], rowIndex[rows.z], rowIndex[rows.w]);
   }

@@ -11,7 +11,7 @@ override FIRST_COLUMN: u32;
 override RESIDUAL: bool;
 override GATHER: bool;
 
-@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> rowIndex: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<WeightWord>; // [K/4][WEIGHT_COLUMNS]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [*][K/4]
@@ -21,10 +21,10 @@ override GATHER: bool;
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let column = id.x * COLUMNS;
   let row = id.y * ROWS;
-  if (column >= N || row >= current.rows) {
+  if (column >= N || row >= pass_.rows) {
     return;
   }
-  if (row + 1u < current.rows) {
+  if (row + 1u < pass_.rows) {
     fourRows(row, column);
   } else {
     oneRow(row, column);
@@ -69,7 +69,7 @@ fn fourRows(row: u32, column: u32) {
     left += leftSum;
     right += rightSum;
   }
-  let rows = min(current.rows - row, ROWS);
+  let rows = min(pass_.rows - row, ROWS);
   for (var i = 0u; i < rows; i++) {
     for (var j = 0u; j < 4u; j++) {
       store(row + i, column + j, left[i][j]);
@@ -80,7 +80,7 @@ fn fourRows(row: u32, column: u32) {
 
 // Where the row's input starts in x. A row past the last one reads the last one's.
 fn inputStart(row: u32) -> u32 {
-  var source = min(row, current.rows - 1u);
+  var source = min(row, pass_.rows - 1u);
   if (GATHER) {
     source = rowIndex[source];
   }

@@ -59,9 +59,12 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   let keys = positions[row] + 1u;
   let blocks = tableRows[row] * MAX_BLOCKS;
 
+  // HEAD_VECS, but no compiler can tell: Mesa would unroll every loop over it and take a minute.
+  let vecs = min(HEAD_VECS, arrayLength(&q));
+
   var query0 = array<vec4f, HEAD_VECS>();
   var query1 = array<vec4f, HEAD_VECS>();
-  for (var d = 0u; d < HEAD_VECS; d++) {
+  for (var d = 0u; d < vecs; d++) {
     query0[d] = q[head0 + d];
     query1[d] = q[head1 + d];
   }
@@ -91,7 +94,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         for (var range = 0u; range < SCORE_RANGES; range++) {
           var sum0 = vec4f();
           var sum1 = vec4f();
-          let end = scoreRange(range + 1u);
+          let end = min(scoreRange(range + 1u), vecs);
           for (var d = scoreRange(range); d < end; d++) {
             let loaded = loadQuad(word + d);
             sum0 = scoreQuad(sum0, query0[d], loaded);
@@ -109,7 +112,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
       let c = vec2f(rescale(m.x, tileM.x), rescale(m.y, tileM.y));
       m = tileM;
       l *= c;
-      for (var d = 0u; d < HEAD_VECS; d++) {
+      for (var d = 0u; d < vecs; d++) {
         o0[d] *= c.x;
         o1[d] *= c.y;
       }
@@ -123,7 +126,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         l = select(l, l + vec2f(p0.y, p1.y), visible.y);
         l = select(l, l + vec2f(p0.z, p1.z), visible.z);
         l = select(l, l + vec2f(p0.w, p1.w), visible.w);
-        for (var d = 0u; d < HEAD_VECS; d++) {
+        for (var d = 0u; d < vecs; d++) {
           let loaded = loadQuad(word + d);
           o0[d] = addQuad(o0[d], p0, loaded, visible);
           o1[d] = addQuad(o1[d], p1, loaded, visible);
@@ -136,12 +139,12 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let b = vec2f(rescale(m.x, newM.x), rescale(m.y, newM.y));
     foldM = newM;
     foldL = fma(foldL, a, l * b);
-    for (var d = 0u; d < HEAD_VECS; d++) {
+    for (var d = 0u; d < vecs; d++) {
       fold0[d] = fma(fold0[d], vec4f(a.x), o0[d] * b.x);
       fold1[d] = fma(fold1[d], vec4f(a.y), o1[d] * b.y);
     }
   }
-  for (var d = 0u; d < HEAD_VECS; d++) {
+  for (var d = 0u; d < vecs; d++) {
     out[head0 + d] = fold0[d] / foldL.x;
     out[head1 + d] = fold1[d] / foldL.y;
   }

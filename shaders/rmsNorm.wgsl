@@ -7,7 +7,7 @@ override EPS: f32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32;
 
-@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(0) var<uniform> pass_: Pass;
 @group(1) @binding(0) var<storage, read> weight: array<vec4f>; // [K/4]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
 @group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows][OUT_STRIDE/4], from OUT_OFFSET
@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lan
   let range = lane % RANGES;
   let input = row * (K / 4u);
   var square = 0.0;
-  if (row < current.rows) {
+  if (row < pass_.rows) {
     let end = rangeStart(range + 1u, K / 4u);
     for (var group = rangeStart(range, K / 4u); group < end; group++) {
       let value = x[input + group];
@@ -30,7 +30,7 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lan
   sums[lane] = square;
   workgroupBarrier();
 
-  if (row >= current.rows) {
+  if (row >= pass_.rows) {
     return;
   }
   var sum = 0.0;

@@ -4,7 +4,7 @@ override EPS: f32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32;
 
-@group(0) @binding(0) var<uniform> current: Pass;
+@group(0) @binding(0) var<uniform> pass_: Pass;
 @group(1) @binding(0) var<storage, read> weight: array<vec4f>; // [K/4]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
 @group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows][OUT_STRIDE/4], from OUT_OFFSET
@@ -12,7 +12,7 @@ override OUT_OFFSET: u32;
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let row = id.x;
-  if (row >= current.rows) {
+  if (row >= pass_.rows) {
     return;
   }
   let input = row * (K / 4u);

@@ -99,10 +99,10 @@ export class Scheduler {
     return { step, fits }
   }
 
+  /** Everybody gets one: nobody is admitted unless all who run have a row and one is left, so the budget covers them. */
   #dealBaseRows(step: StepAllotment): readonly Share[] {
     return this.#running
       .filter((running) => decodeReady(running) && wantsRows(running))
-      .slice(0, step.rest)
       .map((running) => step.deal(running, false, 1))
   }
 

@@ -1,0 +1,77 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { maxTotalTokens } from '../../../src/core/cost.ts'
+import { committedMax, committedMin, computedMax, computedMin, Request } from '../../../src/core/request.ts'
+import { Scheduler } from '../../../src/core/scheduler.ts'
+import type { SchedulerOutput } from '../../../src/core/schedulerOutput.ts'
+import type { StepOutput } from '../../../src/core/stepPlan.ts'
+import { buildStepPlan } from '../../../src/core/stepPlanBuilder.ts'
+import { promptOf } from '../../helpers/coreFixtures.ts'
+import { generateAlone } from '../../helpers/mockModel.ts'
+import { MockRunner } from '../../helpers/mockRunner.ts'
+import { type Workload, workloads } from '../../helpers/workloads.ts'
+
+/** Drives scheduler and runner with up to `depth` steps in flight and returns each request's output. */
+async function runAtDepth({ options, rightInEight, arrivals }: Workload, depth: number): Promise<number[][]> {
+  const scheduler = new Scheduler(options)
+  const runner = new MockRunner(options, { rightInEight })
+  const requests = arrivals.map(({ promptLength, maxTokens, sampling }, id) => {
+    const maxTotal = maxTotalTokens(promptLength, maxTokens, options)
+    return new Request(id, promptOf(promptLength, id), maxTotal, sampling)
+  })
+  for (const request of requests) scheduler.add(request)
+  const inFlight: { scheduled: SchedulerOutput; output: StepOutput }[] = []
+  for (let turns = 0; scheduler.hasUnfinished; turns++) {
+    expect(turns).toBeLessThan(20_000)
+    const scheduled = scheduler.schedule()
+    if (scheduled.requests.length > 0)
+      inFlight.push({ scheduled, output: await runner.submit(buildStepPlan(scheduled)) })
+    for (const running of scheduler.running) {
+      expect(computedMin(running)).toBeLessThanOrEqual(computedMax(running))
+      expect(committedMax(running)).toBeLessThanOrEqual(running.request.maxTotal)
+    }
+    if (scheduled.requests.length === 0 || inFlight.length === depth) settle(scheduler, inFlight.shift())
+    scheduler.kv.checkIntegrity()
+  }
+  expect(scheduler.kv.usedBlocks).toBe(0)
+  return requests.map(({ tokens, promptLength }) => tokens.slice(promptLength))
+}
+
+function settle(scheduler: Scheduler, step: { scheduled: SchedulerOutput; output: StepOutput } | undefined): void {
+  expect(step, 'a step without requests means that one is in flight').toBeDefined()
+  step?.output.requests.forEach((answer, index) => {
+    const running = scheduler.find(answer.requestId, answer.generation)
+    if (!running) return
+    const bounds = [computedMin(running), computedMax(running)] as const
+    running.settle(answer.accepted)
+    running.request.tokens.push(...answer.tokens)
+    expect(computedMin(running)).toBeGreaterThanOrEqual(bounds[0])
+    expect(computedMax(running)).toBeLessThanOrEqual(bounds[1])
+    if (running.inFlight.length === 0) {
+      expect(computedMin(running)).toBe(computedMax(running))
+      expect(committedMin(running)).toBe(committedMax(running))
+      // After a step that sampled, all but the last token are computed.
+      if (step.scheduled.requests[index]?.samples) expect(running.computed).toBe(running.request.tokens.length - 1)
+    }
+    if (running.request.tokens.length === running.request.maxTotal) scheduler.remove(answer.requestId)
+  })
+}
+
+describe('steps in flight', () => {
+  it.each([1, 2, 3])('says the same with %i of them, whatever is preempted in flight', async (depth) => {
+    await fc.assert(
+      fc.asyncProperty(workloads, async (workload) => {
+        const outputs = await runAtDepth(workload, depth)
+        const expected = workload.arrivals.map(({ promptLength, maxTokens, sampling }, id) =>
+          generateAlone(
+            promptOf(promptLength, id),
+            Math.min(maxTokens, workload.options.maxModelLen - promptLength),
+            sampling,
+          ),
+        )
+        expect(outputs).toEqual(expected)
+      }),
+      { numRuns: 40 },
+    )
+  })
+})

@@ -1,0 +1,142 @@
+/** Laws of engine and core together, over random arrivals, lengths, drafts, B, S and pool sizes. */
+
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
+import { engineOptions, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
+import { endOf, expectedOutput, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
+import { draftsAfter } from '../../helpers/mockModel.ts'
+import { arrivals, type Workload, workloads } from '../../helpers/workloads.ts'
+
+/**
+ * Steps within which everything is done: in every step after the last arrival the oldest request gets a row, is never preempted,
+ * and a row is one of its tokens.
+ */
+function stepBound({ arrivals }: Workload): number {
+  return arrivals.reduce((sum, { promptLength, maxTokens }) => sum + promptLength + maxTokens, 0) + 26
+}
+
+describe('every workload', () => {
+  it('is served: nobody starves, answers are those of each request alone, rows and blocks add up', async () => {
+    let preemptions = 0
+    await fc.assert(
+      fc.asyncProperty(workloads, async (workload) => {
+        const { maxNumBatchedTokens, maxNumSeqs } = workload.options
+        const rig = await runWorkload(workload, stepBound(workload))
+        for (const id of workload.arrivals.keys()) {
+          const end = endOf(rig, id)
+          expect(end.reason).toBe('length')
+          expect(end.tokenIds).toEqual(expectedOutput(workload, id))
+          expect(rig.streamed.get(id)).toEqual(end.tokenIds)
+        }
+        rig.records.forEach((record, index) => {
+          const plan = rig.runner.plans[index]
+          expect(realRows(record)).toBeLessThanOrEqual(maxNumBatchedTokens)
+          expect(realRows(record)).toBe(plan?.rows)
+          expect(record.chargedRows).toBe(realRows(record))
+          expect(record.acceptedDrafts + record.rejectedDrafts).toBe(record.draftRows)
+          expect(record.running).toBeLessThanOrEqual(maxNumSeqs)
+          expect(record.running).toBeGreaterThanOrEqual(plan?.requests.length ?? 0)
+          expect(record.usedBlocks).toBeLessThanOrEqual(record.totalBlocks)
+        })
+        expect(ownedBlocks(rig)).toBe(0)
+        preemptions += rig.engine.stats().preemptions
+      }),
+      { numRuns: 120 },
+    )
+    expect(preemptions).toBeGreaterThan(20)
+  })
+
+  it('adds up in usage, statistics and steps', async () => {
+    await fc.assert(
+      fc.asyncProperty(workloads, async (workload) => {
+        const { options, rightInEight } = workload
+        const rig = await runWorkload(workload, stepBound(workload))
+        const totals = { accepted: 0, rejected: 0, committed: 0, preempted: 0 }
+        for (const [id, { promptLength }] of workload.arrivals.entries()) {
+          const { usage, tokenIds, debug } = endOf(rig, id)
+          const { accepted_prediction_tokens: accepted, rejected_prediction_tokens: rejected } =
+            usage.completion_tokens_details
+          expect(usage.prompt_tokens).toBe(promptLength)
+          expect(usage.completion_tokens).toBe(tokenIds.length)
+          expect(debug?.logits.length).toBe(tokenIds.length)
+          const all = [...promptOf(promptLength, id), ...tokenIds]
+          const sampled = (debug?.steps ?? []).filter(({ preempted }) => !preempted)
+          let at = promptLength
+          for (const step of sampled) {
+            expect(step.at).toBe(at)
+            expect(all.slice(at, at + step.accepted)).toEqual(step.verified.slice(0, step.accepted))
+            at += step.accepted + 1
+            expect(step.proposed).toEqual(draftsAfter(all.slice(0, at), step.proposed.length, rightInEight))
+          }
+          expect(at).toBe(all.length)
+          expect(accepted).toBe(sampled.reduce((sum, step) => sum + step.accepted, 0))
+          expect(accepted + rejected).toBe(sampled.reduce((sum, step) => sum + step.verified.length, 0))
+          totals.accepted += accepted
+          totals.rejected += rejected
+          totals.committed += tokenIds.length
+          totals.preempted += (debug?.steps.length ?? 0) - sampled.length
+        }
+        const stats = rig.engine.stats()
+        const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
+        expect(stats.draftsVerified.length).toBe(options.speculative?.numSpeculativeTokens ?? 0)
+        expect(sum(stats.draftsAccepted)).toBe(totals.accepted)
+        expect(sum(stats.draftsVerified)).toBe(totals.accepted + totals.rejected)
+        expect(stats.committedTokens).toBe(totals.committed)
+        expect(stats.preemptions).toBe(totals.preempted)
+        expect(sum(rig.records.map(({ acceptedDrafts }) => acceptedDrafts))).toBe(totals.accepted)
+      }),
+      { numRuns: 60 },
+    )
+  })
+})
+
+describe('invariance', () => {
+  it('gives one request the same ids and digests for every B, S, number of drafts and pool', async () => {
+    const maxModelLen = 90
+    await fc.assert(
+      fc.asyncProperty(arrivals(maxModelLen), fc.nat(8), async (some, rightInEight) => {
+        const answers = new Set<string>()
+        for (const [B, S, drafts, blocks] of [
+          [1, 1, 0, 6],
+          [8, 4, 4, 7],
+          [16, 16, 2, 9],
+          [64, 8, 3, 40],
+          [300, 12, 1, 6],
+        ] as const) {
+          const options = engineOptions({
+            maxNumBatchedTokens: B,
+            maxNumSeqs: S,
+            maxModelLen,
+            kvCacheTokens: blocks * BLOCK_SIZE,
+            speculative: drafts === 0 ? undefined : mtp(drafts),
+          })
+          const workload = { options, rightInEight, arrivals: some }
+          const rig = await runWorkload(workload, stepBound(workload))
+          answers.add(JSON.stringify(some.map((_, id) => [endOf(rig, id).tokenIds, endOf(rig, id).debug?.logits])))
+        }
+        expect(answers.size).toBe(1)
+      }),
+      { numRuns: 12 },
+    )
+  })
+
+  it('holds for a request that is preempted, and says so in its steps', async () => {
+    const options = engineOptions({
+      maxNumBatchedTokens: 32,
+      maxNumSeqs: 4,
+      maxModelLen: 96,
+      kvCacheTokens: blocksNeeded(96) * BLOCK_SIZE,
+    })
+    const sampling = { temperature: 1, topK: 0, topP: 1, seed: 5, sampleIndex: 0 }
+    const some = [20, 25, 30].map((promptLength) => ({ step: 0, promptLength, maxTokens: 50, sampling }))
+    const workload = { options, rightInEight: 5, arrivals: some }
+    const rig = await runWorkload(workload, stepBound(workload))
+    for (const id of some.keys()) expect(endOf(rig, id).tokenIds).toEqual(expectedOutput(workload, id))
+    // The oldest is never a victim; a younger one lost output tokens' KV and recomputed it.
+    expect(endOf(rig, 0).debug?.steps.some(({ preempted }) => preempted)).toBe(false)
+    const victim = (endOf(rig, 2).debug?.steps ?? []).find(({ preempted }) => preempted)
+    expect(victim?.at).toBeGreaterThanOrEqual(30)
+    expect(rig.records.reduce((sum, { recomputedTokens }) => sum + recomputedTokens, 0)).toBeGreaterThan(0)
+  })
+})
