@@ -1,8 +1,8 @@
 /** Folds the partials of a row's splits: host half of `attentionMerge.wgsl`. */
 
+import source from '../../shaders/attentionMerge.wgsl?raw'
 import libPass from '../../shaders/lib/pass.wgsl?raw'
 import libSoftmax from '../../shaders/lib/softmax.wgsl?raw'
-import source from '../../shaders/attentionMerge.wgsl?raw'
 import type { Kernel } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
 import type { AttentionShape } from './pagedAttention.ts'

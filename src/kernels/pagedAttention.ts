@@ -1,6 +1,6 @@
 /**
- * Ragged attention over the paged cache: host half of `pagedAttention.wgsl`, and what the work lists and buffers of attention
- * are measured in. It must never know which request an item belongs to.
+ * Ragged attention over the paged cache: host half of `pagedAttention.wgsl`, and the shape that all attention kernels share. Its
+ * work lists are made by `attentionPlan.ts`. It must never know which request an item belongs to.
  */
 
 import libOrder from '../../shaders/lib/order.wgsl?raw'
@@ -12,17 +12,6 @@ import { cdiv } from '../util/math.ts'
 import { ATTENTION_ROWS, rowsPerItem } from './attentionPlan.ts'
 import { type KvShape, kvSpecialisation, kvWordBytes } from './kvCache.ts'
 import type { KernelVariant } from './variant.ts'
-
-export {
-  ATTENTION_ROWS,
-  type AttentionPlan,
-  type AttentionRows,
-  ITEM_WORDS,
-  MERGE_WORDS,
-  NO_PART,
-  planAttention,
-  SPLIT_KEYS,
-} from './attentionPlan.ts'
 
 export interface AttentionShape extends KvShape {
   /** query heads, a multiple of `kvHeads` */
