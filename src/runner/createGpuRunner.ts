@@ -14,7 +14,7 @@ import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { LoadProgress } from '../protocol/options.ts'
 import { allBuffers, planBuffers } from './bufferPlan.ts'
-import { chooseKernels, mergeIsExact, type TuningBench } from './chooseKernels.ts'
+import { chooseKernels } from './chooseKernels.ts'
 import { drafterOps } from './drafter.ts'
 import { type ModelContext, named, targetOps } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
@@ -24,7 +24,9 @@ import { type WeightStream, WeightUploader } from './loadWeights.ts'
 import { passSlice } from './passes.ts'
 import { buildProgram, type Op, op } from './program.ts'
 import { sampleOps } from './sampling.ts'
+import { mayLeavePartials, rowsAreInvariant } from './selfCheck.ts'
 import { StepUpload } from './stepUpload.ts'
+import { TuningBench } from './tuningBench.ts'
 import { weightDtypes, weightParts } from './weightLayout.ts'
 
 export interface GpuRunnerOptions {
@@ -77,9 +79,9 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
     now,
   }
   const upload = new StepUpload(gpu.device.queue, arena, spec, geometry)
-  const bench: TuningBench = { gpu, model: unchosen, now, upload }
+  const bench = new TuningBench(gpu, unchosen, upload, now)
   const kernels = await chooseKernels(bench)
-  const splits = await mergeIsExact(bench, kernels)
+  const splits = await mayLeavePartials(bench, kernels)
   aborted(from.signal)
 
   const safe = splits ? geometry : { ...geometry, maxParts: 0 }
@@ -87,7 +89,7 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
   const program = await buildProgram(gpu, ops, (loaded, total) => {
     from.onProgress?.({ phase: 'compile', file: '', loaded, total })
   })
-  await gpu.device.queue.onSubmittedWorkDone()
+  const batchInvariant = await rowsAreInvariant(bench, program)
   aborted(from.signal)
   arena.seal()
   return new GpuRunner({
@@ -96,7 +98,7 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
     upload: splits ? upload : new StepUpload(gpu.device.queue, arena, spec, safe),
     program,
     kernels: variantNames(kernels),
-    batchInvariant: true,
+    batchInvariant,
   })
 }
 

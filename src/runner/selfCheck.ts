@@ -1,0 +1,76 @@
+/**
+ * Checks on this very device what `shaders/ORDER.md` promises but WGSL does not: that code paths which may serve the same row
+ * round alike. In milliseconds, at the end of loading.
+ */
+
+import { BLOCK_SIZE } from '../core/cost.ts'
+import { targetOps } from './forward.ts'
+import type { KernelSet } from './kernelSet.ts'
+import type { Dispatch } from './program.ts'
+import type { TuningBench } from './tuningBench.ts'
+
+/**
+ * Whether attention rows may leave partials to be merged: only if they then get the bits of rows that fold their splits in
+ * sequence, on random data. The serial kernel folds every split itself and leaves none.
+ */
+export async function mayLeavePartials(bench: TuningBench, kernels: KernelSet): Promise<boolean> {
+  const { geometry, spec, kvDtype, buffer } = bench.model
+  if (kernels.attention.name === 'serial' || geometry.maxParts === 0) return false
+  const attention = await bench.build(targetOps({ ...bench.model, kernels }), [
+    'expandStep',
+    'layer0.attention',
+    'layer0.merge',
+  ])
+  const ids = new Array<number>(Math.min(geometry.drafts + 1, geometry.rows)).fill(0)
+  const first = Math.max(0, geometry.maxBlocks * BLOCK_SIZE - ids.length)
+  const words = ids.length * spec.numHeads * spec.headDim
+  const cacheWords = Math.min(buffer('kv.0').size / 4, 1 << 18)
+  bench.write('q', noise(words, 1))
+  bench.write('kv.0', kvDtype === 'f32' ? noise(cacheWords, 2) : halfNoise(cacheWords, 2))
+  const attend = async (decoding: boolean) => {
+    await bench.run(attention, bench.upload.write(bench.plan(ids, first, decoding)))
+    return bench.read('attention', words)
+  }
+  return equal(await attend(false), await attend(true))
+}
+
+/**
+ * Whether a row gets the same bits alone and as the first of several, through the first block: the kernels have paths of their
+ * own for few rows.
+ */
+export async function rowsAreInvariant(bench: TuningBench, program: readonly Dispatch[]): Promise<boolean> {
+  const { geometry, spec } = bench.model
+  const block = program.slice(0, program.findIndex(({ label }) => label === 'layer0.down') + 1)
+  const most = Math.min(geometry.rows, BLOCK_SIZE)
+  const ids = Array.from({ length: most }, (_, index) => (7 + 31 * index) % spec.vocabSize)
+  const firstRow = async (rows: number) => {
+    await bench.run(block, bench.upload.write(bench.plan(ids.slice(0, rows), 0)))
+    return bench.read('residual', spec.hiddenSize)
+  }
+  const alone = await firstRow(1)
+  for (const rows of [2, 3, most]) {
+    if (rows <= most && !equal(alone, await firstRow(rows))) return false
+  }
+  return true
+}
+
+function equal(a: Uint32Array, b: Uint32Array): boolean {
+  return a.length === b.length && a.every((word, index) => word === b[index])
+}
+
+/** Seeded values in (-1, 1). Linear congruential, Numerical Recipes' constants. */
+function noise(length: number, seed: number): Float32Array<ArrayBuffer> {
+  let state = seed
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return state / 2 ** 31 - 1
+  })
+}
+
+/** Words of two seeded float16 values each, of magnitude 2^-5 to 2. */
+function halfNoise(length: number, seed: number): Uint32Array<ArrayBuffer> {
+  return Uint32Array.from(new Uint32Array(noise(length, seed).buffer), (bits) => {
+    const scrambled = Math.imul(bits, 0x9e3779b1) >>> 0
+    return ((scrambled & 0x93ff93ff) | 0x28002800) >>> 0
+  })
+}

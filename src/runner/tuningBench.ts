@@ -1,0 +1,102 @@
+/** Runs parts of a step alone while loading, to time them and to compare their bits: synthetic plans on the planned buffers. */
+
+import { BLOCK_SIZE } from '../core/cost.ts'
+import type { StepPlan } from '../core/stepPlan.ts'
+import type { Gpu } from '../gpu/device.ts'
+import type { ModelContext } from './forward.ts'
+import { buildProgram, type Dispatch, encodeProgram, type Op } from './program.ts'
+import type { StepCounts } from './stepCounts.ts'
+import type { StepUpload } from './stepUpload.ts'
+
+export class TuningBench {
+  readonly model: Omit<ModelContext, 'kernels'>
+  readonly upload: StepUpload
+  readonly #gpu: Gpu
+  readonly #now: () => number
+
+  /** @param now milliseconds */
+  constructor(gpu: Gpu, model: Omit<ModelContext, 'kernels'>, upload: StepUpload, now: () => number) {
+    this.model = model
+    this.upload = upload
+    this.#gpu = gpu
+    this.#now = now
+  }
+
+  /** The ops of these labels, compiled. */
+  build(ops: readonly Op[], labels: readonly string[]): Promise<Dispatch[]> {
+    return buildProgram(
+      this.#gpu,
+      ops.filter(({ label }) => labels.includes(label)),
+    )
+  }
+
+  async run(program: readonly Dispatch[], counts: StepCounts): Promise<void> {
+    const { device } = this.#gpu
+    const encoder = device.createCommandEncoder({ label: 'tuning' })
+    encodeProgram(encoder, program, counts)
+    device.queue.submit([encoder.finish()])
+    await device.queue.onSubmittedWorkDone()
+  }
+
+  /** Milliseconds of one run. */
+  async time(program: readonly Dispatch[], counts: StepCounts): Promise<number> {
+    const start = this.#now()
+    await this.run(program, counts)
+    return this.#now() - start
+  }
+
+  /** The first words of a buffer, as many as a readback holds at most. */
+  async read(name: string, words: number): Promise<Uint32Array> {
+    const { device } = this.#gpu
+    const answer = this.model.buffer('readback.0')
+    const bytes = Math.min(words * 4, answer.size)
+    const encoder = device.createCommandEncoder({ label: 'tuning' })
+    encoder.copyBufferToBuffer(this.model.buffer(name), 0, answer, 0, bytes)
+    device.queue.submit([encoder.finish()])
+    await answer.mapAsync(1, 0, bytes)
+    const copy = new Uint32Array(answer.getMappedRange(0, bytes)).slice()
+    answer.unmap()
+    return copy
+  }
+
+  write(name: string, words: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): void {
+    this.#gpu.device.queue.writeBuffer(this.model.buffer(name), 0, words)
+  }
+
+  /** One request whose rows stand at `firstPosition` and after; as a decoding one all but its base row are drafts. */
+  plan(ids: readonly number[], firstPosition: number, decoding = false): StepPlan {
+    const { geometry } = this.model
+    const n = ids.length
+    const k = decoding ? n - 1 : 0
+    const lastPosition = geometry.maxBlocks * BLOCK_SIZE - 1
+    const sampling = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
+    return {
+      step: 0,
+      rows: n,
+      sampledRows: k + 1,
+      requests: [
+        {
+          requestId: 0,
+          tableRow: 0,
+          generation: 0,
+          n,
+          k,
+          m: 0,
+          samples: true,
+          firstPosition,
+          ids: decoding ? undefined : ids,
+          drafts: undefined,
+          nextToken: -1,
+        },
+      ],
+      tableWrites: [
+        { tableRow: 0, generation: 0, computed: firstPosition, lastPosition, firstOutputPosition: 0, sampling },
+      ],
+      blockWrites: Array.from({ length: geometry.maxBlocks }, (_, index) => ({
+        tableRow: 0,
+        index,
+        block: index % geometry.totalBlocks,
+      })),
+    }
+  }
+}
