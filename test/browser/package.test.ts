@@ -7,7 +7,7 @@ import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import type { Browser } from 'playwright-core'
 import { build } from 'vite'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import golden from '../golden/models/qwen3-mtp/golden.json' with { type: 'json' }
+import golden from '../golden/qwen3-mtp.json' with { type: 'json' }
 import { type FolderServer, launchBrowser, serveFolder } from '../helpers/browser.ts'
 
 /** What is served. The page is not beside the library, and the model is beside the page. */
@@ -45,7 +45,7 @@ beforeAll(async () => {
   mkdirSync(`${FOLDER}/app`, { recursive: true })
   writeFileSync(`${FOLDER}/index.html`, '<!doctype html><title>package</title>')
   writeFileSync(`${FOLDER}/app/page.html`, PAGE)
-  cpSync('test/golden/models/qwen3-mtp', `${FOLDER}/app/model`, { recursive: true })
+  cpSync('public/models/qwen3-mtp', `${FOLDER}/app/model`, { recursive: true })
   cpSync('dist', `${FOLDER}/lib`, { recursive: true })
   cpSync('dist/index.js', `${FOLDER}/alone/index.js`)
   server = await serveFolder(FOLDER)

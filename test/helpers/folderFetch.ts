@@ -8,7 +8,7 @@ const ROOT = new URL('../../', import.meta.url)
 /** The models the tests run, by folder. */
 export const MODELS = {
   'fairy-tales': 'https://models.test/public/models/fairy-tales/',
-  'qwen3-mtp': 'https://models.test/test/golden/models/qwen3-mtp/',
+  'qwen3-mtp': 'https://models.test/public/models/qwen3-mtp/',
 } as const
 
 export type ModelName = keyof typeof MODELS

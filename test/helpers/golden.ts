@@ -29,7 +29,7 @@ export interface Golden {
 
 const FILES: Readonly<Record<ModelName, string>> = {
   'fairy-tales': '../golden/fairy-tales.json',
-  'qwen3-mtp': '../golden/models/qwen3-mtp/golden.json',
+  'qwen3-mtp': '../golden/qwen3-mtp.json',
 }
 
 export function loadGolden(model: ModelName): Golden {
