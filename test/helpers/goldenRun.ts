@@ -2,6 +2,7 @@
 
 import { expect } from 'vitest'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
+import type { RequestStep } from '../../src/protocol/request.ts'
 import { bindingIds, type Golden, type GoldenCase, type GoldenRecord, recordKind } from './golden.ts'
 import type { GpuEngine } from './gpuEngine.ts'
 
@@ -26,14 +27,18 @@ export async function checkGolden(engine: GpuEngine, golden: Golden): Promise<Co
     expect(end.tokenIds.slice(0, binding.length), `case ${index}: ids`).toEqual(binding)
     expect(end.tokenIds).toHaveLength(each[kind].greedy_ids.length)
     compared.ids += binding.length
-    checkSteps(end, each, each[kind], each.prompt_ids.length + binding.length, tolerance, compared)
+    const bound = each.prompt_ids.length + binding.length
+    checkSteps(end.debug?.steps ?? [], each, each[kind], bound, tolerance, compared)
   })
   return compared
 }
 
-/** @param bound committed length up to which the ids bind */
-function checkSteps(
-  end: EngineRequestEnd,
+/**
+ * Checks the steps of one answer.
+ * @param bound committed length up to which the ids bind
+ */
+export function checkSteps(
+  steps: readonly RequestStep[],
   each: GoldenCase,
   record: GoldenRecord,
   bound: number,
@@ -42,7 +47,7 @@ function checkSteps(
 ): void {
   const drafts = new Map(record.drafts.map(([length, ids, gaps]) => [length, bindingIds(ids, gaps, tolerance)]))
   const committed = [...each.prompt_ids, ...record.greedy_ids]
-  for (const step of end.debug?.steps ?? []) {
+  for (const step of steps) {
     const following = committed.slice(step.at, bound)
     if (following.length > step.verified.length) {
       const mismatch = step.verified.findIndex((id, j) => id !== following[j])

@@ -1,0 +1,114 @@
+/** The built library in a real browser: golden outputs of both models in one batch each, and a GPU process that dies. */
+
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { GenerationResult } from '../../src/index.ts'
+import { type FolderServer, launchBrowser, serveFolder } from '../helpers/browser.ts'
+import type { ModelName } from '../helpers/folderFetch.ts'
+import { bindingIds, loadGolden } from '../helpers/golden.ts'
+import { checkSteps } from '../helpers/goldenRun.ts'
+
+const FOLDER = 'out/engine'
+
+const PAGE = `<!doctype html><title>engine</title><script type="module">
+  const { LLM } = await import('/lib/index.js')
+  globalThis.LLM = LLM
+  globalThis.codeOf = (promise) => promise.then(() => 'none', (error) => error.code)
+  globalThis.runCases = async (model, prompts, tokens, options) => {
+    const llm = await LLM.load(model, options)
+    const fields = { temperature: 0, ignore_eos: true }
+    const results = await Promise.all(prompts.map((prompt_token_ids, index) =>
+      llm.generate({ prompt_token_ids }, { ...fields, max_tokens: tokens[index] }).result()))
+    const { kernels, batchInvariant, plannedBytes, allocatedBytes } = await llm.stats()
+    await llm.dispose()
+    return { results, kernels, batchInvariant, grown: allocatedBytes - plannedBytes }
+  }
+  globalThis.ready = true
+</script>`
+
+let server: FolderServer
+let browser: Browser
+
+beforeAll(async () => {
+  rmSync(FOLDER, { recursive: true, force: true })
+  mkdirSync(FOLDER, { recursive: true })
+  writeFileSync(`${FOLDER}/index.html`, PAGE)
+  cpSync('public/models', `${FOLDER}/models`, { recursive: true })
+  cpSync('dist', `${FOLDER}/lib`, { recursive: true })
+  server = await serveFolder(FOLDER)
+  browser = await launchBrowser({ webgpu: true })
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await server?.close()
+})
+
+async function openPage(): Promise<Page> {
+  const page = await browser.newPage()
+  await page.goto(server.url)
+  await page.waitForFunction('globalThis.ready')
+  return page
+}
+
+interface Run {
+  readonly results: readonly GenerationResult[]
+  readonly kernels: Record<string, string>
+  readonly batchInvariant: boolean
+  readonly grown: number
+}
+
+it.each<ModelName>(['qwen3-mtp', 'fairy-tales'])(
+  '%s gives its golden outputs, all prompts in one batch',
+  async (model) => {
+    const golden = loadGolden(model)
+    // What f16 rounding leaves certain; the longest prompts are for Node.
+    const cases = golden.cases.filter((each) => each.prompt_ids.length <= 340)
+    const tolerance = golden.tolerance.kv_f16.gap
+    const options = {
+      maxNumBatchedTokens: 128,
+      maxNumSeqs: 16,
+      maxModelLen: 416,
+      kvCacheTokens: 4096,
+      speculative: { method: 'mtp', numSpeculativeTokens: 4 },
+      debug: { steps: true },
+    }
+    const prompts = cases.map((each) => each.prompt_ids)
+    const tokens = cases.map((each) => each.kv_f16.greedy_ids.length)
+    const page = await openPage()
+    const call = `runCases(${JSON.stringify(`models/${model}/`)}, ${JSON.stringify(prompts)}, ${JSON.stringify(tokens)}, ${JSON.stringify(options)})`
+    const run = await page.evaluate<Run>(call)
+    const compared = { ids: 0, drafts: 0, accepted: 0 }
+    cases.forEach((each, index) => {
+      const result = run.results[index]
+      const binding = bindingIds(each.kv_f16.greedy_ids, each.kv_f16.greedy_gap, tolerance)
+      expect(result?.token_ids.slice(0, binding.length), `case ${index}`).toEqual(binding)
+      const bound = each.prompt_ids.length + binding.length
+      checkSteps(result?.debug?.steps ?? [], each, each.kv_f16, bound, tolerance, compared)
+    })
+    expect(compared.drafts).toBeGreaterThan(cases.length * 8)
+    expect(run.batchInvariant).toBe(true)
+    expect(run.grown).toBe(0)
+    await page.close()
+  },
+)
+
+it('ends requests with DEVICE_LOST when the GPU process dies, and loads again', async () => {
+  const page = await openPage()
+  const load =
+    "LLM.load('models/qwen3-mtp/', { maxNumBatchedTokens: 16, maxNumSeqs: 2, maxModelLen: 512, kvCacheTokens: 1024 })"
+  await page.evaluate(`${load}.then((llm) => {
+    globalThis.llm = llm
+    globalThis.lost = codeOf(llm.generate({ prompt_token_ids: [1, 2, 3] }, { max_tokens: 500, ignore_eos: true }).result())
+  })`)
+  const session = await browser.newBrowserCDPSession()
+  await session.send('Browser.crashGpuProcess')
+  expect(await page.evaluate('lost')).toBe('DEVICE_LOST')
+  expect(await page.evaluate('codeOf(llm.generate({ prompt_token_ids: [1] }).result())')).toBe('DEVICE_LOST')
+  await page.evaluate('llm.dispose()')
+  const again = `${load}.then((llm) => llm.generate({ prompt_token_ids: [1, 2, 3] }, { max_tokens: 4, ignore_eos: true }).result())`
+  const { token_ids } = await page.evaluate<GenerationResult>(again)
+  expect(token_ids).toHaveLength(4)
+  await page.close()
+})
