@@ -19,7 +19,7 @@ import { drafterOps } from './drafter.ts'
 import { type ModelContext, named, targetOps } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { GpuRunner } from './gpuRunner.ts'
-import { variantNames } from './kernelSet.ts'
+import { type KernelSet, variantNames } from './kernelSet.ts'
 import { type WeightStream, WeightUploader } from './loadWeights.ts'
 import { passSlice } from './passes.ts'
 import { buildProgram, type Op, op } from './program.ts'
@@ -38,6 +38,8 @@ export interface GpuRunnerOptions {
   readonly now: () => number
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined
+  /** default: the faster set on this device, by measurement */
+  readonly kernels?: KernelSet
 }
 
 /**
@@ -80,7 +82,7 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
   }
   const upload = new StepUpload(gpu.device.queue, arena, spec, geometry)
   const bench = new TuningBench(gpu, unchosen, upload, now)
-  const kernels = await chooseKernels(bench)
+  const kernels = from.kernels ?? (await chooseKernels(bench))
   const splits = await mayLeavePartials(bench, kernels)
   aborted(from.signal)
 

@@ -10,6 +10,7 @@ import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../src/protocol/stepRecord.ts'
 import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
 import type { GpuRunner } from '../../src/runner/gpuRunner.ts'
+import type { KernelSet } from '../../src/runner/kernelSet.ts'
 import { folderFetch, MODELS, type ModelName } from './folderFetch.ts'
 import { sharedGpu } from './gpuDevice.ts'
 
@@ -69,13 +70,21 @@ export class GpuEngine {
     })
   }
 
-  static async open(model: ModelName, overrides: EngineOverrides = {}): Promise<GpuEngine> {
+  /** @param kernels default: chosen by measurement */
+  static async open(model: ModelName, overrides: EngineOverrides = {}, kernels?: KernelSet): Promise<GpuEngine> {
     const gpu = await sharedGpu()
     const files = await openModel(MODELS[model], { fetch: folderFetch })
     const spec = parseModelSpec(files.config, files.generationConfig)
     const options = engineOptions(overrides)
     const now = () => performance.now()
-    const runner = await createGpuRunner({ gpu, spec, options, weights: files.weights, now })
+    const runner = await createGpuRunner({
+      gpu,
+      spec,
+      options,
+      weights: files.weights,
+      now,
+      ...(kernels ? { kernels } : {}),
+    })
     return new GpuEngine(spec, options, runner)
   }
 
@@ -124,8 +133,9 @@ export async function withEngine<T>(
   model: ModelName,
   overrides: EngineOverrides,
   use: (engine: GpuEngine) => Promise<T>,
+  kernels?: KernelSet,
 ): Promise<T> {
-  const engine = await GpuEngine.open(model, overrides)
+  const engine = await GpuEngine.open(model, overrides, kernels)
   try {
     return await use(engine)
   } finally {

@@ -1,0 +1,70 @@
+/** Colours of the charts on a light and on a dark ground. The page takes its swatches from here too. Plain data. */
+
+export interface ChartTheme {
+  /** what the chart stands on */
+  readonly ground: string
+  /** the rows that the buffers hold: the plot below the limit */
+  readonly channel: string
+  readonly grid: string
+  readonly muted: string
+  readonly ink: string
+  /** the line of maxNumBatchedTokens */
+  readonly limit: string
+  readonly base: string
+  readonly accepted: string
+  readonly rejected: string
+  readonly prefill: string
+  /** rows beyond the limit */
+  readonly overrun: string
+  /** the part below the limit of a step that was refused */
+  readonly refused: string
+  /** the column of the step under the pointer */
+  readonly selection: string
+  /** a free block of the KV cache */
+  readonly free: string
+  /** OKLCH lightness and chroma of a request's colour */
+  readonly requestColour: readonly [lightness: number, chroma: number]
+}
+
+export const LIGHT_THEME: ChartTheme = {
+  ground: '#ffffff',
+  channel: '#edf5f8',
+  grid: '#d3e1e7',
+  muted: '#506b76',
+  ink: '#10252e',
+  limit: '#0b3f54',
+  base: '#0f4f78',
+  accepted: '#16988a',
+  rejected: '#dd9f33',
+  prefill: '#6fb1dd',
+  overrun: '#cf2626',
+  refused: '#eca39c',
+  selection: '#cfe3eb',
+  free: '#e1ebef',
+  requestColour: [0.64, 0.115],
+}
+
+export const DARK_THEME: ChartTheme = {
+  ground: '#0f2028',
+  channel: '#122c37',
+  grid: '#24414d',
+  muted: '#93adb7',
+  ink: '#e5f0f3',
+  limit: '#bfe8f5',
+  base: '#3579ae',
+  accepted: '#34c9b3',
+  rejected: '#e8b24e',
+  prefill: '#86bfe6',
+  overrun: '#ff5b52',
+  refused: '#7a3234',
+  selection: '#1f4353',
+  free: '#1c3640',
+  requestColour: [0.76, 0.11],
+}
+
+/** A request's colour, the same in the block map and on its card: neighbouring ids are far apart in hue, alike in weight. */
+export function requestColour(id: number, theme: ChartTheme): string {
+  const [lightness, chroma] = theme.requestColour
+  const hue = Math.round((190 + id * 137.508) % 360)
+  return `oklch(${lightness} ${chroma} ${hue})`
+}

@@ -1,0 +1,82 @@
+/** The form of settings and the page's address, kept the same. It never knows the engine. */
+
+import { byId, element } from './dom.ts'
+import { readSettings, type Settings, writeSettings } from './settings.ts'
+
+/** Settings that only a new engine takes up. */
+const ENGINE_FIELDS = ['b', 's', 'drafts', 'policy'] as const
+
+export class Controls {
+  readonly #form = byId('controls', HTMLFormElement)
+  readonly #apply = byId('apply', HTMLButtonElement)
+  readonly #model: string
+  #applied: Settings | undefined
+
+  /** `onApply` runs when the engine is to be loaded anew with what the form says. */
+  constructor(onApply: () => void) {
+    const settings = readSettings(location.search)
+    this.#model = settings.model
+    this.#fill(settings)
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault()
+      onApply()
+    })
+    this.#form.addEventListener('input', () => this.#changed())
+    byId('new-seed', HTMLButtonElement).addEventListener('click', () => {
+      this.#input('seed').value = `${crypto.getRandomValues(new Uint16Array(1))[0] ?? 0}`
+      this.#changed()
+    })
+  }
+
+  /** What the form says. An empty B is the adapter's; another number that cannot be read is NaN. */
+  get settings(): Settings {
+    const number = (name: string) => this.#input(name).valueAsNumber
+    const b = this.#input('b')
+    return {
+      model: this.#model,
+      b: b.value === '' && !b.validity.badInput ? undefined : b.valueAsNumber,
+      s: number('s'),
+      drafts: Number(this.#select('drafts').value),
+      policy: this.#select('policy').value,
+      temperature: number('temperature'),
+      seed: number('seed'),
+      tokens: number('tokens'),
+    }
+  }
+
+  /** The engine has taken up `settings`; `b` is what it resolved to, and stands in an empty field as a hint. */
+  applied(settings: Settings, b: number): void {
+    this.#applied = settings
+    this.#input('b').placeholder = `${b}`
+    this.#changed()
+  }
+
+  #fill(settings: Settings): void {
+    this.#input('b').value = settings.b === undefined ? '' : `${settings.b}`
+    for (const name of ['s', 'temperature', 'seed', 'tokens'] as const) this.#input(name).value = `${settings[name]}`
+    for (const name of ['drafts', 'policy'] as const) {
+      const select = this.#select(name)
+      const value = `${settings[name]}`
+      // A value from the address that is not offered is still the engine's to refuse.
+      if (![...select.options].some((option) => option.value === value)) {
+        select.append(element('option', { value }, value))
+      }
+      select.value = value
+    }
+  }
+
+  #changed(): void {
+    const { settings } = this
+    history.replaceState(null, '', `${location.pathname}${writeSettings(settings)}`)
+    const pending = ENGINE_FIELDS.some((field) => this.#applied && !Object.is(settings[field], this.#applied[field]))
+    this.#apply.dataset.pending = `${pending}`
+  }
+
+  #input(name: string): HTMLInputElement {
+    return byId(name, HTMLInputElement)
+  }
+
+  #select(name: string): HTMLSelectElement {
+    return byId(name, HTMLSelectElement)
+  }
+}

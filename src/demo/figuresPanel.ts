@@ -1,0 +1,69 @@
+/** The live figures beside the chart and the map of KV blocks. It knows numbers and block owners, not the engine. */
+
+import { blockMap } from '../chart/blockMap.ts'
+import { paint } from '../chart/canvas.ts'
+import type { EngineStats } from '../index.ts'
+import { byId, type FrameQueue, setText } from './dom.ts'
+import type { LiveFigures } from './stepHistory.ts'
+import type { PageTheme } from './theme.ts'
+
+export class FiguresPanel {
+  readonly #map = byId('block-map', HTMLCanvasElement)
+  readonly #frames: FrameQueue
+  readonly #theme: PageTheme
+  // [totalBlocks] request id, -1 when free
+  #owners = new Int32Array(0)
+
+  constructor(frames: FrameQueue, theme: PageTheme) {
+    this.#frames = frames
+    this.#theme = theme
+    new ResizeObserver(() => this.repaint()).observe(this.#map)
+  }
+
+  showFigures(figures: LiveFigures): void {
+    figure('tokens-per-second', figures.tokensPerSecond?.toFixed(1))
+    figure('rows-per-step', figures.rowsPerStep?.toFixed(1))
+    figure('budget-use', percent(figures.budgetUse))
+    figure('acceptance', percent(figures.acceptance))
+    meter('budget-meter', figures.budgetUse)
+    meter('acceptance-meter', figures.acceptance)
+  }
+
+  /** What steps do not say: how things stand after the last one, and who owns which block. Without stats: nothing is known. */
+  showStats(stats: EngineStats | undefined): void {
+    this.#owners = new Int32Array(stats?.blockOwners ?? [])
+    figure('running', stats?.running.toString())
+    figure('waiting', stats?.waiting.toString())
+    figure('kv-blocks', stats && `${this.#used()}`)
+    setText(byId('kv-total', HTMLElement), stats ? `of ${this.#owners.length}` : '')
+    this.repaint()
+  }
+
+  repaint(): void {
+    this.#frames.request(this.#draw)
+  }
+
+  #used(): number {
+    return this.#owners.reduce((count, owner) => count + (owner >= 0 ? 1 : 0), 0)
+  }
+
+  readonly #draw = (): void => {
+    const { clientWidth: width, clientHeight: height } = this.#map
+    if (width === 0 || height === 0) return
+    const shapes = blockMap({ owners: this.#owners, width, height, theme: this.#theme.current })
+    paint(this.#map, shapes, width, height, devicePixelRatio)
+    this.#map.setAttribute('aria-label', `KV block map: ${this.#used()} of ${this.#owners.length} blocks in use`)
+  }
+}
+
+function figure(id: string, value: string | undefined): void {
+  setText(byId(id, HTMLElement), value ?? '–')
+}
+
+function meter(id: string, value: number | undefined): void {
+  byId(id, HTMLElement).style.setProperty('--part', `${Math.min(1, value ?? 0) * 100}%`)
+}
+
+function percent(part: number | undefined): string | undefined {
+  return part === undefined ? undefined : `${Math.round(part * 100)} %`
+}

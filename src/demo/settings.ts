@@ -1,0 +1,89 @@
+/**
+ * What the page's controls and its address say: a link reproduces a run. Values are passed on as given, so that a wrong
+ * one is refused by the engine with its own words. It never knows the document.
+ */
+
+import type { AdapterInfo, BudgetPolicy, LoadOptions, SamplingFields } from '../index.ts'
+
+export interface Settings {
+  readonly model: string
+  /** B; undefined: by the adapter */
+  readonly b: number | undefined
+  /** S */
+  readonly s: number
+  readonly drafts: number
+  readonly policy: string
+  readonly temperature: number
+  /** of the first story; the next one's is one more */
+  readonly seed: number
+  /** new tokens of a story at most */
+  readonly tokens: number
+}
+
+export const DEFAULT_SETTINGS: Settings = {
+  model: 'models/fairy-tales/',
+  b: undefined,
+  s: 16,
+  drafts: 2,
+  policy: 'exact',
+  temperature: 0.8,
+  seed: 7,
+  tokens: 160,
+}
+
+/** B where neither the address nor a control says one. */
+export function defaultBatchTokens(adapter: AdapterInfo): number {
+  return adapter.software ? 64 : 256
+}
+
+export function readSettings(search: string): Settings {
+  const query = new URLSearchParams(search)
+  const number = (key: string, fallback: number) => {
+    const text = query.get(key)
+    return text === null || text === '' ? fallback : Number(text)
+  }
+  const b = query.get('b')
+  return {
+    model: query.get('model') ?? DEFAULT_SETTINGS.model,
+    b: b === null || b === '' ? undefined : Number(b),
+    s: number('s', DEFAULT_SETTINGS.s),
+    drafts: number('drafts', DEFAULT_SETTINGS.drafts),
+    policy: query.get('policy') ?? DEFAULT_SETTINGS.policy,
+    temperature: number('temperature', DEFAULT_SETTINGS.temperature),
+    seed: number('seed', DEFAULT_SETTINGS.seed),
+    tokens: number('tokens', DEFAULT_SETTINGS.tokens),
+  }
+}
+
+/** The query that `readSettings` reads back; what is as by default is left out. */
+export function writeSettings(settings: Settings): string {
+  const query = new URLSearchParams()
+  for (const [key, value] of Object.entries(settings)) {
+    const fallback = new Map<string, unknown>(Object.entries(DEFAULT_SETTINGS)).get(key)
+    if (value !== undefined && value !== fallback) query.set(key, String(value))
+  }
+  const text = query.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')
+  return text === '' ? '' : `?${text}`
+}
+
+export function engineOptions(settings: Settings, adapter: AdapterInfo): LoadOptions {
+  const { drafts } = settings
+  return {
+    maxNumBatchedTokens: settings.b ?? defaultBatchTokens(adapter),
+    maxNumSeqs: settings.s,
+    speculative: drafts === 0 ? undefined : { method: 'mtp', numSpeculativeTokens: drafts },
+    // A policy that does not exist is the engine's to refuse.
+    budgetPolicy: settings.policy as BudgetPolicy,
+  }
+}
+
+/** Sampling of the story at `index` since the page was set up. */
+export function samplingFields(settings: Settings, index: number): SamplingFields {
+  return {
+    max_tokens: settings.tokens,
+    temperature: settings.temperature,
+    top_k: 50,
+    top_p: 0.95,
+    seed: settings.seed + index,
+  }
+}
