@@ -25,7 +25,7 @@ describe('parseModelSpec', () => {
       vocabSize: 512,
       rmsNormEps: 1e-6,
       ropeTheta: 10000,
-      maxPositions: 512,
+      maxPositions: 1024,
       tiedEmbeddings: false,
       eosTokenIds: [2],
       bosTokenId: 1,

@@ -40,10 +40,10 @@ function answer(end: EngineRequestEnd | undefined): Answer {
   return { ids: end?.tokenIds ?? [], logits: end?.debug?.logits ?? [] }
 }
 
-/** Others that start small and grow, so that a pool that admits them all is too small for them later. */
+/** Two others that start just below a block and grow, so that a pool that admits all three is soon too small for them. */
 function growers(vocabSize: number): TestRequest[] {
-  return Array.from({ length: 7 }, (_, index) => ({
-    prompt: [...randomInts(200 + index, 3 + index, vocabSize)],
+  return Array.from({ length: 2 }, (_, index) => ({
+    prompt: [...randomInts(200 + index, 13 + index, vocabSize)],
     maxTokens: 60,
     ...(index % 2 ? { sampling: { temperature: 0.8, seed: index } } : {}),
   }))
@@ -100,7 +100,7 @@ describe('qwen3-mtp, the whole matrix', () => {
 
     test.each([0, 1, 2, 3, 4])('%i drafts: preempted', async (drafts) => {
       const expected = await reference('qwen3-mtp', sizes, requests)
-      await withEngine('qwen3-mtp', { ...sizes, kvCacheTokens: 192, maxNumBatchedTokens, drafts }, async (engine) => {
+      await withEngine('qwen3-mtp', { ...sizes, kvCacheTokens: 128, maxNumBatchedTokens, drafts }, async (engine) => {
         const ends = await among(engine, growers(512), requests)
         for (const end of ends) expect(preemptions(end)).toBeGreaterThan(0)
         expect(ends.map(answer)).toEqual(expected)
@@ -109,12 +109,28 @@ describe('qwen3-mtp, the whole matrix', () => {
   })
 })
 
+test.each([
+  [1, 1, 0],
+  [1, 1, 4],
+  [5, 5, 4],
+  [7, 2, 3],
+  [33, 9, 1],
+])('qwen3-mtp at odd sizes: B = %i, S = %i, %i drafts', async (maxNumBatchedTokens, maxNumSeqs, drafts) => {
+  const sizes = { maxModelLen: 96, kvCacheTokens: 2048 }
+  const requests = subjects(512, 45, 24)
+  const expected = await reference('qwen3-mtp', sizes, requests)
+  const odd = { maxModelLen: 93, kvCacheTokens: 1600, maxNumBatchedTokens, maxNumSeqs, drafts }
+  await withEngine('qwen3-mtp', odd, async (engine) => {
+    expect((await engine.run([...requests, ...crowd(512, 3)])).slice(0, 3).map(answer)).toEqual(expected)
+  })
+})
+
 describe('fairy-tales, some of it', () => {
   const sizes = { maxModelLen: 96, kvCacheTokens: 2048 }
   const requests = subjects(4096, 30, 12)
 
   test.each([
-    { maxNumBatchedTokens: 16, drafts: 2, kvCacheTokens: 192 },
+    { maxNumBatchedTokens: 16, drafts: 2, kvCacheTokens: 96 },
     { maxNumBatchedTokens: 64, drafts: 4, kvCacheTokens: 2048 },
   ])('$maxNumBatchedTokens rows, $drafts drafts, $kvCacheTokens tokens of cache', async (overrides) => {
     const expected = await reference('fairy-tales', sizes, requests)
