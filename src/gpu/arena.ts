@@ -128,5 +128,7 @@ function outOfMemory(plans: readonly BufferPlan[], reason: string): WeirError {
   const bytes = plannedBytes(plans)
   const largest = plans.reduce((a, b) => (b.bytes > a.bytes ? b : a))
   const advice = largest.knob ? `; the largest is "${largest.name}", lower ${largest.knob}` : ''
-  return new WeirError('OUT_OF_MEMORY', `the device refused ${bytes} bytes (${reason})${advice}`, { bytes })
+  // The first line says what happened; the others name places in the driver.
+  const [what] = reason.split('\n')
+  return new WeirError('OUT_OF_MEMORY', `the device refused ${bytes} bytes (${what})${advice}`, { bytes })
 }

@@ -106,6 +106,18 @@ describe('what a load refuses', () => {
     expect(fetched).toEqual([])
   })
 
+  // SwiftShader refuses a buffer of 1 GiB, which its limits allow. Where there is so much memory, there is nothing to refuse.
+  test('more memory than the device has: OUT_OF_MEMORY, and the next load works', async () => {
+    const loading = load('qwen3-mtp', { ...SMALL, kvCacheTokens: 2 ** 23 })
+    const outcome = await loading.then(
+      () => 'loaded',
+      ({ code, message }) => `${code}: ${message}`,
+    )
+    const { adapter } = await load('qwen3-mtp', SMALL)
+    if (adapter.architecture === 'swiftshader') expect(outcome).toMatch(/^OUT_OF_MEMORY: .*lower kvCacheTokens$/)
+    else expect(outcome).toMatch(/^(loaded|OUT_OF_MEMORY|LIMIT_EXCEEDED)/)
+  })
+
   test.each([
     [{ maxNumBatchedTokens: 4, maxNumSeqs: 8 }, 'INVALID_OPTION', /maxNumBatchedTokens.*maxNumSeqs/],
     [{ maxModelLen: 128, kvCacheTokens: 64 }, 'INVALID_OPTION', /kvCacheTokens/],
