@@ -15,6 +15,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     return;
   }
   let request = requests[index];
+  results[index].step = request.step;
   results[index].generation = request.generation;
   results[index].accepted = 0u;
   results[index].committed = 0u;

@@ -1,7 +1,6 @@
 // A running request's permanent row on the device: what the next step needs of it without asking the host. 64 bytes.
 const NO_SLOT: u32 = 0xFFFFFFFFu;
 const NO_TOKEN: u32 = 0xFFFFFFFFu;
-const MAX_DRAFTS: u32 = 4u;
 const BLOCK_SIZE: u32 = 16u;
 
 struct TableRow {

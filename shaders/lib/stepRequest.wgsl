@@ -20,8 +20,9 @@ struct StepRequest {
   nextToken: u32,
   // index of its first sampled row
   firstSampled: u32,
-  reserved0: u32,
-  reserved1: u32,
+  // number of the step
+  step: u32,
+  reserved: u32,
 }
 
 // What a step brought to one request, read back by the host. 72 bytes.
@@ -35,5 +36,6 @@ struct StepResult {
   tokens: array<u32, 5>,
   verified: array<u32, 4>,
   proposed: array<u32, 4>,
-  reserved: u32,
+  // of the request: an answer that the device did not write is known by it
+  step: u32,
 }

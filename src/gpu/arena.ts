@@ -60,19 +60,16 @@ export class Arena {
       throw new WeirError('INTERNAL', `the arena is sealed: ${plans.map((p) => p.name).join(', ')} came after load`)
     }
     for (const plan of plans) checkLimits(plan, this.#device.limits)
-    const encoder = this.#device.createCommandEncoder({ label: 'arena' })
     this.#device.pushErrorScope('out-of-memory')
     this.#device.pushErrorScope('validation')
-    for (const plan of plans) {
-      const buffer = this.#create(plan)
-      if (plan.use !== 'readback') encoder.clearBuffer(buffer)
+    const popScopes = () => Promise.all([this.#device.popErrorScope(), this.#device.popErrorScope()])
+    try {
+      this.#createAndClear(plans)
+    } catch (thrown) {
+      await popScopes()
+      throw thrown
     }
-    this.#device.queue.submit([encoder.finish()])
-    const [validation, memory] = await Promise.all([
-      this.#device.popErrorScope(),
-      this.#device.popErrorScope(),
-      this.#device.queue.onSubmittedWorkDone(),
-    ])
+    const [[validation, memory]] = await Promise.all([popScopes(), this.#device.queue.onSubmittedWorkDone()])
     if (memory || validation) throw outOfMemory(plans, (memory ?? validation)?.message ?? '')
   }
 
@@ -94,6 +91,15 @@ export class Arena {
     this.#buffers.clear()
   }
 
+  #createAndClear(plans: readonly BufferPlan[]): void {
+    const encoder = this.#device.createCommandEncoder({ label: 'arena' })
+    for (const plan of plans) {
+      const buffer = this.#create(plan)
+      if (plan.use !== 'readback') encoder.clearBuffer(buffer)
+    }
+    this.#device.queue.submit([encoder.finish()])
+  }
+
   #create(plan: BufferPlan): GPUBuffer {
     if (this.#buffers.has(plan.name)) throw new WeirError('INTERNAL', `buffer "${plan.name}" is planned twice`)
     const size = allocatedSize(plan)
@@ -113,13 +119,17 @@ function allocatedSize(plan: BufferPlan): number {
 
 function checkLimits(plan: BufferPlan, limits: GPUSupportedLimits): void {
   const bytes = allocatedSize(plan)
-  const binding = plan.use === 'uniform' ? limits.maxUniformBufferBindingSize : limits.maxStorageBufferBindingSize
-  const limit = Math.min(limits.maxBufferSize, binding)
+  const bindable: Readonly<Record<BufferUse, number>> = {
+    storage: limits.maxStorageBufferBindingSize,
+    uniform: limits.maxUniformBufferBindingSize,
+    readback: limits.maxBufferSize, // never bound
+  }
+  const limit = Math.min(limits.maxBufferSize, bindable[plan.use])
   if (bytes <= limit) return
   const advice = plan.knob ? `; lower ${plan.knob}` : ''
   throw new WeirError(
     'LIMIT_EXCEEDED',
-    `buffer "${plan.name}" needs ${bytes} bytes, this adapter binds at most ${limit}${advice}`,
+    `buffer "${plan.name}" needs ${bytes} bytes, this adapter allows ${limit}${advice}`,
     { buffer: plan.name, bytes, limit },
   )
 }

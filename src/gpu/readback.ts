@@ -3,7 +3,11 @@
  * nothing is allocated. It must never know what the bytes mean.
  */
 
+import { at } from '../util/math.ts'
 import type { Arena, BufferPlan } from './arena.ts'
+
+/** GPUMapMode.READ, which not every environment has as a global. */
+export const MAP_READ = 0x01
 
 const DEPTH = 2
 
@@ -18,8 +22,10 @@ export interface ReadbackSource {
 }
 
 export class ReadbackRing {
-  readonly #slots: { readonly buffer: GPUBuffer; free: Promise<unknown> }[]
+  readonly #slots: { readonly buffer: GPUBuffer; free: Promise<void> }[]
   #next = 0
+  /** settles when the latest caller of `acquire` has its slot */
+  #granted: Promise<unknown> = Promise.resolve()
 
   constructor(arena: Arena) {
     this.#slots = Array.from({ length: DEPTH }, (_, index) => ({
@@ -28,16 +34,18 @@ export class ReadbackRing {
     }))
   }
 
-  /** Waits for a slot that no step in flight uses. */
-  async acquire(): Promise<ReadbackSlot> {
-    const slot = this.#slots[this.#next++ % DEPTH]
-    if (!slot) throw new Error('invariant: the ring has slots')
-    await slot.free
+  /** Waits for a slot that no step in flight uses. Callers get theirs in the order in which they asked. */
+  acquire(): Promise<ReadbackSlot> {
+    const slot = at(this.#slots, this.#next++ % DEPTH)
+    const before = slot.free
     let release = () => {}
+    // Taken before it is free, so that whoever asks next waits for this use and not for the one before.
     slot.free = new Promise<void>((resolve) => {
       release = resolve
     })
-    return new ReadbackSlot(slot.buffer, release)
+    const granted = Promise.all([before, this.#granted]).then(() => new ReadbackSlot(slot.buffer, release))
+    this.#granted = granted
+    return granted
   }
 }
 
@@ -63,7 +71,7 @@ export class ReadbackSlot {
   /** The first `bytes` bytes, once the GPU has written them; `use` must copy what it keeps. */
   async read<T>(bytes: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
     try {
-      await this.#buffer.mapAsync(1, 0, bytes)
+      await this.#buffer.mapAsync(MAP_READ, 0, bytes)
       const value = use(this.#buffer.getMappedRange(0, bytes))
       this.#buffer.unmap()
       return value

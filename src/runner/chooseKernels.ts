@@ -14,9 +14,12 @@ const MEASURED = ['layer0.inputNorm', 'layer0.qkv']
 
 /** rows of the measured step: the small batches of decoding are where the variants differ most */
 const ROWS = 8
-/** a program shorter than this is repeated, or what it takes to submit it would be measured */
-const SHORT_MS = 2
-const REPEATS = 16
+/**
+ * The slower program is repeated until it takes this long: else what it takes to submit would be measured, on clocks as coarse
+ * as a millisecond (browsers coarsen them).
+ */
+const LONG_MS = 8
+const MOST_REPEATS = 256
 /** Rounds in turn, of which the best counts: a pause of the machine makes one slow, never fast. */
 const ROUNDS = 5
 const CLEAR_ROUNDS = 2
@@ -28,26 +31,33 @@ export async function chooseKernels(bench: TuningBench): Promise<KernelSet> {
   const counts = bench.upload.write(bench.plan(new Array<number>(rows).fill(0), 0))
   const serial = await prepare(bench, SERIAL_KERNELS, counts)
   const workgroup = await prepare(bench, WORKGROUP_KERNELS, counts)
-  const repeats = Math.max(serial.once, workgroup.once) < SHORT_MS ? REPEATS : 1
-  const best = { serial: Number.POSITIVE_INFINITY, workgroup: Number.POSITIVE_INFINITY }
-  for (let round = 0; round < ROUNDS; round++) {
-    best.serial = Math.min(best.serial, await bench.time(repeat(serial.program, repeats), counts))
-    best.workgroup = Math.min(best.workgroup, await bench.time(repeat(workgroup.program, repeats), counts))
-    const ratio = best.workgroup / best.serial
-    if (round + 1 >= CLEAR_ROUNDS && Math.max(ratio, 1 / ratio) > CLEAR_RATIO) break
+  const round = async (repeats: number) => ({
+    serial: await bench.time(repeat(serial, repeats), counts),
+    workgroup: await bench.time(repeat(workgroup, repeats), counts),
+  })
+  let repeats = 1
+  let best = await round(repeats)
+  while (Math.max(best.serial, best.workgroup) < LONG_MS && repeats < MOST_REPEATS) {
+    repeats *= 4
+    best = await round(repeats)
   }
-  return best.serial <= best.workgroup ? SERIAL_KERNELS : WORKGROUP_KERNELS
+  for (let rounds = 1; rounds < ROUNDS; rounds++) {
+    const ratio = best.workgroup / best.serial
+    if (rounds >= CLEAR_ROUNDS && Math.max(ratio, 1 / ratio) > CLEAR_RATIO) break
+    const next = await round(repeats)
+    best = {
+      serial: Math.min(best.serial, next.serial),
+      workgroup: Math.min(best.workgroup, next.workgroup),
+    }
+  }
+  return best.serial < best.workgroup ? SERIAL_KERNELS : WORKGROUP_KERNELS
 }
 
-/** Compiles the measured ops of a set and runs them: the first run may still compile, the second gives a first figure. */
-async function prepare(
-  bench: TuningBench,
-  kernels: KernelSet,
-  counts: StepCounts,
-): Promise<{ readonly program: readonly Dispatch[]; readonly once: number }> {
+/** Compiles the measured ops of a set and runs them once: a first run may still compile. */
+async function prepare(bench: TuningBench, kernels: KernelSet, counts: StepCounts): Promise<readonly Dispatch[]> {
   const program = await bench.build(targetOps({ ...bench.model, kernels }), MEASURED)
   await bench.run(program, counts)
-  return { program, once: await bench.time(program, counts) }
+  return program
 }
 
 function repeat(program: readonly Dispatch[], times: number): readonly Dispatch[] {

@@ -5,6 +5,7 @@
 
 import { Arena, plannedBytes } from '../gpu/arena.ts'
 import type { Gpu } from '../gpu/device.ts'
+import { DeviceFaults } from '../gpu/faults.ts'
 import { ReadbackRing } from '../gpu/readback.ts'
 import { ITEM_WORDS, NO_PART } from '../kernels/attentionPlan.ts'
 import { ropeTable } from '../kernels/rope.ts'
@@ -19,12 +20,13 @@ import { drafterOps } from './drafter.ts'
 import { type ModelContext, named, targetOps } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { GpuRunner } from './gpuRunner.ts'
-import { type KernelSet, variantNames } from './kernelSet.ts'
+import { KERNEL_SETS, type KernelSet, variantNames } from './kernelSet.ts'
 import { type WeightStream, WeightUploader } from './loadWeights.ts'
 import { passSlice } from './passes.ts'
-import { buildProgram, type Op, op } from './program.ts'
+import { buildProgram, checkGrids, type Op, op } from './program.ts'
 import { sampleOps } from './sampling.ts'
 import { mayLeavePartials, rowsAreInvariant } from './selfCheck.ts'
+import { mostCounts } from './stepCounts.ts'
 import { StepUpload } from './stepUpload.ts'
 import { TuningBench } from './tuningBench.ts'
 import { weightDtypes, weightParts } from './weightLayout.ts'
@@ -43,27 +45,26 @@ export interface GpuRunnerOptions {
 }
 
 /**
- * @throws LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_FORMAT, MODEL_FETCH, ABORTED; nothing stays allocated then
+ * @throws LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_FORMAT, MODEL_FETCH, ABORTED, DEVICE_LOST; nothing stays allocated then
  */
 export async function createGpuRunner(from: GpuRunnerOptions): Promise<GpuRunner> {
   const arena = new Arena(from.gpu.device)
+  const faults = new DeviceFaults(from.gpu)
   try {
-    return await load(from, arena)
+    return await faults.orFault(load(from, arena, faults))
   } catch (error) {
+    faults.stop()
     arena.dispose()
     throw error
   }
 }
 
-async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
+async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults): Promise<GpuRunner> {
   const { gpu, spec, options, weights, now } = from
   const geometry = stepGeometry(spec, options)
   const plan = planBuffers(spec, options, weights.tensors)
   const parts = weightParts(spec, geometry.drafts > 0, weights.tensors)
   await arena.allocate(allBuffers(plan))
-  await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts))
-  writeConstants(gpu.device.queue, arena, spec, options, geometry)
-
   const unchosen: Omit<ModelContext, 'kernels'> = {
     spec,
     geometry,
@@ -71,8 +72,16 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
     buffer: (name) => arena.buffer(name),
     dtype: weightDtypes(parts),
   }
+  const opsOf = (kernels: KernelSet) => stepOps({ ...unchosen, kernels }, options.debug.logits === 'digest')
+  for (const set of from.kernels ? [from.kernels] : KERNEL_SETS) {
+    checkGrids(opsOf(set), mostCounts(geometry), gpu.device.limits)
+  }
+  await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts))
+  writeConstants(gpu.device.queue, arena, spec, options, geometry)
+
   const common = {
     gpu,
+    faults,
     spec,
     arena,
     logits: options.debug.logits,
@@ -87,8 +96,8 @@ async function load(from: GpuRunnerOptions, arena: Arena): Promise<GpuRunner> {
   aborted(from.signal)
 
   const safe = splits ? geometry : { ...geometry, maxParts: 0 }
-  const ops = stepOps({ ...unchosen, kernels }, options.debug.logits === 'digest')
-  const program = await buildProgram(gpu, ops, (loaded, total) => {
+  const program = await buildProgram(gpu, opsOf(kernels), (loaded, total) => {
+    aborted(from.signal)
     from.onProgress?.({ phase: 'compile', file: '', loaded, total })
   })
   const batchInvariant = await rowsAreInvariant(bench, program)

@@ -11,6 +11,8 @@ import { cdiv } from '../util/math.ts'
 
 /** at most this much memory for attention partials; beyond it rows fold their splits in sequence, with the same bits */
 const PARTIAL_BYTES = 64 * 1024 * 1024
+/** and at most so many of them: a workgroup leaves one or more, and every adapter takes 65535 workgroups in a dispatch */
+const MOST_PARTS = 32768
 
 export interface StepGeometry {
   /** B: rows */
@@ -44,6 +46,6 @@ export function stepGeometry(spec: ModelSpec, options: EngineOptions): StepGeome
     totalBlocks: totalBlocks(options),
     maxBlocks: cdiv(options.maxModelLen, BLOCK_SIZE),
     maxSplits,
-    maxParts: Math.min(wanted, Math.floor(PARTIAL_BYTES / partBytes)),
+    maxParts: Math.min(wanted, MOST_PARTS, Math.floor(PARTIAL_BYTES / partBytes)),
   }
 }

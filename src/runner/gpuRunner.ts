@@ -7,6 +7,7 @@ import type { StepOutput, StepPlan } from '../core/stepPlan.ts'
 import type { StepRunner } from '../core/stepRunner.ts'
 import type { Arena } from '../gpu/arena.ts'
 import type { Gpu } from '../gpu/device.ts'
+import type { DeviceFaults } from '../gpu/faults.ts'
 import type { ReadbackRing, ReadbackSlot } from '../gpu/readback.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { WeirError } from '../protocol/errors.ts'
@@ -19,6 +20,7 @@ import type { StepUpload } from './stepUpload.ts'
 /** What a runner is made of; `createGpuRunner` loads it. */
 export interface GpuRunnerParts {
   readonly gpu: Gpu
+  readonly faults: DeviceFaults
   readonly spec: ModelSpec
   readonly geometry: StepGeometry
   readonly arena: Arena
@@ -37,21 +39,9 @@ export class GpuRunner implements StepRunner {
   readonly parts: GpuRunnerParts
   /** settles the steps in order */
   #tail: Promise<unknown> = Promise.resolve()
-  #fault: WeirError | undefined
-  /** rejects the answers that steps in flight wait for */
-  readonly #waiting = new Set<(error: WeirError) => void>()
-  readonly #onUncaptured = (event: Event): void => {
-    this.#fault ??= faultOf((event as GPUUncapturedErrorEvent).error)
-  }
 
   constructor(parts: GpuRunnerParts) {
     this.parts = parts
-    const { device, lost } = parts.gpu
-    device.addEventListener('uncapturederror', this.#onUncaptured)
-    lost.then((error) => {
-      this.#fault ??= error
-      for (const reject of this.#waiting) reject(this.#fault)
-    })
   }
 
   get kernels(): Readonly<Record<string, string>> {
@@ -79,14 +69,15 @@ export class GpuRunner implements StepRunner {
 
   /** Frees every buffer; the device stays with whoever opened it. */
   dispose(): void {
-    this.#fault ??= new WeirError('DISPOSED', 'the engine was disposed')
-    this.parts.gpu.device.removeEventListener('uncapturederror', this.#onUncaptured)
-    this.parts.arena.dispose()
+    const { faults, arena } = this.parts
+    faults.raise(new WeirError('DISPOSED', 'the engine was disposed'))
+    faults.stop()
+    arena.dispose()
   }
 
   async #run(plan: StepPlan, before: Promise<unknown>): Promise<StepOutput> {
-    const { now, logits, readbacks, spec } = this.parts
-    this.#check()
+    const { now, logits, readbacks, spec, faults } = this.parts
+    faults.check()
     checkBudget(plan, this.parts.geometry)
     const slot = await readbacks.acquire()
     const start = now()
@@ -94,47 +85,26 @@ export class GpuRunner implements StepRunner {
     const encoded = now()
     const bytes = answerBytes(plan.requests.length, plan.sampledRows, spec.vocabSize, logits)
     const read = slot.read(bytes, (answer) => parseAnswer(answer, plan, spec.vocabSize, logits))
-    const requests = await this.#orFault(read)
+    const requests = await faults.orFault(read)
     await before
-    this.#check()
+    faults.check()
     return { step: plan.step, encodedRows, requests, ms: { encode: encoded - start, wait: now() - encoded } }
   }
 
   #encode(plan: StepPlan, slot: ReadbackSlot): number {
-    const { gpu, arena, upload, program, spec, logits } = this.parts
-    const counts = upload.write(plan)
-    const encoder = gpu.device.createCommandEncoder({ label: 'step' })
-    encodeProgram(encoder, program, counts)
-    const buffer = (name: string) => arena.buffer(name)
-    slot.copy(encoder, answerSources(buffer, counts.requests, counts.sampled, spec.vocabSize, logits))
-    gpu.device.queue.submit([encoder.finish()])
-    return counts.rows
-  }
-
-  /** An answer, or the fault: a lost device may never settle a read, or fail it with a less telling error. */
-  async #orFault<T>(read: Promise<T>): Promise<T> {
-    let giveUp: (error: WeirError) => void = () => {}
-    const fault = new Promise<never>((_, reject) => {
-      giveUp = reject
-    })
-    this.#waiting.add(giveUp)
+    const { gpu, faults, arena, upload, program, spec, logits } = this.parts
     try {
-      return await Promise.race([read, fault])
-    } catch (cause) {
-      throw this.#fault ?? WeirError.from(cause)
-    } finally {
-      this.#waiting.delete(giveUp)
+      faults.check()
+      const counts = upload.write(plan)
+      const encoder = gpu.device.createCommandEncoder({ label: 'step' })
+      encodeProgram(encoder, program, counts)
+      const buffer = (name: string) => arena.buffer(name)
+      slot.copy(encoder, answerSources(buffer, counts.requests, counts.sampled, spec.vocabSize, logits))
+      gpu.device.queue.submit([encoder.finish()])
+      return counts.rows
+    } catch (thrown) {
+      slot.release()
+      throw thrown
     }
   }
-
-  #check(): void {
-    if (this.#fault) throw this.#fault
-  }
-}
-
-function faultOf(error: GPUError): WeirError {
-  if (error.constructor.name === 'GPUOutOfMemoryError') {
-    return new WeirError('OUT_OF_MEMORY', `the device ran out of memory in a step: ${error.message}`)
-  }
-  return new WeirError('INTERNAL', `WebGPU refused a command of a step: ${error.message}`)
 }

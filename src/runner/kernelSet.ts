@@ -44,6 +44,8 @@ export const SERIAL_KERNELS: KernelSet = {
   sampleThreshold: sampleThresholdSerial,
 }
 
+export const KERNEL_SETS: readonly KernelSet[] = [WORKGROUP_KERNELS, SERIAL_KERNELS]
+
 /** The variant of each operation, for `stats()`. */
 export function variantNames(kernels: KernelSet): Record<string, string> {
   return Object.fromEntries(Object.entries(kernels).map(([operation, variant]) => [operation, variant.name]))

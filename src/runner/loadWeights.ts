@@ -29,24 +29,28 @@ export class WeightUploader {
   readonly #parts: ReadonlyMap<string, WeightPart>
   /** matrices whose tensors have not all come, and how many columns are missing */
   readonly #open = new Map<string, { readonly matrix: PackedWeight; missing: number }>()
+  /** tensors that have not come */
+  readonly #missing: Set<string>
 
   constructor(queue: GPUQueue, arena: Arena, parts: ReadonlyMap<string, WeightPart>) {
     this.#queue = queue
     this.#arena = arena
     this.#parts = parts
+    this.#missing = new Set(parts.keys())
   }
 
   /** Takes one tensor; one that the engine does not need is passed over. */
   add(name: string, data: Uint8Array): void {
     const part = this.#parts.get(name)
     if (!part) return
+    this.#missing.delete(name)
     if (part.kind === 'vector') this.#addVector(part, data)
     else this.#addMatrix(part, data)
   }
 
   /** Whether every tensor came. */
   get complete(): boolean {
-    return this.#open.size === 0
+    return this.#missing.size === 0
   }
 
   #addVector(part: VectorPart, data: Uint8Array): void {

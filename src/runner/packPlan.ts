@@ -55,7 +55,7 @@ export class PlanPacker {
     let parts = 0
     const attention: AttentionRows[] = []
     plan.requests.forEach((request, index) => {
-      this.#packRequest(request, index, row, sampled)
+      this.#packRequest(plan.step, request, index, row, sampled)
       for (let offset = 0; offset < request.n; offset++) {
         this.rowPlan[2 * (row + offset)] = index
         this.rowPlan[2 * (row + offset) + 1] = plannedId(request, offset)
@@ -83,7 +83,7 @@ export class PlanPacker {
     return { counts, items, merges }
   }
 
-  #packRequest(request: PlannedRequest, index: number, firstRow: number, firstSampled: number): void {
+  #packRequest(step: number, request: PlannedRequest, index: number, firstRow: number, firstSampled: number): void {
     const flags =
       (request.samples ? SAMPLES : 0) |
       (request.ids === undefined ? 0 : PROMPT) |
@@ -100,6 +100,7 @@ export class PlanPacker {
         request.firstPosition,
         Math.max(request.nextToken, 0),
         firstSampled,
+        step,
       ],
       index * REQUEST_WORDS,
     )

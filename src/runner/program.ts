@@ -6,6 +6,7 @@
 import type { Gpu } from '../gpu/device.ts'
 import { bindGroups, type CompiledKernel, type PipelineCache, type Resources } from '../gpu/kernel.ts'
 import type { Grid, KernelVariant } from '../kernels/variant.ts'
+import { WeirError } from '../protocol/errors.ts'
 import type { StepCounts } from './stepCounts.ts'
 
 /** One dispatch to be, before its pipeline is compiled. */
@@ -67,6 +68,21 @@ export async function buildProgram(
       grid: each.grid,
     }
   })
+}
+
+/** @throws LIMIT_EXCEEDED when a step of these counts, the largest there can be, would not fit the adapter's grid. */
+export function checkGrids(ops: readonly Op[], most: StepCounts, limits: GPUSupportedLimits): void {
+  const limit = limits.maxComputeWorkgroupsPerDimension
+  for (const { label, grid } of ops) {
+    const workgroups = Math.max(...(grid(most) ?? []))
+    if (workgroups > limit) {
+      throw new WeirError(
+        'LIMIT_EXCEEDED',
+        `${label} may take ${workgroups} workgroups in a dimension, this adapter allows ${limit}; lower maxNumBatchedTokens`,
+        { op: label, workgroups, limit },
+      )
+    }
+  }
 }
 
 /** Encodes the dispatches of one step into one compute pass. */

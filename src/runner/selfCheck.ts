@@ -4,17 +4,22 @@
  */
 
 import { BLOCK_SIZE } from '../core/cost.ts'
+import { SPLIT_KEYS } from '../kernels/attentionPlan.ts'
+import { kvBytes } from '../kernels/kvCache.ts'
 import { targetOps } from './forward.ts'
 import type { KernelSet } from './kernelSet.ts'
 import type { Dispatch } from './program.ts'
 import type { TuningBench } from './tuningBench.ts'
+
+/** blocks of the cache that hold random keys and values: a few splits */
+const NOISY_BLOCKS = (4 * SPLIT_KEYS) / BLOCK_SIZE
 
 /**
  * Whether attention rows may leave partials to be merged: only if they then get the bits of rows that fold their splits in
  * sequence, on random data. The serial kernel folds every split itself and leaves none.
  */
 export async function mayLeavePartials(bench: TuningBench, kernels: KernelSet): Promise<boolean> {
-  const { geometry, spec, kvDtype, buffer } = bench.model
+  const { geometry, spec } = bench.model
   if (kernels.attention.name === 'serial' || geometry.maxParts === 0) return false
   const attention = await bench.build(targetOps({ ...bench.model, kernels }), [
     'expandStep',
@@ -24,9 +29,8 @@ export async function mayLeavePartials(bench: TuningBench, kernels: KernelSet): 
   const ids = new Array<number>(Math.min(geometry.drafts + 1, geometry.rows)).fill(0)
   const first = Math.max(0, geometry.maxBlocks * BLOCK_SIZE - ids.length)
   const words = ids.length * spec.numHeads * spec.headDim
-  const cacheWords = Math.min(buffer('kv.0').size / 4, 1 << 18)
   bench.write('q', noise(words, 1))
-  bench.write('kv.0', kvDtype === 'f32' ? noise(cacheWords, 2) : halfNoise(cacheWords, 2))
+  writeNoisyCache(bench)
   const attend = async (decoding: boolean) => {
     await bench.run(attention, bench.upload.write(bench.plan(ids, first, decoding)))
     return bench.read('attention', words)
@@ -52,6 +56,16 @@ export async function rowsAreInvariant(bench: TuningBench, program: readonly Dis
     if (rows <= most && !equal(alone, await firstRow(rows))) return false
   }
   return true
+}
+
+/** Random keys and values in the first layer's first blocks: K fills the first half of a cache, V the second. */
+function writeNoisyCache(bench: TuningBench): void {
+  const { geometry, spec, kvDtype } = bench.model
+  const halfWords = (blocks: number) => kvBytes(blocks, spec.numKvHeads, spec.headDim, kvDtype) / 8
+  const words = halfWords(Math.min(NOISY_BLOCKS, geometry.totalBlocks))
+  const values = kvDtype === 'f32' ? noise : halfNoise
+  bench.write('kv.0', values(words, 2))
+  bench.write('kv.0', values(words, 3), halfWords(geometry.totalBlocks))
 }
 
 function equal(a: Uint32Array, b: Uint32Array): boolean {

@@ -1,5 +1,7 @@
 /** How much of its buffers a step uses: what decides the grid of every dispatch. */
 
+import type { StepGeometry } from './geometry.ts'
+
 export interface StepCounts {
   readonly rows: number
   readonly sampled: number
@@ -10,4 +12,16 @@ export interface StepCounts {
   readonly items: number
   /** rows whose attention partials are merged */
   readonly merges: number
+}
+
+/** The counts that no step exceeds. */
+export function mostCounts({ rows, sampled, seqs, drafts, maxParts }: StepGeometry): StepCounts {
+  return {
+    rows,
+    sampled,
+    requests: seqs,
+    drafting: new Array<number>(drafts).fill(seqs),
+    items: rows + maxParts,
+    merges: rows,
+  }
 }

@@ -3,6 +3,7 @@
 import type { PlannedRequest, RequestOutput, StepPlan } from '../core/stepPlan.ts'
 import type { ReadbackSource } from '../gpu/readback.ts'
 import { digestHex } from '../kernels/sampleChunks.ts'
+import { assert } from '../util/math.ts'
 import { RESULT_WORDS } from './packPlan.ts'
 
 export type LogitsDebug = 'off' | 'digest' | 'full'
@@ -11,6 +12,7 @@ export type LogitsDebug = 'off' | 'digest' | 'full'
 const TOKENS = 4
 const VERIFIED = 9
 const PROPOSED = 13
+const STEP = 17
 
 /** Bytes of an answer with `requests` requests and `sampled` sampled rows: results, then digests or logits. */
 export function answerBytes(requests: number, sampled: number, vocabSize: number, logits: LogitsDebug): number {
@@ -32,7 +34,10 @@ export function answerSources(
   return [results]
 }
 
-/** Reads an answer; copies what it keeps. */
+/**
+ * Reads an answer; copies what it keeps.
+ * @throws INTERNAL when it is not this step's: the device dropped the step, and its buffers still hold an earlier one
+ */
 export function parseAnswer(
   bytes: ArrayBuffer,
   plan: StepPlan,
@@ -43,7 +48,9 @@ export function parseAnswer(
   const rowsStart = plan.requests.length * RESULT_WORDS
   let firstSampled = 0
   return plan.requests.map((request, index) => {
-    const output = parseResult(words.subarray(index * RESULT_WORDS, (index + 1) * RESULT_WORDS), request)
+    const result = words.subarray(index * RESULT_WORDS, (index + 1) * RESULT_WORDS)
+    assert(result[STEP] === plan.step, `the device answers step ${plan.step}, not ${result[STEP]}`)
+    const output = parseResult(result, request)
     const first = firstSampled
     if (request.samples) firstSampled += request.k + 1
     if (logits === 'off' || output.tokens.length === 0) return output

@@ -3,6 +3,7 @@
 import { BLOCK_SIZE } from '../core/cost.ts'
 import type { StepPlan } from '../core/stepPlan.ts'
 import type { Gpu } from '../gpu/device.ts'
+import { MAP_READ } from '../gpu/readback.ts'
 import type { ModelContext } from './forward.ts'
 import { buildProgram, type Dispatch, encodeProgram, type Op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
@@ -45,22 +46,25 @@ export class TuningBench {
     return this.#now() - start
   }
 
-  /** The first words of a buffer, as many as a readback holds at most. */
+  /** The first words of a buffer, a readback at a time. */
   async read(name: string, words: number): Promise<Uint32Array> {
     const { device } = this.#gpu
     const answer = this.model.buffer('readback.0')
-    const bytes = Math.min(words * 4, answer.size)
-    const encoder = device.createCommandEncoder({ label: 'tuning' })
-    encoder.copyBufferToBuffer(this.model.buffer(name), 0, answer, 0, bytes)
-    device.queue.submit([encoder.finish()])
-    await answer.mapAsync(1, 0, bytes)
-    const copy = new Uint32Array(answer.getMappedRange(0, bytes)).slice()
-    answer.unmap()
+    const copy = new Uint32Array(words)
+    for (let first = 0; first < words; first += answer.size / 4) {
+      const bytes = Math.min(words * 4 - first * 4, answer.size)
+      const encoder = device.createCommandEncoder({ label: 'tuning' })
+      encoder.copyBufferToBuffer(this.model.buffer(name), first * 4, answer, 0, bytes)
+      device.queue.submit([encoder.finish()])
+      await answer.mapAsync(MAP_READ, 0, bytes)
+      copy.set(new Uint32Array(answer.getMappedRange(0, bytes)), first)
+      answer.unmap()
+    }
     return copy
   }
 
-  write(name: string, words: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>): void {
-    this.#gpu.device.queue.writeBuffer(this.model.buffer(name), 0, words)
+  write(name: string, words: Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>, firstWord = 0): void {
+    this.#gpu.device.queue.writeBuffer(this.model.buffer(name), firstWord * 4, words)
   }
 
   /** One request whose rows stand at `firstPosition` and after; as a decoding one all but its base row are drafts. */

@@ -52,8 +52,19 @@ test('a buffer over a limit is LIMIT_EXCEEDED before anything is created', async
   expect(log.created).toBe(0)
 })
 
-test('a name is planned once', async () => {
-  const { arena } = refusingDevice({})
+test('a name is planned once, and no error scope stays open', async () => {
+  const { arena, log } = refusingDevice({})
   await arena.allocate(PLANS)
   await expect(arena.allocate(PLANS.slice(0, 1))).rejects.toMatchObject({ code: 'INTERNAL' })
+  expect(log.open()).toBe(0)
+})
+
+test('what is never bound may be larger than a binding', async () => {
+  const { arena } = refusingDevice({}, 1 << 24)
+  const answers = { name: 'answers', bytes: (1 << 20) + 4 }
+  await arena.allocate([{ ...answers, use: 'readback' }])
+  await expect(arena.allocate([{ ...answers, name: 'rows', use: 'storage' }])).rejects.toMatchObject({
+    code: 'LIMIT_EXCEEDED',
+    details: { limit: 1 << 20 },
+  })
 })
