@@ -40,6 +40,7 @@ function tableRow(each: PolicyRun): string[] {
 
 function chart(each: PolicyRun): string {
   const { records, limit, refused } = each
-  const { shapes } = stepChart({ records, limit, refused, theme: LIGHT_THEME, ...SIZE })
-  return svgDocument(shapes, { ...SIZE, title: `${each.policy} at B = ${limit}` })
+  const title = `${each.policy} at B = ${limit}`
+  const { shapes } = stepChart({ records, limit, refused, theme: LIGHT_THEME, title, legend: true, ...SIZE })
+  return svgDocument(shapes, { ...SIZE, title })
 }
