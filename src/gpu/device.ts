@@ -1,22 +1,15 @@
 /**
- * The WebGPU device: found, asked for everything its adapter offers, and watched for loss.
+ * The WebGPU device: found, asked for its adapter's own limits, and watched for loss.
  * The only place that calls `requestAdapter`. It must never know the model.
  */
 
 import { WeirError } from '../protocol/errors.ts'
+import type { AdapterInfo } from '../protocol/service.ts'
 import { PipelineCache } from './kernel.ts'
-
-export interface AdapterSummary {
-  readonly vendor: string
-  readonly architecture: string
-  readonly description: string
-  /** a CPU that pretends to be a GPU: workgroups and barriers are what costs there */
-  readonly software: boolean
-}
 
 export interface Gpu {
   readonly device: GPUDevice
-  readonly adapter: AdapterSummary
+  readonly adapter: AdapterInfo
   /** what was compiled on this device, each once */
   readonly pipelines: PipelineCache
   /** Settles with DEVICE_LOST when the device goes away other than by `dispose`. */
@@ -32,8 +25,6 @@ const LIMITS = [
   'maxComputeWorkgroupsPerDimension',
   'maxStorageBuffersPerShaderStage',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[]
-
-const OPTIONAL_FEATURES: readonly GPUFeatureName[] = ['timestamp-query', 'subgroups', 'shader-f16']
 
 /**
  * Opens a device with the adapter's own limits.
@@ -56,14 +47,13 @@ export async function openDevice(gpu: GPU | undefined): Promise<Gpu> {
     )
   }
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]))
-  const requiredFeatures = OPTIONAL_FEATURES.filter((name) => adapter.features.has(name))
-  const device = await adapter.requestDevice({ label: 'weir', requiredLimits, requiredFeatures }).catch((cause) => {
+  const device = await adapter.requestDevice({ label: 'weir', requiredLimits }).catch((cause) => {
     throw new WeirError('BACKEND_UNAVAILABLE', `the adapter gave no device: ${cause}`, {}, { cause })
   })
   return { device, adapter: summarise(adapter), pipelines: new PipelineCache(device), lost: watch(device) }
 }
 
-function summarise(adapter: GPUAdapter): AdapterSummary {
+function summarise(adapter: GPUAdapter): AdapterInfo {
   const { vendor, architecture, description } = adapter.info
   const software =
     adapter.info.isFallbackAdapter ||

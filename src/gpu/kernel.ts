@@ -46,7 +46,7 @@ const BUFFER_TYPES: Readonly<Record<Access, GPUBufferBindingType>> = {
 }
 
 /** The WGSL that is compiled: prelude, libs, kernel. */
-export function shaderText(kernel: Kernel, spec: Specialisation): string {
+function shaderText(kernel: Kernel, spec: Specialisation): string {
   const prelude = [
     ...(spec.enable ?? []).map((name) => `enable ${name};`),
     ...Object.entries(spec.alias ?? {}).map(([name, type]) => `alias ${name} = ${type};`),

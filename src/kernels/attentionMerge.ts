@@ -10,7 +10,7 @@ import type { KernelVariant } from './variant.ts'
 
 const WORKGROUP_SIZE = 64
 
-export const attentionMergeKernel: Kernel = {
+const attentionMergeKernel: Kernel = {
   name: 'attentionMerge',
   source,
   groups: {

@@ -27,7 +27,7 @@ const WORD_LIBS: Readonly<Record<KvDtype, string>> = { f16: kvF16, f32: kvF32 }
 const VALUE_BYTES: Readonly<Record<KvDtype, number>> = { f16: 2, f32: 4 }
 
 /** WGSL of a cache word: `KvWord`, `packKv`, `unpackKv`. */
-export function kvLib(dtype: KvDtype): string {
+function kvLib(dtype: KvDtype): string {
   return WORD_LIBS[dtype]
 }
 

@@ -24,7 +24,7 @@ const LANES = 256
 const KEY_TILE = 32
 const WORKGROUP_BYTES = 16384
 
-export const pagedAttentionKernel: Kernel = {
+const pagedAttentionKernel: Kernel = {
   name: 'pagedAttention',
   source,
   groups: {

@@ -8,7 +8,7 @@ import type { KernelVariant } from './variant.ts'
 
 const WORKGROUP_SIZE = 16
 
-export const pagedAttentionSerialKernel: Kernel = {
+const pagedAttentionSerialKernel: Kernel = {
   name: 'pagedAttentionSerial',
   source,
   groups: {

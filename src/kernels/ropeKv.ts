@@ -25,7 +25,7 @@ export const ropeKvGroups = {
   activations: { qkv: 'read', q: 'write' },
 } as const satisfies Kernel['groups']
 
-export const ropeKvKernel: Kernel = { name: 'ropeKv', source, groups: ropeKvGroups }
+const ropeKvKernel: Kernel = { name: 'ropeKv', source, groups: ropeKvGroups }
 
 export const ropeKv: KernelVariant<RopeKvShape> = {
   name: 'workgroup',

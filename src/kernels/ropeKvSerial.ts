@@ -8,7 +8,7 @@ import type { KernelVariant } from './variant.ts'
 
 const WORKGROUP_SIZE = 64
 
-export const ropeKvSerialKernel: Kernel = { name: 'ropeKvSerial', source, groups: ropeKvGroups }
+const ropeKvSerialKernel: Kernel = { name: 'ropeKvSerial', source, groups: ropeKvGroups }
 
 export const ropeKvSerial: KernelVariant<RopeKvShape> = {
   name: 'serial',

@@ -149,11 +149,6 @@ export function randomInts(seed: number, length: number, limit: number): Uint32A
   return Uint32Array.from({ length }, () => Math.floor(random() * limit))
 }
 
-/** Whether two arrays hold the same bits. */
-export function bitsEqual(a: Words, b: Words): boolean {
-  return firstDifference(bitsOf(a), bitsOf(b)) < 0
-}
-
 /** Fails naming the first word that differs. */
 export function expectSameBits(actual: Words | undefined, expected: Words | undefined, what = 'bits'): void {
   if (!actual || !expected) throw new Error(`${what}: nothing to compare`)

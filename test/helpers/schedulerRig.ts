@@ -5,7 +5,7 @@ import { Request } from '../../src/core/request.ts'
 import { Scheduler } from '../../src/core/scheduler.ts'
 import type { SchedulerOutput } from '../../src/core/schedulerOutput.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
-import { GREEDY, promptOf } from './coreFixtures.ts'
+import { engineOptions, GREEDY, promptOf } from './coreFixtures.ts'
 
 export class SchedulerRig {
   readonly scheduler: Scheduler
@@ -51,4 +51,12 @@ export function sharesOf({ requests }: SchedulerOutput): unknown[] {
   return requests.map(({ running, prefill, n, k, m, samples, newBlocks }) => {
     return { id: running.request.id, prefill, n, k, m, samples, newBlocks: newBlocks.length }
   })
+}
+
+/** A rig in which requests 0…count-1 decode, each with its drafts proposed. */
+export function decodingRig(count: number, changes: Parameters<typeof engineOptions>[0], maxTokens = 60): SchedulerRig {
+  const rig = new SchedulerRig(engineOptions(changes))
+  for (let id = 0; id < count; id++) rig.add(id, 1, maxTokens)
+  rig.step()
+  return rig
 }
