@@ -2,10 +2,12 @@
 
 export type { Generation } from './api/generation.ts'
 export { LLM } from './api/llm.ts'
+export { CACHED_BLOCK, FREE_BLOCK, SHARED_BLOCK } from './protocol/blockMap.ts'
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, WeirError } from './protocol/errors.ts'
 export type * from './protocol/options.ts'
 export type {
   FinishReason,
+  GenerationChoice,
   GenerationPart,
   GenerationResult,
   Prompt,

@@ -1,22 +1,24 @@
 /**
- * One answer on its way: parts come in, and are read by iteration, by `result()`, or by both. Parts are kept, so that a reader
- * may come late. It must never know how parts get here.
+ * One answer on its way: what its samples get comes in, and is read by iteration, by `result()`, or by both. All of it is kept,
+ * so that a reader may come late. It must never know how it gets here.
  */
 
 import type { WeirError } from '../protocol/errors.ts'
 import type { GenerationPart, GenerationResult } from '../protocol/request.ts'
-import type { RequestEnd, RequestUpdate } from '../protocol/service.ts'
+import type { GenerationEnd, SampleUpdate } from '../protocol/service.ts'
+import { at } from '../util/math.ts'
+import { choicesOf } from './choices.ts'
 
 /** What `LLM.generate` returns. The request is under way already; nothing needs to be read for it to go on. */
 export interface Generation extends AsyncIterable<GenerationPart> {
-  /** the request's number, as in `stats().blockOwners` */
+  /** its number, as in `stats().blockOwners` */
   readonly id: number
   /**
-   * Every part in order, from the first one whenever iteration starts. Leaving the loop before the end aborts the request.
+   * Every part in order, from the first one whenever iteration starts. Leaving the loop before the end aborts all samples.
    * After an error the parts that came before it are still delivered, then the error is thrown.
    */
   [Symbol.asyncIterator](): AsyncIterator<GenerationPart, undefined>
-  /** The whole answer; rejects with the error that ended the request. A request that was left ends with 'abort'. */
+  /** The whole answer, once all samples have ended; rejects with the error that ended them. What was left ends with 'abort'. */
   result(): Promise<GenerationResult>
 }
 
@@ -24,7 +26,8 @@ export interface Generation extends AsyncIterable<GenerationPart> {
 export class GenerationStream implements Generation {
   readonly id: number
   readonly #onLeave: () => void
-  readonly #parts: GenerationPart[] = []
+  /** those with something to read */
+  readonly #updates: SampleUpdate[] = []
   readonly #result: Promise<GenerationResult>
   #settle: { resolve(result: GenerationResult): void; reject(error: WeirError): void } | undefined
   #error: WeirError | undefined
@@ -46,10 +49,10 @@ export class GenerationStream implements Generation {
     return this.#settle === undefined
   }
 
-  /** Takes what one step brought, its end included. After the end it takes nothing. */
-  push(update: RequestUpdate, error: WeirError | undefined): void {
+  /** Takes what one step brought to one sample, its end included. After the end of all it takes nothing. */
+  push(update: SampleUpdate, error: WeirError | undefined): void {
     if (this.ended) return
-    if (update.token_ids.length > 0 || update.text !== '' || update.end) this.#parts.push(partOf(update))
+    if (update.token_ids.length > 0 || update.text !== '' || update.finish_reason) this.#updates.push(update)
     if (error) this.fail(error)
     else if (update.end) this.#finish(update.end)
     else this.#wakeReaders()
@@ -72,13 +75,13 @@ export class GenerationStream implements Generation {
     const done = { done: true, value: undefined } as const
     return {
       next: async () => {
-        while (!left && next >= this.#parts.length && !this.ended) {
+        while (!left && next >= this.#updates.length && !this.ended) {
           await new Promise<void>((resolve) => this.#wake.push(resolve))
         }
-        const part = left ? undefined : this.#parts[next]
-        if (part) {
+        const update = left ? undefined : this.#updates[next]
+        if (update) {
           next += 1
-          return { done: false, value: part }
+          return { done: false, value: partOf(update) }
         }
         if (!left && this.#error) throw this.#error
         return done
@@ -91,12 +94,10 @@ export class GenerationStream implements Generation {
     }
   }
 
-  #finish(end: RequestEnd): void {
-    this.#settle?.resolve({
-      text: this.#parts.map((part) => part.text).join(''),
-      token_ids: this.#parts.flatMap((part) => part.token_ids),
-      ...end,
-    })
+  #finish(end: GenerationEnd): void {
+    const choices = choicesOf(this.#updates)
+    const { index: _, ...first } = at(choices, 0)
+    this.#settle?.resolve({ ...first, choices, ...end })
     this.#end()
   }
 
@@ -112,6 +113,6 @@ export class GenerationStream implements Generation {
   }
 }
 
-function partOf({ text, token_ids, end }: RequestUpdate): GenerationPart {
-  return end ? { text, token_ids, finish_reason: end.finish_reason } : { text, token_ids }
+function partOf({ index, text, token_ids, finish_reason }: SampleUpdate): GenerationPart {
+  return { index, text, token_ids, ...(finish_reason && { finish_reason }) }
 }

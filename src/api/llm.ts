@@ -88,7 +88,8 @@ export class LLM {
 
   /**
    * Starts a request at once; it runs together with all others. Iterate over the answer, await its `result()`, or both.
-   * Errors, those of the request itself included, come from there.
+   * Errors, those of the request itself included, come from there. With `n` above 1 the parts of all samples come as they are
+   * made, each with its index; they are aborted together, and an error of one ends them all.
    * @param prompt a text, or token ids
    */
   generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
@@ -97,6 +98,11 @@ export class LLM {
 
   stats(): Promise<EngineStats> {
     return this.#session.stats()
+  }
+
+  /** Forgets every cached prefix: later prompts are computed anew. Requests under way keep what they have. */
+  resetPrefixCache(): Promise<void> {
+    return this.#session.resetPrefixCache()
   }
 
   /** Ends every request with DISPOSED and frees the device and the worker. */

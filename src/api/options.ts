@@ -3,6 +3,7 @@
  * Defaults and what depends on the model are the worker's business. It must never know what an option does.
  */
 
+import { SCHEDULING_POLICIES } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { LoadOptions } from '../protocol/options.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
@@ -33,7 +34,11 @@ const SERVICE_CHECKS = {
   kvCacheDtype: oneOf('f16', 'f32'),
   enablePrefixCaching: FLAG,
   longPrefillTokenThreshold: ZERO_OR_COUNT,
-  debug: { ...RECORD, allowed: '{ logits, steps }' },
+  maxNumPartialPrefills: ZERO_OR_COUNT,
+  schedulingPolicy: oneOf(...SCHEDULING_POLICIES),
+  priorityAgingTokens: COUNT,
+  watermark: { allowed: 'a number from 0 up to, but not including, 1', accepts: isFraction },
+  debug: { ...RECORD, allowed: '{ logits, steps, trace }' },
 } satisfies Readonly<Record<keyof ServiceOptions, Check>>
 
 const PAGE_CHECKS = {
@@ -47,7 +52,7 @@ const SPECULATIVE_CHECKS: Checks = {
   numSpeculativeTokens: { allowed: 'an integer from 0 to 4', accepts: (value) => isInteger(value, 0) && value <= 4 },
 }
 
-const DEBUG_CHECKS: Checks = { logits: oneOf('digest', 'full'), steps: FLAG }
+const DEBUG_CHECKS: Checks = { logits: oneOf('digest', 'full'), steps: FLAG, trace: FLAG }
 
 /**
  * The part of `options` that goes to the worker, without missing values.
@@ -111,6 +116,10 @@ function oneOf(...values: readonly string[]): Check {
     allowed: values.map((value) => `'${value}'`).join(' or '),
     accepts: (value) => typeof value === 'string' && values.includes(value),
   }
+}
+
+function isFraction(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value < 1
 }
 
 function isInteger(value: unknown, least: number): value is number {

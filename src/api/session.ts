@@ -57,6 +57,11 @@ export class Session {
     return unwrap(await this.#service.stats())
   }
 
+  async resetPrefixCache(): Promise<void> {
+    if (this.#closed) throw this.#closed
+    unwrap(await this.#service.resetPrefixCache())
+  }
+
   /** Ends every generation with DISPOSED and gives everything back. */
   async dispose(): Promise<void> {
     if (this.#closed?.code === 'DISPOSED') return

@@ -44,6 +44,7 @@ export function remoteService(endpoint: Endpoint, lost: Promise<WeirError>): Llm
     load: (modelUrl, options, listener) => call<Outcome<LoadedEngine>>(remote.load(modelUrl, options, proxy(listener))),
     submit: (id, prompt, fields) => call<Outcome<null>>(remote.submit(id, prompt, fields)),
     abort: (id) => call(remote.abort(id)),
+    resetPrefixCache: () => call<Outcome<null>>(remote.resetPrefixCache()),
     stats: () => call<Outcome<EngineStats>>(remote.stats()),
     dispose: async () => {
       await call(remote.dispose())

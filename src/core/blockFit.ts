@@ -19,20 +19,31 @@ export function claimBlocks(
   draftLimit: number,
   draftCharge: 0 | 1,
 ): boolean {
-  const claim = (n: number, m: number): boolean => {
-    const { id, maxTotal } = share.running.request
-    const blocks = kv.missing(id, slotsNeeded(share.firstPosition, n, m, maxTotal))
-    if (blocks > step.freeBlocks) return false
-    step.rest += (share.n - n) * (share.prefill ? 1 : draftCharge)
-    step.freeBlocks -= blocks
-    share.blocks = blocks
-    share.n = n
-    if (!share.prefill) share.k = n - 1
-    share.m = m
-    return true
-  }
-  if (claim(share.n, draftsToPropose(share, draftLimit)) || claim(share.n, 0)) return true
-  if (!share.prefill) return claim(1, 0)
+  const wanted = draftsToPropose(share, draftLimit)
+  if (claim(step, share, kv, share.n, wanted, draftCharge)) return true
+  share.shortage = 'blocks'
+  if (wanted > 0 && claim(step, share, kv, share.n, 0, draftCharge)) return true
+  if (!share.prefill) return share.k > 0 && claim(step, share, kv, 1, 0, draftCharge)
   const room = kv.capacity(share.running.request.id, step.freeBlocks) - share.firstPosition
-  return room > 0 && claim(Math.min(room, share.n), 0)
+  return room > 0 && claim(step, share, kv, Math.min(room, share.n), 0, draftCharge)
+}
+
+function claim(
+  step: StepAllotment,
+  share: Share,
+  kv: KvCacheManager,
+  n: number,
+  m: number,
+  draftCharge: 0 | 1,
+): boolean {
+  const { id, maxTotal } = share.running.request
+  const blocks = kv.missing(id, slotsNeeded(share.firstPosition, n, m, maxTotal))
+  if (blocks > step.freeBlocks) return false
+  step.rest += (share.n - n) * (share.prefill ? 1 : draftCharge)
+  step.freeBlocks -= blocks
+  share.blocks = blocks
+  share.n = n
+  if (!share.prefill) share.k = n - 1
+  share.m = m
+  return true
 }

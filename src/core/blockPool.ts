@@ -1,68 +1,68 @@
 /**
- * The KV blocks and who owns each: free + owned = total, always. A block has one owner; asking for more than are free, or giving
- * back what one does not own, is an error of ours. It must never know what is in a block.
+ * The KV blocks, and how many hold each: free + held = total, always. A block is handed out to one holder; others may join it.
+ * Taking more than are free, or giving back what nobody holds, is an error of ours. It must never know who holds a block, nor
+ * what is in it: whoever gives the last hold back says whether the content is worth keeping.
  */
 
-import { assert } from '../util/math.ts'
-
-export const FREE_BLOCK = -1
+import { assert, at } from '../util/math.ts'
+import { FreeBlockList } from './freeBlockList.ts'
 
 export class BlockPool {
-  /** the request that owns a block, or FREE_BLOCK */
-  readonly #owners: Int32Array // [totalBlocks]
-  /** free blocks; the next one to hand out is the last */
-  readonly #free: number[]
+  /** holders of a block; it is in the free list while there are none */
+  readonly #holders: Int32Array // [totalBlocks]
+  readonly #free: FreeBlockList
 
   constructor(totalBlocks: number) {
-    this.#owners = new Int32Array(totalBlocks).fill(FREE_BLOCK)
-    this.#free = Array.from({ length: totalBlocks }, (_, index) => totalBlocks - 1 - index)
+    this.#holders = new Int32Array(totalBlocks)
+    this.#free = new FreeBlockList(totalBlocks)
   }
 
   get total(): number {
-    return this.#owners.length
+    return this.#holders.length
   }
 
   get free(): number {
-    return this.#free.length
+    return this.#free.size
   }
 
-  canAllocate(count: number): boolean {
-    return count <= this.#free.length
+  /** Free blocks in the order in which they will be handed out. */
+  get order(): Iterable<number> {
+    return this.#free
   }
 
-  /** `count` free blocks, now owned by `owner`. */
-  allocate(owner: number, count: number): number[] {
-    assert(this.canAllocate(count), `${count} of ${this.free} free blocks`)
-    const blocks: number[] = []
-    for (let i = 0; i < count; i++) {
-      const block = this.#free.pop()
-      assert(block !== undefined && this.#owners[block] === FREE_BLOCK, `block ${block} is free`)
-      this.#owners[block] = owner
-      blocks.push(block)
-    }
-    return blocks
+  holders(block: number): number {
+    return at(this.#holders, block)
   }
 
-  /** Gives back blocks that `owner` owns, the last one first. */
-  release(owner: number, blocks: readonly number[]): void {
-    for (const block of blocks.toReversed()) {
-      assert(this.#owners[block] === owner, `block ${block} is owned by request ${owner}`)
-      this.#owners[block] = FREE_BLOCK
-      this.#free.push(block)
-    }
+  /** Hands out the free block whose content is missed least. */
+  take(): number {
+    const block = this.#free.popFront()
+    this.#holders[block] = 1
+    return block
   }
 
-  /** One entry per block: the request that owns it, or FREE_BLOCK. A copy. */
-  owners(): Int32Array {
-    return this.#owners.slice()
+  /** One more holder of a block with content, which leaves the free list if it was free. */
+  hold(block: number): void {
+    const holders = this.holders(block)
+    if (holders === 0) this.#free.remove(block)
+    this.#holders[block] = holders + 1
   }
 
-  /** Throws unless each block is either free, and once in the free list, or owned. */
+  /** One holder less. The last one's block is reused late if its content is worth keeping, and at once if not. */
+  release(block: number, keep: boolean): void {
+    const holders = this.holders(block) - 1
+    assert(holders >= 0, `block ${block} is held`)
+    this.#holders[block] = holders
+    if (holders > 0) return
+    if (keep) this.#free.pushBack(block)
+    else this.#free.pushFront(block)
+  }
+
+  /** Throws unless each block is either held, or free and in the free list once. */
   checkIntegrity(): void {
-    const free = new Set(this.#free)
-    assert(free.size === this.#free.length, 'no block is free twice')
-    this.#owners.forEach((owner, block) => {
-      assert((owner === FREE_BLOCK) === free.has(block), `block ${block} is either free or owned`)
+    this.#free.checkIntegrity()
+    this.#holders.forEach((holders, block) => {
+      assert(holders >= 0 && (holders === 0) === this.#free.has(block), `block ${block} is either free or held`)
     })
   }
 }

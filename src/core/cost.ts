@@ -57,6 +57,11 @@ export function maxSampledRows(
   return Math.min(options.maxNumBatchedTokens, options.maxNumSeqs * (1 + numSpeculativeTokens(options)))
 }
 
+/** Rows of one prompt in a step at most. @param threshold `longPrefillTokenThreshold`; 0: no bound */
+export function chunkRows(remaining: number, threshold: number): number {
+  return threshold > 0 ? Math.min(remaining, threshold) : remaining
+}
+
 /** KV blocks that hold `tokens` tokens. */
 export function blocksNeeded(tokens: number): number {
   return cdiv(tokens, BLOCK_SIZE)
@@ -84,7 +89,25 @@ export function slotsNeeded(computed: number, n: number, m: number, maxTotal: nu
   return Math.min(computed + n + Math.max(0, m - 1), maxTotal)
 }
 
-/** Whether a request of `maxTotal` tokens can run to its end when it runs alone. */
-export function servable(maxTotal: number, options: Pick<EngineOptions, 'kvCacheTokens'>): boolean {
-  return blocksNeeded(maxTotal) <= totalBlocks(options)
+/** Blocks that stay free when a request is admitted beside others. */
+export function watermarkBlocks(options: Pick<EngineOptions, 'kvCacheTokens' | 'watermark'>): number {
+  return Math.floor(options.watermark * totalBlocks(options))
+}
+
+/**
+ * Free blocks without which a request is not admitted: for all tokens it knows, and beside other running requests the
+ * watermark. Blocks that it finds in the cache and that others hold count as free.
+ * @param running requests that run already
+ */
+export function admissionBlocks(
+  knownTokens: number,
+  running: number,
+  options: Pick<EngineOptions, 'kvCacheTokens' | 'watermark'>,
+): number {
+  return blocksNeeded(knownTokens) + (running > 0 ? watermarkBlocks(options) : 0)
+}
+
+/** Whether a request of `maxTotal` tokens is admitted, at its longest, when it runs alone; so it can run to its end. */
+export function servable(maxTotal: number, options: Pick<EngineOptions, 'kvCacheTokens' | 'watermark'>): boolean {
+  return admissionBlocks(maxTotal, 0, options) <= totalBlocks(options)
 }

@@ -3,38 +3,35 @@
  * another request in every step, so that no request is favoured when rows are short.
  */
 
-import type { RunningRequest } from './request.ts'
-import { committedMax } from './request.ts'
 import type { Share, StepAllotment } from './stepAllotment.ts'
 
 /**
  * @param shares the decoding requests, each holding its base row
  * @param setAside rows of the rest that drafts may not take
+ * @param limit drafts of a request at most; 0 where blocks are too short for any
  * @param draftCharge what the policy charges for a draft row; at 0 nothing limits the drafts but the requests themselves
  */
 export function dealDrafts(
   step: StepAllotment,
   shares: readonly Share[],
   setAside: number,
+  limit: number,
   draftCharge: 0 | 1,
   stepNumber: number,
 ): void {
-  const start = shares.length > 0 ? stepNumber % shares.length : 0
-  const turns = [...shares.slice(start), ...shares.slice(0, start)]
-  const rowsLeft = () => draftCharge === 0 || step.rest > setAside
-  for (let dealt = true; dealt; ) {
+  const turns = shares.length
+  for (let round = 1, dealt = turns > 0; dealt; round++) {
     dealt = false
-    for (const share of turns) {
-      if (share.k >= usableDrafts(share.running) || !rowsLeft()) continue
+    for (let turn = 0; turn < turns; turn++) {
+      const share = shares[(stepNumber + turn) % turns]
+      if (!share || share.usableDrafts < round) continue
+      const short = round > limit ? 'blocks' : draftCharge > 0 && step.rest <= setAside ? 'rows' : undefined
+      share.shortage = short
+      if (short) continue
       share.k++
       share.n++
       step.rest -= draftCharge
       dealt = true
     }
   }
-}
-
-/** The drafts its latest step proposed, trimmed by remaining output: after k drafts there is still a token to sample. */
-function usableDrafts(running: RunningRequest): number {
-  return Math.max(0, Math.min(running.drafts, running.request.maxTotal - committedMax(running) - 1))
 }

@@ -3,7 +3,7 @@
  * valid. Counts with `cost.ts`, as the scheduler does. It must never know how a request is scheduled.
  */
 
-import type { EngineOptions } from '../protocol/engineOptions.ts'
+import { type EngineOptions, SCHEDULING_POLICIES } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
 import { BLOCK_SIZE, blocksNeeded, MAX_SPECULATIVE_TOKENS, maxTotalTokens, servable, totalBlocks } from './cost.ts'
@@ -22,7 +22,16 @@ export interface RequestLimits {
   readonly promptTokenIds: readonly number[]
   readonly maxTokens: number
   readonly sampling: SamplingParams
+  /** 0 unless `schedulingPolicy` is `priority`; lower comes first */
+  readonly priority: number
+  /** cached KV is shared under the same salt alone */
+  readonly cacheSalt: string | undefined
 }
+
+/** Levels of priority above and below 0. */
+const MAX_PRIORITY = 1000
+
+const MAX_SALT_LENGTH = 128
 
 /** @throws INVALID_OPTION naming the options to change: a value out of range, B < S, a pool smaller than one request. */
 export function validateEngineLimits(options: EngineOptions, model: ModelLimits): void {
@@ -50,6 +59,15 @@ export function checkSchedulerLimits(options: EngineOptions): void {
   checkInteger('maxModelLen', maxModelLen, 2)
   checkInteger('kvCacheTokens', kvCacheTokens, 1)
   checkInteger('longPrefillTokenThreshold', options.longPrefillTokenThreshold, 0)
+  checkInteger('maxNumPartialPrefills', options.maxNumPartialPrefills, 0)
+  checkInteger('priorityAgingTokens', options.priorityAgingTokens, 1, 2 ** 32)
+  if (!SCHEDULING_POLICIES.includes(options.schedulingPolicy)) {
+    const allowed = SCHEDULING_POLICIES.join(', ')
+    refuse(`schedulingPolicy must be one of ${allowed}, not ${String(options.schedulingPolicy)}`)
+  }
+  if (!(options.watermark >= 0 && options.watermark < 1)) {
+    refuse(`watermark must be a number in [0, 1), not ${String(options.watermark)}`)
+  }
   if (!BUDGET_POLICIES.includes(options.budgetPolicy)) {
     refuse(`budgetPolicy must be one of ${BUDGET_POLICIES.join(', ')}, not ${String(options.budgetPolicy)}`)
   }
@@ -79,7 +97,7 @@ export function checkSchedulerLimits(options: EngineOptions): void {
 /** @throws INVALID_REQUEST naming the field; UNSERVABLE_REQUEST when it is valid but could never run to its end here. */
 export function validateRequest(
   request: RequestLimits,
-  options: Pick<EngineOptions, 'maxModelLen' | 'kvCacheTokens'>,
+  options: Pick<EngineOptions, 'maxModelLen' | 'kvCacheTokens' | 'watermark' | 'schedulingPolicy'>,
   vocabSize: number,
 ): void {
   const { promptTokenIds, maxTokens } = request
@@ -100,6 +118,7 @@ export function validateRequest(
   }
   if (!Number.isInteger(maxTokens) || maxTokens < 1) reject(`max_tokens must be a positive integer, not ${maxTokens}`)
   checkSampling(request.sampling)
+  checkStanding(request, options)
   const maxTotal = maxTotalTokens(promptTokens, maxTokens, options)
   if (!servable(maxTotal, options)) {
     throw new WeirError(
@@ -118,6 +137,19 @@ function checkSampling(sampling: SamplingParams): void {
   if (!(Number.isInteger(topK) && topK >= 0)) reject(`top_k must be a non-negative integer, not ${topK}`)
   if (!(Number.isSafeInteger(seed) && seed >= 0)) reject(`seed must be an integer in [0, 2^53), not ${seed}`)
   if (!(Number.isInteger(sampleIndex) && sampleIndex >= 0)) reject(`sample index must not be ${sampleIndex}`)
+}
+
+function checkStanding({ priority, cacheSalt }: RequestLimits, options: Pick<EngineOptions, 'schedulingPolicy'>): void {
+  if (!Number.isInteger(priority) || Math.abs(priority) > MAX_PRIORITY) {
+    reject(`priority must be an integer from ${-MAX_PRIORITY} to ${MAX_PRIORITY}, not ${priority}`)
+  }
+  if (priority !== 0 && options.schedulingPolicy !== 'priority') {
+    reject(`priority ${priority} has no effect under schedulingPolicy "fcfs": load with schedulingPolicy "priority"`)
+  }
+  if (cacheSalt === undefined) return
+  if (typeof cacheSalt !== 'string' || cacheSalt.length < 1 || cacheSalt.length > MAX_SALT_LENGTH) {
+    reject(`cache_salt must be a string of 1 to ${MAX_SALT_LENGTH} characters`)
+  }
 }
 
 function checkInteger(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): void {

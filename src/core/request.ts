@@ -9,25 +9,50 @@
 
 import { assert } from '../util/math.ts'
 import type { SamplingParams } from './samplingParams.ts'
+import type { Standing } from './standing.ts'
+
+/** What a request is made of, after defaults and checks. */
+export interface RequestSpec {
+  readonly id: number
+  readonly promptTokenIds: readonly number[]
+  /** tokens at its end at the latest, prompt and output: its last possible position is one less */
+  readonly maxTotal: number
+  readonly sampling: SamplingParams
+  /** lower comes first; always 0 under `fcfs` */
+  readonly priority: number
+  /** cached KV is shared under the same salt alone */
+  readonly cacheSalt: string | undefined
+}
 
 export class Request {
-  readonly id: number
-  readonly sampling: SamplingParams
-  readonly promptLength: number
-  /** tokens at its end at the latest: its last possible position is one less */
-  readonly maxTotal: number
+  readonly spec: RequestSpec
+  /** given by the scheduler */
+  readonly standing: Standing
   /** committed: the prompt, then the output */
   readonly tokens: number[]
+  /** chained hashes of its full blocks, as far as they were needed; the KV cache manager's */
+  readonly blockHashes: number[] = []
   /** tokens before it were computed once already and lost to a preemption */
   recomputeEnd = 0
 
-  constructor(id: number, promptTokenIds: readonly number[], maxTotal: number, sampling: SamplingParams) {
+  constructor(spec: RequestSpec, standing: Standing) {
+    const { id, promptTokenIds, maxTotal } = spec
     assert(promptTokenIds.length > 0 && promptTokenIds.length < maxTotal, `request ${id} has room for a token`)
-    this.id = id
-    this.sampling = sampling
-    this.promptLength = promptTokenIds.length
-    this.maxTotal = maxTotal
+    this.spec = spec
+    this.standing = standing
     this.tokens = [...promptTokenIds]
+  }
+
+  get id(): number {
+    return this.spec.id
+  }
+
+  get maxTotal(): number {
+    return this.spec.maxTotal
+  }
+
+  get promptLength(): number {
+    return this.spec.promptTokenIds.length
   }
 
   get outputLength(): number {
@@ -37,7 +62,6 @@ export class Request {
 
 /** Rows of a request that were submitted and whose outcome is not known yet. */
 export interface InFlightRows {
-  readonly step: number
   readonly n: number
   readonly k: number
   readonly samples: boolean
@@ -56,7 +80,11 @@ export class RunningRequest {
   /** drafts that its latest step proposed */
   drafts = 0
   /** oldest first */
-  readonly inFlight: InFlightRows[] = []
+  readonly #inFlight: InFlightRows[] = []
+  // Sums over the rows in flight.
+  #rows = 0
+  #drafts = 0
+  #samples = 0
 
   constructor(request: Request, tableRow: number, generation: number, computed: number) {
     this.request = request
@@ -66,48 +94,69 @@ export class RunningRequest {
     this.computed = computed
   }
 
+  /** Steps whose outcome is not known yet. */
+  get stepsInFlight(): number {
+    return this.#inFlight.length
+  }
+
+  /** Computed tokens when every draft in flight is rejected. */
+  get computedMin(): number {
+    return this.computed + this.#rows - this.#drafts
+  }
+
+  /** Computed tokens when every draft in flight is accepted. */
+  get computedMax(): number {
+    return this.computed + this.#rows
+  }
+
+  /** Committed tokens when every draft in flight is rejected. */
+  get committedMin(): number {
+    return this.request.tokens.length + this.#samples
+  }
+
+  /** Committed tokens when every draft in flight is accepted. */
+  get committedMax(): number {
+    return this.request.tokens.length + this.#samples + this.#drafts
+  }
+
+  /** Whether its known tokens are computed but for the last one, so that its next row is a base row. */
+  get decodeReady(): boolean {
+    return this.computedMin >= this.prefillEnd
+  }
+
+  /** Whether it may get a row: at its length limit it only waits for what is in flight. */
+  get wantsRows(): boolean {
+    return this.committedMax < this.request.maxTotal
+  }
+
+  /** Prefill rows it still needs; 0 of a decoding request. */
+  get prefillRemaining(): number {
+    return Math.max(0, this.prefillEnd - this.computedMax)
+  }
+
+  /** Drafts that its next step may verify: those proposed, trimmed so that after them there is a token to sample. */
+  get usableDrafts(): number {
+    return Math.max(0, Math.min(this.drafts, this.request.maxTotal - this.committedMax - 1))
+  }
+
+  /** Rows that leave for the runner. */
+  begin(rows: InFlightRows): void {
+    this.#inFlight.push(rows)
+    this.#rows += rows.n
+    this.#drafts += rows.k
+    if (rows.samples) this.#samples++
+  }
+
   /** Takes the outcome of the oldest rows in flight: the KV of rejected drafts is stale and will be overwritten. */
   settle(accepted: number): void {
-    const rows = this.inFlight.shift()
+    const rows = this.#inFlight.shift()
     assert(
       rows !== undefined && accepted >= 0 && accepted <= rows.k,
       `request ${this.request.id}: ${accepted} accepted`,
     )
+    this.#rows -= rows.n
+    this.#drafts -= rows.k
+    if (rows.samples) this.#samples--
     this.computed += rows.n - (rows.k - accepted)
   }
-}
-
-/** Computed tokens when every draft in flight is rejected. */
-export function computedMin({ computed, inFlight }: RunningRequest): number {
-  return inFlight.reduce((sum, { n, k }) => sum + n - k, computed)
-}
-
-/** Computed tokens when every draft in flight is accepted. */
-export function computedMax({ computed, inFlight }: RunningRequest): number {
-  return inFlight.reduce((sum, { n }) => sum + n, computed)
-}
-
-/** Committed tokens when every draft in flight is rejected. */
-export function committedMin({ request, inFlight }: RunningRequest): number {
-  return inFlight.reduce((sum, { samples }) => sum + (samples ? 1 : 0), request.tokens.length)
-}
-
-/** Committed tokens when every draft in flight is accepted. */
-export function committedMax({ request, inFlight }: RunningRequest): number {
-  return inFlight.reduce((sum, { k, samples }) => sum + (samples ? k + 1 : 0), request.tokens.length)
-}
-
-/** Whether its known tokens are computed but for the last one, so that its next row is a base row. */
-export function decodeReady(running: RunningRequest): boolean {
-  return computedMin(running) >= running.prefillEnd
-}
-
-/** Whether it may get a row: at its length limit it only waits for what is in flight. */
-export function wantsRows(running: RunningRequest): boolean {
-  return committedMax(running) < running.request.maxTotal
-}
-
-/** Prefill rows it still needs; 0 of a decoding request. */
-export function prefillRemaining(running: RunningRequest): number {
-  return Math.max(0, running.prefillEnd - computedMax(running))
 }

@@ -3,66 +3,76 @@
  * phases: a request has computed and known tokens, and a step hands out rows until they meet. Deterministic: no clock, no
  * randomness. It must never know a runner, a token's text or why a request ended.
  *
- * After vLLM's v1 scheduler, with base rows before drafts and drafts dealt in rounds.
+ * After vLLM's v1 scheduler, with base rows before drafts, drafts dealt in rounds, and a step dealt anew when blocks run out.
  */
 
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { assert, cdiv } from '../util/math.ts'
-import { admissible, type Candidate, promisedBlocks } from './admission.ts'
+import { AdmissionRound, type AdmissionState, type Candidate } from './admission.ts'
 import { claimBlocks } from './blockFit.ts'
 import { BUDGET_RULES, type BudgetRule } from './budgetPolicy.ts'
-import { numSpeculativeTokens, servable, slotsNeeded, totalBlocks } from './cost.ts'
+import { chunkRows, numSpeculativeTokens, servable, slotsNeeded } from './cost.ts'
 import { dealDrafts } from './draftRounds.ts'
 import { KvCacheManager } from './kvCacheManager.ts'
 import { checkSchedulerLimits } from './limits.ts'
-import { decodeReady, prefillRemaining, type Request, RunningRequest, wantsRows } from './request.ts'
+import { Request, type RequestSpec, type RunningRequest } from './request.ts'
 import { RequestQueue } from './requestQueue.ts'
-import type { ScheduledRequest, SchedulerOutput } from './schedulerOutput.ts'
+import { RunningSet } from './runningSet.ts'
+import type { Obstacle, RowTotals, SchedulerOutput, Victim } from './schedulerOutput.ts'
 import { seal } from './seal.ts'
-import { type Share, StepAllotment, samples } from './stepAllotment.ts'
+import { Standing } from './standing.ts'
+import { Share, StepAllotment } from './stepAllotment.ts'
+import { chooseVictim } from './victim.ts'
 
 export class Scheduler {
   readonly kv: KvCacheManager
   readonly #options: EngineOptions
   readonly #rule: BudgetRule
   readonly #waiting = new RequestQueue()
-  /** in order of arrival: all of them arrived before any that waits */
-  readonly #running: RunningRequest[] = []
-  readonly #freeTableRows: number[]
+  readonly #running: RunningSet
   #step = 0
-  #admissions = 0
+  #arrivals = 0
+  /** rows run so far: the clock that requests age by */
+  #rowsRun = 0
 
   /** @throws INVALID_OPTION */
   constructor(options: EngineOptions) {
     checkSchedulerLimits(options)
     this.#options = options
     this.#rule = BUDGET_RULES[options.budgetPolicy]
-    this.kv = new KvCacheManager(totalBlocks(options))
-    this.#freeTableRows = Array.from({ length: options.maxNumSeqs }, (_, row) => options.maxNumSeqs - 1 - row)
+    this.#running = new RunningSet(options.maxNumSeqs)
+    this.kv = new KvCacheManager(options)
   }
 
-  /** In order of arrival. */
+  /** In the order of their standing. */
   get running(): readonly RunningRequest[] {
-    return this.#running
+    return this.#running.ordered
   }
 
-  /** In order of arrival. */
+  /** In the order of their standing. */
   get waiting(): Iterable<Request> & { readonly size: number } {
     return this.#waiting
   }
 
   get hasUnfinished(): boolean {
-    return this.#running.length + this.#waiting.size > 0
+    return this.#running.size + this.#waiting.size > 0
   }
 
   /** The running request of this id and generation; undefined when the generation is stale. */
   find(id: number, generation: number): RunningRequest | undefined {
-    return this.#running.find((running) => running.request.id === id && running.generation === generation)
+    const running = this.#running.find(id)
+    return running?.generation === generation ? running : undefined
   }
 
-  add(request: Request): void {
-    assert(servable(request.maxTotal, this.#options), `request ${request.id} is servable`)
-    this.#waiting.push(request)
+  /** A request whose id no unfinished one has. */
+  add(spec: RequestSpec): Request {
+    assert(servable(spec.maxTotal, this.#options), `request ${spec.id} is servable`)
+    assert(!this.#running.find(spec.id), `request ${spec.id} does not run yet`)
+    const { schedulingPolicy, priorityAgingTokens } = this.#options
+    const priority = schedulingPolicy === 'priority' ? spec.priority : 0
+    const request = new Request(spec, new Standing(priority, ++this.#arrivals, this.#rowsRun, priorityAgingTokens))
+    this.#waiting.add(request)
+    return request
   }
 
   /**
@@ -71,143 +81,189 @@ export class Scheduler {
    */
   remove(id: number): void {
     if (this.#waiting.remove(id)) return
-    const index = this.#running.findIndex(({ request }) => request.id === id)
-    const [running] = index < 0 ? [] : this.#running.splice(index, 1)
+    const running = this.#running.find(id)
     if (running) this.#vacate(running)
+  }
+
+  /** Takes the outcome of a request's oldest rows in flight: drafts accepted, and the ids to commit. */
+  settle(running: RunningRequest, accepted: number, ids: readonly number[]): void {
+    running.settle(accepted)
+    for (const id of ids) running.request.tokens.push(id)
+    this.kv.register(running.request, running.computed)
+  }
+
+  /** Forgets every cached prefix. Whoever runs keeps its blocks. */
+  resetPrefixCache(): void {
+    this.kv.reset()
+  }
+
+  /** Throws unless blocks, tables, cache and running requests agree. Callable between any two calls. */
+  checkIntegrity(): void {
+    this.kv.checkIntegrity()
+    for (const owner of this.kv.blockOwners()) {
+      assert(owner < 0 || this.#running.find(owner) !== undefined, `request ${owner} runs`)
+    }
   }
 
   /** The next step. It holds no request only when none can get a row before steps in flight have settled. */
   schedule(): SchedulerOutput {
     this.#step++
-    const preempted: Request[] = []
-    let dealt = this.#deal(true)
-    while (!dealt.fits) {
-      preempted.push(this.#preemptNewest())
-      dealt = this.#deal(false)
+    const preempted: Victim[] = []
+    let step = this.#deal(true)
+    while (!step) {
+      preempted.push(this.#preempt())
+      step = this.#deal(false)
     }
-    const admitted = preempted.length === 0 ? this.#admit(dealt.step) : new Set<RunningRequest>()
-    return this.#seal(dealt.step, admitted, preempted)
+    const obstacle = preempted.length === 0 ? this.#admit(step) : 'preemption'
+    return this.#seal(step, preempted, obstacle)
   }
 
-  /** Deals rows and blocks to the running requests. `fits` is false when somebody found no block for a single row. */
-  #deal(admitting: boolean): { readonly step: StepAllotment; readonly fits: boolean } {
+  /** Drafts go before people: without them the step may find its blocks. */
+  #deal(admitting: boolean): StepAllotment | undefined {
+    const limit = numSpeculativeTokens(this.#options)
+    return this.#dealWith(limit, admitting) ?? (limit > 0 ? this.#dealWith(0, admitting) : undefined)
+  }
+
+  /**
+   * Deals rows and blocks to the running requests.
+   * @returns undefined when somebody found no block for a single row
+   */
+  #dealWith(draftLimit: number, admitting: boolean): StepAllotment | undefined {
     const { draftCharge } = this.#rule
     const step = new StepAllotment(this.#rule.budget(this.#options), this.kv.freeBlocks)
     const decoding = this.#dealBaseRows(step)
-    dealDrafts(step, decoding, this.#setAside(step, admitting), draftCharge, this.#step)
-    const fits = decoding.every((share) => this.#claim(step, share)) && this.#dealPrefills(step)
-    return { step, fits }
+    const setAside = this.#setAside(step, decoding, admitting)
+    dealDrafts(step, decoding, setAside, draftLimit, draftCharge, this.#step)
+    for (const share of decoding) if (!claimBlocks(step, share, this.kv, draftLimit, draftCharge)) return undefined
+    return this.#dealPrefills(step, draftLimit) ? step : undefined
   }
 
   /** Everybody gets one: nobody is admitted unless all who run have a row and one is left, so the budget covers them. */
   #dealBaseRows(step: StepAllotment): readonly Share[] {
-    return this.#running
-      .filter((running) => decodeReady(running) && wantsRows(running))
-      .map((running) => step.deal(running, false, 1))
+    for (const running of this.#running.ordered) {
+      if (running.decodeReady && running.wantsRows) step.deal(new Share(running, 1, false, false))
+    }
+    return step.shares.slice()
   }
 
   /** Rows that drafts must leave for prompts: what prompts want, at most a quarter of B, at least one. */
-  #setAside(step: StepAllotment, admitting: boolean): number {
-    let wanted = this.#running.reduce((sum, running) => sum + this.#chunk(prefillRemaining(running)), 0)
-    if (admitting) {
-      const room = step.freeBlocks - promisedBlocks(this.#running, this.kv, [])
-      for (const { request, cached } of admissible(this.#waiting, this.kv, this.#freeTableRows.length, room)) {
-        wanted += this.#chunk(request.tokens.length - cached.tokens)
-      }
-    }
-    return Math.min(step.rest, wanted, Math.max(1, cdiv(this.#options.maxNumBatchedTokens, 4)))
+  #setAside(step: StepAllotment, decoding: readonly Share[], admitting: boolean): number {
+    const most = Math.max(0, Math.min(step.rest, cdiv(this.#options.maxNumBatchedTokens, 4)))
+    let drafts = 0
+    for (const { usableDrafts } of decoding) drafts += usableDrafts
+    if (drafts <= step.rest - most) return 0
+    let wanted = 0
+    for (const running of this.#running.ordered) wanted += this.#chunk(running)
+    if (wanted >= most || !admitting) return Math.min(wanted, most)
+    const scratch = new StepAllotment(step.rest, step.freeBlocks)
+    for (const running of this.#running.ordered) scratch.promise(running, undefined, this.kv)
+    return wanted + new AdmissionRound(this.#admissionState, scratch).wantedRows(most - wanted)
   }
 
-  #dealPrefills(step: StepAllotment): boolean {
-    for (const running of this.#running) {
-      const n = Math.min(step.rest, this.#chunk(prefillRemaining(running)))
-      if (n > 0 && !this.#claim(step, step.deal(running, true, n))) return false
+  #dealPrefills(step: StepAllotment, draftLimit: number): boolean {
+    for (const running of this.#running.ordered) {
+      const wanted = running.prefillRemaining
+      if (wanted === 0) continue
+      const n = Math.min(step.rest, this.#chunk(running))
+      const share = n > 0 ? step.deal(new Share(running, n, true, false)) : undefined
+      if (share && n < wanted) share.shortage = n < this.#chunk(running) ? 'rows' : 'threshold'
+      if (share && !claimBlocks(step, share, this.kv, draftLimit, this.#rule.draftCharge)) return false
+      step.promise(running, share, this.kv)
     }
     return true
   }
 
-  #admit(step: StepAllotment): ReadonlySet<RunningRequest> {
-    const admitted = new Set<RunningRequest>()
-    let room = step.freeBlocks - promisedBlocks(this.#running, this.kv, step.shares)
-    while (step.rest > 0) {
-      const [candidate] = admissible(this.#waiting, this.kv, this.#freeTableRows.length, room)
-      if (!candidate) break
-      const running = this.#enter(candidate)
-      admitted.add(running)
-      const share = step.deal(running, true, Math.min(step.rest, this.#chunk(prefillRemaining(running))))
-      const fits = this.#claim(step, share)
-      assert(fits, `the blocks of request ${running.request.id} were counted before it was admitted`)
-      room -= Math.max(candidate.blocks, share.blocks)
+  /** @returns why the first request that still waits does */
+  #admit(step: StepAllotment): Obstacle | undefined {
+    const round = new AdmissionRound(this.#admissionState, step)
+    for (let candidate = round.next(); candidate; candidate = round.next()) {
+      this.#enter(candidate, step)
+      round.admitted()
     }
-    return admitted
+    return round.obstacle
   }
 
-  #seal(step: StepAllotment, admitted: ReadonlySet<RunningRequest>, preempted: readonly Request[]): SchedulerOutput {
-    const shares = step.shares.map((share) => ({ ...share, samples: samples(share) }))
-    const rows = seal(this.#step, shares, step.charged, this.#rule, this.#options)
-    const requests = shares.map((share) => this.#commit(share, admitted.has(share.running)))
+  #enter({ request, cached }: Candidate, step: StepAllotment): void {
+    this.#waiting.remove(request.id)
+    this.kv.admit(request, cached)
+    step.freeBlocks -= cached.blocks.length - cached.held
+    const running = this.#running.enter(request, cached.tokens)
+    const wanted = running.prefillRemaining
+    const n = Math.min(step.rest, this.#chunk(running))
+    const share = step.deal(new Share(running, n, true, true))
+    if (n < wanted) share.shortage = n < this.#chunk(running) ? 'rows' : 'threshold'
+    const fits = claimBlocks(step, share, this.kv, numSpeculativeTokens(this.#options), this.#rule.draftCharge)
+    assert(fits, `the blocks of request ${request.id} were counted before it was admitted`)
+    step.promise(running, share, this.kv)
+  }
+
+  #seal(step: StepAllotment, preempted: readonly Victim[], obstacle: Obstacle | undefined): SchedulerOutput {
+    const rows = seal(this.#step, step, this.#rule, this.#options)
+    let cachedTokens = 0
+    let recomputedTokens = 0
+    for (const share of step.shares) {
+      this.#commit(share)
+      if (share.admitted) cachedTokens += share.firstPosition
+      if (share.prefill) recomputedTokens += recomputedRows(share)
+    }
+    this.#rowsRun += rowsRun(rows)
+    const request = this.#waiting.at(0)
     return {
       step: this.#step,
-      requests,
+      requests: step.shares,
       rows,
       preempted,
-      cachedTokens: requests.reduce((sum, { admitted, firstPosition }) => sum + (admitted ? firstPosition : 0), 0),
-      recomputedTokens: shares.reduce((sum, share) => sum + recomputedRows(share), 0),
-      running: this.#running.length,
+      held: request && obstacle && { request, obstacle },
+      cachedTokens,
+      recomputedTokens,
+      running: this.#running.size,
       waiting: this.#waiting.size,
       usedBlocks: this.kv.usedBlocks,
     }
   }
 
   /** From here on the rows are in flight. */
-  #commit(share: Share & { readonly samples: boolean }, admitted: boolean): ScheduledRequest {
-    const { running, prefill, firstPosition, n, k, m } = share
+  #commit(share: Share): void {
+    const { running, firstPosition, n, m, blocks } = share
     const { id, maxTotal } = running.request
-    const firstBlock = admitted ? 0 : this.kv.table(id).length
-    this.kv.allocate(id, slotsNeeded(firstPosition, n, m, maxTotal))
-    running.inFlight.push({ step: this.#step, n, k, samples: share.samples })
+    const table = this.kv.table(id)
+    share.firstBlock = share.admitted ? 0 : table.length
+    if (blocks > 0) this.kv.allocate(id, slotsNeeded(firstPosition, n, m, maxTotal))
+    if (table.length > share.firstBlock) share.newBlocks = table.slice(share.firstBlock)
+    running.begin(share)
     running.drafts = m
-    const newBlocks = this.kv.table(id).slice(firstBlock)
-    return { running, prefill, admitted, firstPosition, n, k, m, samples: share.samples, firstBlock, newBlocks }
   }
 
-  #claim(step: StepAllotment, share: Share): boolean {
-    return claimBlocks(step, share, this.kv, numSpeculativeTokens(this.#options), this.#rule.draftCharge)
+  /** Rows a prompt may have in this step. */
+  #chunk(running: RunningRequest): number {
+    return chunkRows(running.prefillRemaining, this.#options.longPrefillTokenThreshold)
   }
 
-  /** Rows of a prompt in one step at most. */
-  #chunk(remaining: number): number {
-    const threshold = this.#options.longPrefillTokenThreshold
-    return threshold > 0 ? Math.min(remaining, threshold) : remaining
+  get #admissionState(): AdmissionState {
+    return { waiting: this.#waiting, running: this.#running, kv: this.kv, options: this.#options }
   }
 
-  #enter({ request, cached }: Candidate): RunningRequest {
-    const tableRow = this.#freeTableRows.pop()
-    assert(tableRow !== undefined, 'a table row is free')
-    this.#waiting.admit(request)
-    this.kv.admit(request.id, cached)
-    const running = new RunningRequest(request, tableRow, ++this.#admissions, cached.tokens)
-    this.#running.push(running)
-    return running
-  }
-
-  /** Newest first, so the oldest is never preempted and always gets on. Its KV is recomputed later. */
-  #preemptNewest(): Request {
-    const running = this.#running.pop()
-    assert(running !== undefined, 'one request alone always finds its blocks')
-    this.#vacate(running)
+  /** Its KV is recomputed later, but for what is then still in the cache. */
+  #preempt(): Victim {
+    const { running, ...victim } = chooseVictim(this.#running.ordered, this.kv)
     const { request } = running
+    this.#vacate(running)
     request.recomputeEnd = Math.max(request.recomputeEnd, running.computed)
-    this.#waiting.pushFront(request)
-    return request
+    request.standing.preemptions++
+    this.#waiting.add(request)
+    return victim
   }
 
   #vacate(running: RunningRequest): void {
     this.kv.release(running.request.id)
-    this.#freeTableRows.push(running.tableRow)
+    this.#running.leave(running)
   }
 }
 
-function recomputedRows({ running, prefill, firstPosition, n }: Share): number {
-  return prefill ? Math.max(0, Math.min(firstPosition + n, running.request.recomputeEnd) - firstPosition) : 0
+function rowsRun({ base, draft, prefill }: RowTotals): number {
+  return base + draft + prefill
+}
+
+function recomputedRows({ running, firstPosition, n }: Share): number {
+  return Math.max(0, Math.min(firstPosition + n, running.request.recomputeEnd) - firstPosition)
 }

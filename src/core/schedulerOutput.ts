@@ -2,6 +2,23 @@
 
 import type { Request, RunningRequest } from './request.ts'
 
+/** Why a request got fewer rows than it could have used: the step's rows, KV blocks, or `longPrefillTokenThreshold`. */
+export type Shortage = 'rows' | 'blocks' | 'threshold'
+
+/**
+ * Why the first waiting request was not admitted: no row or table row left, not enough KV blocks, `maxNumPartialPrefills`,
+ * another request is computing its prefix just now, or somebody was preempted in this step.
+ */
+export type Obstacle = 'rows' | 'slots' | 'blocks' | 'partialPrefills' | 'sharedPrefix' | 'preemption'
+
+export interface Victim {
+  readonly request: Request
+  /** tokens to recompute, but for those whose blocks others hold too */
+  readonly lostTokens: number
+  /** blocks that it owned alone */
+  readonly freedBlocks: number
+}
+
 export interface ScheduledRequest {
   readonly running: RunningRequest
   /** rows of known tokens; otherwise a base row and k drafts */
@@ -13,6 +30,8 @@ export interface ScheduledRequest {
   readonly k: number
   readonly m: number
   readonly samples: boolean
+  /** undefined: it got all it could use */
+  readonly shortage: Shortage | undefined
   /** index in its block table of the first new block */
   readonly firstBlock: number
   /** blocks appended to its table */
@@ -34,8 +53,10 @@ export interface SchedulerOutput {
   readonly step: number
   readonly requests: readonly ScheduledRequest[]
   readonly rows: RowTotals
-  /** newest first; they wait again */
-  readonly preempted: readonly Request[]
+  /** in the order they were chosen; they wait again */
+  readonly preempted: readonly Victim[]
+  /** the first request that waits after this step, and why; undefined when none waits */
+  readonly held: { readonly request: Request; readonly obstacle: Obstacle } | undefined
   /** tokens that admitted requests found in the prefix cache */
   readonly cachedTokens: number
   /** prefill rows of tokens that a preemption had thrown away */

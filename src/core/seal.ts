@@ -7,49 +7,52 @@
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { BudgetRule } from './budgetPolicy.ts'
-import { maxSampledRows, type RowCounts, sampledRows, targetRows } from './cost.ts'
+import { maxSampledRows, sampledRows, targetRows } from './cost.ts'
 import type { RowTotals } from './schedulerOutput.ts'
+import { type StepAllotment, samples } from './stepAllotment.ts'
 
 type SealOptions = Pick<EngineOptions, 'maxNumBatchedTokens' | 'maxNumSeqs' | 'speculative' | 'budgetPolicy'>
 
-/**
- * @param charged rows handed out, as counted while dealing
- * @throws BUDGET_EXCEEDED
- */
+/** @throws BUDGET_EXCEEDED */
 export function seal(
-  step: number,
-  requests: readonly (RowCounts & { readonly prefill: boolean })[],
-  charged: number,
+  stepNumber: number,
+  step: Pick<StepAllotment, 'shares' | 'charged'>,
   rule: BudgetRule,
   options: SealOptions,
 ): RowTotals {
-  const rows = targetRows(requests)
-  const prefill = targetRows(requests.filter((request) => request.prefill))
-  const draft = requests.reduce((sum, { k }) => sum + k, 0)
+  const { shares, charged } = step
+  let prefill = 0
+  let draft = 0
+  for (const share of shares) {
+    share.samples = samples(share)
+    draft += share.k
+    if (share.prefill) prefill += share.n
+  }
+  const rows = targetRows(shares)
   const base = rows - draft - prefill
-  const sampled = sampledRows(requests)
+  const sampled = sampledRows(shares)
   const { maxNumBatchedTokens, budgetPolicy } = options
   const budget = rule.budget(options)
   const due = base + prefill + draft * rule.draftCharge
   if (charged !== due || charged > budget) {
     throw new WeirError(
       'BUDGET_EXCEEDED',
-      `step ${step}: ${charged} rows were charged, ${due} are due under budgetPolicy "${budgetPolicy}", its budget is ${budget}`,
-      { step, charged, due, budget },
+      `step ${stepNumber}: ${charged} rows were charged, ${due} are due under budgetPolicy "${budgetPolicy}", its budget is ${budget}`,
+      { step: stepNumber, charged, due, budget },
     )
   }
   if (rule.holds && rows > maxNumBatchedTokens) {
     throw new WeirError(
       'BUDGET_EXCEEDED',
-      `step ${step}: ${rows} rows exceed maxNumBatchedTokens ${maxNumBatchedTokens}`,
-      { step, rows, limit: maxNumBatchedTokens },
+      `step ${stepNumber}: ${rows} rows exceed maxNumBatchedTokens ${maxNumBatchedTokens}`,
+      { step: stepNumber, rows, limit: maxNumBatchedTokens },
     )
   }
   if (rule.holds && sampled > maxSampledRows(options)) {
     throw new WeirError(
       'BUDGET_EXCEEDED',
-      `step ${step}: ${sampled} sampled rows exceed ${maxSampledRows(options)} (maxNumBatchedTokens, maxNumSeqs, speculative)`,
-      { step, rows: sampled, limit: maxSampledRows(options) },
+      `step ${stepNumber}: ${sampled} sampled rows exceed ${maxSampledRows(options)} (maxNumBatchedTokens, maxNumSeqs, speculative)`,
+      { step: stepNumber, rows: sampled, limit: maxSampledRows(options) },
     )
   }
   return { base, draft, prefill, sampled, charged }

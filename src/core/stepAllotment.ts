@@ -4,21 +4,38 @@
  * dealt as if the victim had not been there.
  */
 
+import type { KvCacheManager } from './kvCacheManager.ts'
 import type { RunningRequest } from './request.ts'
-import { committedMin, computedMax } from './request.ts'
+import type { ScheduledRequest, Shortage } from './schedulerOutput.ts'
 
-/** What one request holds of the step. */
-export interface Share {
+const NO_BLOCKS: readonly number[] = []
+
+/** What one request holds of the step. Written while the step is dealt and sealed, read-only to everybody after. */
+export class Share implements ScheduledRequest {
   readonly running: RunningRequest
-  /** rows of known tokens; otherwise a base row and drafts */
   readonly prefill: boolean
-  /** position of its first row; of a decoding request the upper bound */
+  readonly admitted: boolean
   readonly firstPosition: number
+  /** drafts it could verify */
+  readonly usableDrafts: number
   n: number
-  k: number
-  m: number
+  k = 0
+  m = 0
+  samples = false
+  shortage: Shortage | undefined = undefined
   /** blocks to append to its table */
-  blocks: number
+  blocks = 0
+  firstBlock = 0
+  newBlocks = NO_BLOCKS
+
+  constructor(running: RunningRequest, n: number, prefill: boolean, admitted: boolean) {
+    this.running = running
+    this.prefill = prefill
+    this.admitted = admitted
+    this.firstPosition = running.computedMax
+    this.usableDrafts = prefill ? 0 : running.usableDrafts
+    this.n = n
+  }
 }
 
 export class StepAllotment {
@@ -27,6 +44,10 @@ export class StepAllotment {
   rest: number
   /** blocks the step may still take */
   freeBlocks: number
+  /** blocks that prompts under way still need after this step for the tokens they know */
+  promisedBlocks = 0
+  /** requests whose prompts are unfinished after this step */
+  partialPrefills = 0
   readonly #budget: number
 
   constructor(budget: number, freeBlocks: number) {
@@ -41,11 +62,17 @@ export class StepAllotment {
   }
 
   /** Gives a request `n` rows, each charged 1. */
-  deal(running: RunningRequest, prefill: boolean, n: number): Share {
-    const share: Share = { running, prefill, firstPosition: computedMax(running), n, k: 0, m: 0, blocks: 0 }
-    this.rest -= n
+  deal(share: Share): Share {
+    this.rest -= share.n
     this.shares.push(share)
     return share
+  }
+
+  /** Counts what a running prefill leaves for later steps, `share` being its part of this one. */
+  promise(running: RunningRequest, share: Share | undefined, kv: KvCacheManager): void {
+    if (running.prefillRemaining === (share?.n ?? 0)) return
+    this.partialPrefills++
+    this.promisedBlocks += Math.max(0, kv.missing(running.request.id, running.prefillEnd) - (share?.blocks ?? 0))
   }
 }
 
@@ -57,5 +84,5 @@ export function samples({ prefill, firstPosition, n, running }: Share): boolean 
 /** Drafts worth proposing for the step after this one: that step needs a base row and a token beyond its drafts. */
 export function draftsToPropose(share: Share, limit: number): number {
   if (!samples(share)) return 0
-  return Math.max(0, Math.min(limit, share.running.request.maxTotal - committedMin(share.running) - 2))
+  return Math.max(0, Math.min(limit, share.running.request.maxTotal - share.running.committedMin - 2))
 }

@@ -52,6 +52,6 @@ function tableWrite({ running, firstPosition }: ScheduledRequest): TableWrite {
     computed: firstPosition,
     lastPosition: request.maxTotal - 1,
     firstOutputPosition: request.promptLength,
-    sampling: request.sampling,
+    sampling: request.spec.sampling,
   }
 }

@@ -6,9 +6,9 @@ export function describeStall({ running, waiting, kv }: Scheduler): string {
   const lines = [
     `a step holds no request: ${running.length} running, ${waiting.size} waiting, ${kv.freeBlocks} of ${kv.totalBlocks} KV blocks free`,
     ...running.map(
-      ({ request, computed, prefillEnd, drafts, inFlight }) =>
+      ({ request, computed, prefillEnd, drafts, stepsInFlight }) =>
         `running ${request.id}: ${computed} computed, ${prefillEnd} known at admission, ${request.tokens.length} of ` +
-        `${request.maxTotal} tokens, ${drafts} drafts, ${inFlight.length} in flight, ${kv.table(request.id).length} blocks`,
+        `${request.maxTotal} tokens, ${drafts} drafts, ${stepsInFlight} in flight, ${kv.table(request.id).length} blocks`,
     ),
     ...[...waiting].map(({ id, tokens, maxTotal }) => `waiting ${id}: ${tokens.length} of ${maxTotal} tokens`),
   ]

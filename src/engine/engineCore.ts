@@ -7,7 +7,7 @@
 
 import { maxTotalTokens, numSpeculativeTokens } from '../core/cost.ts'
 import { validateRequest } from '../core/limits.ts'
-import { Request, type RunningRequest } from '../core/request.ts'
+import type { Request, RunningRequest } from '../core/request.ts'
 import { Scheduler } from '../core/scheduler.ts'
 import type { ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
 import type { RequestOutput, StepOutput, StepPlan } from '../core/stepPlan.ts'
@@ -24,6 +24,7 @@ import type { EngineCoreStats, EngineHooks, NewRequest } from './engineTypes.ts'
 import { RequestTrace } from './requestTrace.ts'
 import { buildStepRecord, type StepResults } from './stepRecordBuilder.ts'
 import { checkStop } from './stopChecker.ts'
+import { TraceRecorder } from './traceRecorder.ts'
 
 export interface EngineSetup {
   readonly options: EngineOptions
@@ -55,6 +56,8 @@ export class EngineCore {
   readonly #scheduler: Scheduler
   readonly #live = new Map<number, LiveRequest>()
   readonly #metrics: EngineMetrics
+  /** undefined unless `debug.trace` */
+  readonly #recorder: TraceRecorder | undefined
   #stepping = false
   #fatal: WeirError | undefined
 
@@ -63,20 +66,21 @@ export class EngineCore {
     this.#setup = setup
     this.#scheduler = new Scheduler(setup.options)
     this.#metrics = new EngineMetrics(numSpeculativeTokens(setup.options))
+    if (setup.options.debug.trace) this.#recorder = new TraceRecorder(setup.options, setup.vocabSize)
   }
 
   /** @throws INVALID_REQUEST, UNSERVABLE_REQUEST; after a fatal error, that error */
   add(added: NewRequest): void {
     if (this.#fatal) throw this.#fatal
-    const { id, promptTokenIds, sampling } = added
+    const { id, promptTokenIds, sampling, priority, cacheSalt } = added
     const { options, vocabSize, now } = this.#setup
     validateRequest(added, options, vocabSize)
     if (this.#live.has(id)) throw new WeirError('INVALID_REQUEST', `request id ${id} is in use`, { id })
     const maxTotal = maxTotalTokens(promptTokenIds.length, added.maxTokens, options)
-    const request = new Request(id, promptTokenIds, maxTotal, sampling)
+    const request = this.#scheduler.add({ id, promptTokenIds, maxTotal, sampling, priority, cacheSalt })
+    this.#recorder?.added(request.spec)
     const stopIds = new Set([...added.stopTokenIds, ...(added.ignoreEos ? [] : added.eosTokenIds)])
     this.#live.set(id, { request, stopIds, trace: new RequestTrace(added.debug) })
-    this.#scheduler.add(request)
     this.#metrics.latency.added(id, now())
   }
 
@@ -114,9 +118,25 @@ export class EngineCore {
 
   /** Ends every request with `error` and refuses more. @returns the error that was first */
   fail(error: WeirError): WeirError {
+    if (!this.#fatal) this.#recorder?.failed(error)
     this.#fatal ??= error
     for (const live of [...this.#live.values()]) this.#end(live, this.#fatal)
     return this.#fatal
+  }
+
+  /** Forgets every cached prefix; whoever runs goes on. */
+  resetPrefixCache(): void {
+    this.#scheduler.resetPrefixCache()
+    this.#recorder?.prefixCacheReset()
+  }
+
+  /**
+   * What led to every plan so far, for `replayTrace`; a step under way is not in it.
+   * @throws INVALID_OPTION without `debug.trace`
+   */
+  trace(): string {
+    if (this.#recorder) return this.#recorder.text()
+    throw new WeirError('INVALID_OPTION', 'nothing was recorded: load with debug.trace true', { option: 'debug.trace' })
   }
 
   stats(): EngineCoreStats {
@@ -128,12 +148,9 @@ export class EngineCore {
     }
   }
 
-  /** Throws unless blocks and block tables agree and no ended request owns any. Callable between any two calls. */
+  /** Throws unless blocks and block tables agree and no ended request holds any. Callable between any two calls. */
   checkIntegrity(): void {
-    this.#scheduler.kv.checkIntegrity()
-    const owners = new Set(this.#scheduler.running.map(({ request }) => request.id))
-    for (const owner of this.#scheduler.kv.blockOwners())
-      assert(owner < 0 || owners.has(owner), `request ${owner} runs`)
+    this.#scheduler.checkIntegrity()
   }
 
   #schedule(): BegunStep {
@@ -141,11 +158,16 @@ export class EngineCore {
     const scheduled = this.#scheduler.schedule()
     // One step at a time: nothing is in flight that could still bring rows or blocks.
     if (scheduled.requests.length === 0) throw new WeirError('INTERNAL', describeStall(this.#scheduler))
-    for (const { id, tokens } of scheduled.preempted) this.#live.get(id)?.trace.preempted(tokens.length)
+    for (const { request } of scheduled.preempted) {
+      this.#live.get(request.id)?.trace.preempted(request.tokens.length)
+    }
     for (const { admitted, running, firstPosition } of scheduled.requests) {
       if (admitted) this.#live.get(running.request.id)?.trace.admitted(firstPosition)
     }
-    return { scheduled, plan: buildStepPlan(scheduled), startedAt, scheduledAt: this.#setup.now() }
+    const plan = buildStepPlan(scheduled)
+    const scheduledAt = this.#setup.now()
+    this.#recorder?.planned(scheduled, plan)
+    return { scheduled, plan, startedAt, scheduledAt }
   }
 
   async #submit({ plan }: BegunStep): Promise<StepOutput> {
@@ -169,35 +191,46 @@ export class EngineCore {
       this.#metrics.acceptance.count(share.k, answer.accepted)
       const running = this.#scheduler.find(answer.requestId, answer.generation)
       if (running) results.committed += this.#commit(running, share, answer, settledAt)
+      else this.#recorder?.ran(answer.accepted, undefined)
     })
     const { options, now, hooks } = this.#setup
     const ms = { schedule: scheduledAt - startedAt, ...output.ms, update: now() - settledAt }
     const record = buildStepRecord(options, scheduled, results, this.#scheduler.kv.totalBlocks, ms)
     this.#metrics.step(record, startedAt)
+    this.#recorder?.stepped(record)
     hooks.onStep(record)
     return record
   }
 
   /** Takes a request's outcome: computed tokens, then its new ids up to its end. @returns the number of ids kept */
   #commit(running: RunningRequest, share: ScheduledRequest, answer: RequestOutput, at: number): number {
-    running.settle(answer.accepted)
     const { request } = running
     const live = this.#live.get(request.id)
     assert(live !== undefined, `request ${request.id} is live`)
     if (answer.numericError) {
+      this.#recorder?.ran(answer.accepted, undefined)
       this.#end(
         live,
         new WeirError('NUMERIC_ERROR', `request ${request.id}: the logits are not finite`, { id: request.id }),
       )
       return 0
     }
-    if (!share.samples) return 0
+    if (!share.samples) {
+      this.#scheduler.settle(running, 0, [])
+      this.#recorder?.ran(0, [])
+      return 0
+    }
+    assert(
+      answer.accepted >= 0 && answer.accepted <= share.k,
+      `request ${request.id}: ${answer.accepted} accepted of ${share.k}`,
+    )
     assert(answer.tokens.length === answer.accepted + 1, `request ${request.id}: one token beyond the accepted drafts`)
     const length = request.tokens.length
     live.trace.sampled(length, answer)
     const tokenEnd = checkStop(answer.tokens, live.stopIds, request.maxTotal - length)
     const ids = tokenEnd ? answer.tokens.slice(0, tokenEnd.keep) : answer.tokens
-    request.tokens.push(...ids)
+    this.#scheduler.settle(running, answer.accepted, ids)
+    this.#recorder?.ran(answer.accepted, ids)
     live.trace.cut(answer.accepted, answer.tokens.length, ids.length)
     const textEnd = this.#setup.hooks.onTokens(request.id, ids)
     const end = textEnd ?? tokenEnd
@@ -214,6 +247,7 @@ export class EngineCore {
   #end({ request, trace }: LiveRequest, why: FinishReason | WeirError): void {
     this.#live.delete(request.id)
     this.#scheduler.remove(request.id)
+    this.#recorder?.ended(request.id, why instanceof WeirError ? why.code : why)
     this.#metrics.latency.ended(request.id)
     this.#setup.hooks.onFinish({
       requestId: request.id,

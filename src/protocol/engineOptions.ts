@@ -9,6 +9,14 @@ export type Backend = 'auto' | 'webgpu' | 'wasm'
 export type KvCacheDtype = 'f16' | 'f32'
 export type Quantization = 'none'
 
+/**
+ * Which waiting request comes in first. `fcfs`: the one that arrived first. `priority`: the one of the lowest number, where
+ * every `priorityAgingTokens` rows that the engine has run since its arrival are worth one level.
+ */
+export type SchedulingPolicy = 'fcfs' | 'priority'
+
+export const SCHEDULING_POLICIES: readonly SchedulingPolicy[] = ['fcfs', 'priority']
+
 export interface SpeculativeOptions {
   /** the drafter: the model's own multi-token-prediction head */
   readonly method: 'mtp'
@@ -34,5 +42,17 @@ export interface EngineOptions {
   readonly enablePrefixCaching: boolean
   /** the most rows of one request's prompt in a step; 0: no bound but B */
   readonly longPrefillTokenThreshold: number
-  readonly debug: { readonly logits: 'off' | 'digest' | 'full'; readonly steps: boolean }
+  /** the most requests whose prompts are unfinished at the end of a step; 0: no bound but S */
+  readonly maxNumPartialPrefills: number
+  readonly schedulingPolicy: SchedulingPolicy
+  /** rows run that outweigh one level of priority: waiting makes a request equal to those that matter more and came later */
+  readonly priorityAgingTokens: number
+  /** the part of the KV blocks that stays free when a request is admitted beside others, for these to grow into; in [0, 1) */
+  readonly watermark: number
+  readonly debug: {
+    readonly logits: 'off' | 'digest' | 'full'
+    readonly steps: boolean
+    /** record every step's decisions and inputs, for `LLM.replay`; grows with the steps run */
+    readonly trace: boolean
+  }
 }

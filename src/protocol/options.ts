@@ -3,17 +3,26 @@
  * compiles without the DOM, cannot read it.
  */
 
-import type { Backend, KvCacheDtype, Quantization, SpeculativeOptions } from './engineOptions.ts'
+import type { Backend, KvCacheDtype, Quantization, SchedulingPolicy, SpeculativeOptions } from './engineOptions.ts'
 import type { SamplingFields } from './request.ts'
 import type { BudgetPolicy, StepRecord } from './stepRecord.ts'
 
-export type { Backend, EngineOptions, KvCacheDtype, Quantization, SpeculativeOptions } from './engineOptions.ts'
+export type {
+  Backend,
+  EngineOptions,
+  KvCacheDtype,
+  Quantization,
+  SchedulingPolicy,
+  SpeculativeOptions,
+} from './engineOptions.ts'
 
 export interface DebugOptions {
   /** per returned token: 16 hex digits over the raw logits row it was chosen from, or the row itself */
   readonly logits?: 'digest' | 'full'
   /** per step of a request: what was verified, accepted and proposed */
   readonly steps?: boolean
+  /** every step's decisions and inputs, prompts included, for `llm.trace()`; grows with the steps run */
+  readonly trace?: boolean
 }
 
 export interface LoadProgress {
@@ -37,6 +46,10 @@ export interface LoadOptions {
   readonly kvCacheDtype?: KvCacheDtype
   readonly enablePrefixCaching?: boolean
   readonly longPrefillTokenThreshold?: number
+  readonly maxNumPartialPrefills?: number
+  readonly schedulingPolicy?: SchedulingPolicy
+  readonly priorityAgingTokens?: number
+  readonly watermark?: number
   readonly debug?: DebugOptions
   readonly onProgress?: (progress: LoadProgress) => void
   readonly onStep?: (record: StepRecord) => void

@@ -19,6 +19,12 @@ export interface SamplingFields {
   readonly stop_token_ids?: readonly number[]
   /** go on after the end-of-text token */
   readonly ignore_eos?: boolean
+  /** parallel samples of the prompt, at most `maxNumSeqs`; default 1 */
+  readonly n?: number
+  /** with `schedulingPolicy: 'priority'`: an integer from -1000 to 1000, lower comes first; default 0 */
+  readonly priority?: number
+  /** prompts share cached KV only under the same salt */
+  readonly cache_salt?: string
 }
 
 export type Prompt = string | { readonly prompt_token_ids: readonly number[] }
@@ -53,19 +59,30 @@ export interface RequestDebug {
   readonly steps: readonly RequestStep[]
 }
 
-/** A streamed piece of an answer. The last one carries `finish_reason`. */
+/** A streamed piece of one sample. The sample's last one carries `finish_reason`. */
 export interface GenerationPart {
+  /** which of the `n` samples, from 0 */
+  readonly index: number
   readonly text: string
   readonly token_ids: readonly number[]
   readonly finish_reason?: FinishReason
 }
 
-/** A whole answer. */
-export interface GenerationResult {
+/** One whole sample. */
+export interface GenerationChoice {
+  readonly index: number
   readonly text: string
   readonly token_ids: readonly number[]
   readonly finish_reason: FinishReason
-  readonly seed: number
-  readonly usage: Usage
   readonly debug?: RequestDebug
+}
+
+/** A whole answer: the fields of its first sample, and every sample in `choices`. */
+export interface GenerationResult extends Omit<GenerationChoice, 'index'> {
+  /** `n` of them, by index */
+  readonly choices: readonly GenerationChoice[]
+  /** of all samples; what one draws depends on seed and index */
+  readonly seed: number
+  /** the prompt counts once, with the cached tokens of the first sample; the rest is summed over all samples */
+  readonly usage: Usage
 }

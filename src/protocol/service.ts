@@ -2,7 +2,7 @@
 
 import type { ErrorData } from './errors.ts'
 import type { EngineOptions, LoadOptions, LoadProgress } from './options.ts'
-import type { FinishReason, GenerationPart, Prompt, RequestDebug, SamplingFields, Usage } from './request.ts'
+import type { GenerationPart, Prompt, RequestDebug, SamplingFields, Usage } from './request.ts'
 import type { StepRecord } from './stepRecord.ts'
 
 /** Load options that can be cloned: all but callbacks and signal. */
@@ -71,6 +71,7 @@ export interface ThroughputSummary {
 
 export interface EngineStats {
   readonly steps: number
+  /** samples: a generation counts as `n` */
   readonly running: number
   readonly waiting: number
   readonly committedTokens: number
@@ -83,7 +84,10 @@ export interface EngineStats {
   /** between two tokens of a request */
   readonly interToken: LatencySummary
   readonly window: ThroughputSummary
-  /** one entry per KV block: the id of the request that owns it, -1 when free */
+  /**
+   * One entry per KV block: the id of the generation that holds it, or `FREE_BLOCK`, `CACHED_BLOCK` (free, with a prefix that a
+   * later request may take up), `SHARED_BLOCK` (several samples read it).
+   */
   readonly blockOwners: Int32Array
   readonly plannedBytes: number
   readonly allocatedBytes: number
@@ -93,24 +97,28 @@ export interface EngineStats {
   readonly batchInvariant: boolean
 }
 
-export interface RequestEnd {
-  readonly finish_reason: FinishReason
+/** What holds for all samples of a generation, known when the last of them has ended. */
+export interface GenerationEnd {
   readonly seed: number
   readonly usage: Usage
-  readonly debug?: RequestDebug
 }
 
-/** What one step brought to one request. */
-export interface RequestUpdate extends Omit<GenerationPart, 'finish_reason'> {
+/** What one step brought to one sample. */
+export interface SampleUpdate extends GenerationPart {
+  /** of the generation, as the caller chose it */
   readonly id: number
-  readonly end?: RequestEnd
+  /** at the sample's end */
+  readonly debug?: RequestDebug
+  /** at the end of the generation's last sample */
+  readonly end?: GenerationEnd
+  /** ends the generation with all its samples: what follows of them does not count */
   readonly error?: ErrorData
 }
 
 /** The one message of an engine step. `record` is missing when requests end outside a step (abort, fatal error). */
 export interface StepMessage {
   readonly record?: StepRecord
-  readonly updates: readonly RequestUpdate[]
+  readonly updates: readonly SampleUpdate[]
 }
 
 /** Calls arrive in order; across a worker boundary they are promises that settle once the page has seen them. */
@@ -131,7 +139,10 @@ export interface LlmService {
   load(modelUrl: string, options: ServiceOptions, listener: ServiceListener): Promise<Outcome<LoadedEngine>>
   /** Adds a request. A refusal is an error here; what happens later comes in step messages. */
   submit(id: number, prompt: Prompt, fields: SamplingFields): Promise<Outcome<null>>
+  /** Ends all samples of a request with what they have. */
   abort(id: number): Promise<void>
+  /** Forgets every cached prefix; requests go on with the blocks they hold. */
+  resetPrefixCache(): Promise<Outcome<null>>
   stats(): Promise<Outcome<EngineStats>>
   /** Ends whatever is going on, for good: a load in progress settles with ABORTED, requests end with DISPOSED. */
   dispose(): Promise<void>

@@ -10,6 +10,8 @@ import type { ServiceOptions } from '../protocol/service.ts'
 
 const DEFAULT_MAX_MODEL_LEN = 1024
 const DEFAULT_KV_CACHE_TOKENS = 8192
+const DEFAULT_AGING_TOKENS = 8192
+const DEFAULT_WATERMARK = 0.01
 
 /** @throws INVALID_OPTION naming the options to change */
 export function resolveOptions(given: ServiceOptions, model: ModelLimits): EngineOptions {
@@ -27,7 +29,15 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
     kvCacheDtype: given.kvCacheDtype ?? 'f16',
     enablePrefixCaching: given.enablePrefixCaching ?? true,
     longPrefillTokenThreshold: given.longPrefillTokenThreshold ?? 0,
-    debug: { logits: given.debug?.logits ?? 'off', steps: given.debug?.steps ?? false },
+    maxNumPartialPrefills: given.maxNumPartialPrefills ?? 0,
+    schedulingPolicy: given.schedulingPolicy ?? 'fcfs',
+    priorityAgingTokens: given.priorityAgingTokens ?? DEFAULT_AGING_TOKENS,
+    watermark: given.watermark ?? DEFAULT_WATERMARK,
+    debug: {
+      logits: given.debug?.logits ?? 'off',
+      steps: given.debug?.steps ?? false,
+      trace: given.debug?.trace ?? false,
+    },
   }
   validateEngineLimits(options, model)
   return options

@@ -1,29 +1,35 @@
 /**
- * News of requests, gathered while a step is being worked up and sent as one message when it is over. It must never know where
+ * News of samples, gathered while a step is being worked up and sent as one message when it is over. It must never know where
  * news comes from.
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { RequestEnd, RequestUpdate, ServiceListener } from '../protocol/service.ts'
+import type { SampleUpdate, ServiceListener } from '../protocol/service.ts'
 import type { StepRecord } from '../protocol/stepRecord.ts'
+
+/** Whom news is for: one object per sample, the same all along. */
+export type Addressee = Pick<SampleUpdate, 'id' | 'index'>
+
+/** How a sample came to its end; that of the last one ends the generation. */
+export type SampleEnd = Pick<SampleUpdate, 'finish_reason' | 'debug' | 'end'>
 
 export class Outbox {
   readonly #listener: ServiceListener
-  readonly #updates = new Map<number, RequestUpdate>()
+  readonly #updates = new Map<Addressee, SampleUpdate>()
 
   constructor(listener: ServiceListener) {
     this.#listener = listener
   }
 
-  /** Adds text and tokens to what the next message brings to a request. */
-  add(id: number, text: string, tokenIds: readonly number[]): void {
-    this.#updates.set(id, this.#extended(id, text, tokenIds))
+  /** Adds text and tokens to what the next message brings to a sample. */
+  add(to: Addressee, text: string, tokenIds: readonly number[]): void {
+    this.#updates.set(to, this.#extended(to, text, tokenIds))
   }
 
-  /** The request's last news: how it ended, and the text that was held back until then. */
-  end(id: number, text: string, how: RequestEnd | WeirError): void {
-    const update = this.#extended(id, text, [])
-    this.#updates.set(id, how instanceof WeirError ? { ...update, error: how.toData() } : { ...update, end: how })
+  /** The sample's last news: how it ended, and the text that was held back until then. */
+  end(to: Addressee, text: string, how: SampleEnd | WeirError): void {
+    const update = this.#extended(to, text, [])
+    this.#updates.set(to, { ...update, ...(how instanceof WeirError ? { error: how.toData() } : how) })
   }
 
   /** Sends what there is. A step's message goes out even when it brings nothing to any request: its record is news. */
@@ -34,9 +40,9 @@ export class Outbox {
     else if (updates.length > 0) void this.#listener.step({ updates })
   }
 
-  #extended(id: number, text: string, tokenIds: readonly number[]): RequestUpdate {
-    const before = this.#updates.get(id)
-    if (!before) return { id, text, token_ids: tokenIds }
+  #extended(to: Addressee, text: string, tokenIds: readonly number[]): SampleUpdate {
+    const before = this.#updates.get(to)
+    if (!before) return { id: to.id, index: to.index, text, token_ids: tokenIds }
     return { ...before, text: before.text + text, token_ids: [...before.token_ids, ...tokenIds] }
   }
 }

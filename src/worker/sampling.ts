@@ -1,6 +1,5 @@
 /**
- * The sampling fields of a request: checked one by one, completed with the model's own defaults. It must never know the
- * prompt.
+ * The fields of a request: checked one by one, completed with the model's own defaults. It must never know the prompt.
  */
 
 import type { GenerationDefaults } from '../models/modelSpec.ts'
@@ -18,6 +17,10 @@ export interface RequestFields {
   readonly stop: readonly string[]
   readonly stopTokenIds: readonly number[]
   readonly ignoreEos: boolean
+  /** parallel samples */
+  readonly n: number
+  readonly priority: number
+  readonly cacheSalt: string | undefined
 }
 
 interface Check {
@@ -28,6 +31,9 @@ interface Check {
 /** Below this a temperature means greedy, as in vLLM; dividing logits by less would overflow f32. */
 const GREEDY_BELOW = 1e-5
 
+const MOST_PRIORITY = 1000
+const MOST_SALT = 128
+
 const CHECKS = {
   max_tokens: { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) },
   temperature: { allowed: 'a number from 0 to 100', accepts: (value) => isNumber(value) && value >= 0 && value <= 100 },
@@ -37,6 +43,12 @@ const CHECKS = {
   stop: { allowed: 'a string or strings, none of them empty', accepts: isStop },
   stop_token_ids: { allowed: 'ids of the vocabulary', accepts: isIds },
   ignore_eos: { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
+  n: { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) },
+  priority: {
+    allowed: `an integer from ${-MOST_PRIORITY} to ${MOST_PRIORITY}`,
+    accepts: (value) => isInteger(value, -MOST_PRIORITY) && Number(value) <= MOST_PRIORITY,
+  },
+  cache_salt: { allowed: `a non-empty string of at most ${MOST_SALT} characters`, accepts: isSalt },
 } satisfies Readonly<Record<keyof SamplingFields, Check>>
 
 /**
@@ -55,6 +67,9 @@ export function readFields(fields: SamplingFields, defaults: GenerationDefaults,
     stop: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
     stopTokenIds: fields.stop_token_ids ?? [],
     ignoreEos: fields.ignore_eos ?? false,
+    n: fields.n ?? 1,
+    priority: fields.priority ?? 0,
+    cacheSalt: fields.cache_salt,
   }
 }
 
@@ -89,6 +104,10 @@ function isInteger(value: unknown, least: number): boolean {
 function isStop(value: unknown): boolean {
   const strings: unknown[] = Array.isArray(value) ? value : [value]
   return strings.every((string) => typeof string === 'string' && string !== '')
+}
+
+function isSalt(value: unknown): boolean {
+  return typeof value === 'string' && value !== '' && value.length <= MOST_SALT
 }
 
 function isIds(value: unknown, vocabSize: number): boolean {

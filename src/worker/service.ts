@@ -59,6 +59,13 @@ export class Service implements LlmService {
     this.#serving?.abort(id)
   }
 
+  resetPrefixCache(): Promise<Outcome<null>> {
+    return outcome(() => {
+      this.#serve().resetPrefixCache()
+      return null
+    })
+  }
+
   stats(): Promise<Outcome<EngineStats>> {
     return outcome(() => this.#serve().stats())
   }

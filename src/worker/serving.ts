@@ -4,29 +4,26 @@
  */
 
 import { EngineCore } from '../engine/engineCore.ts'
-import type { EngineRequestEnd } from '../engine/engineTypes.ts'
+import type { EngineRequestEnd, NewRequest } from '../engine/engineTypes.ts'
 import type { TokenEnd } from '../engine/stopChecker.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'
 import type { EngineStats, ServiceListener } from '../protocol/service.ts'
+import { assert } from '../util/math.ts'
 import type { LoadedModel } from './loadModel.ts'
 import { StepLoop } from './loop.ts'
 import { Outbox } from './outbox.ts'
 import { RequestText } from './requestText.ts'
+import { SampleDirectory } from './sampleDirectory.ts'
+import type { SampleGroup } from './sampleGroup.ts'
 import { readFields } from './sampling.ts'
-
-interface ServedRequest {
-  readonly seed: number
-  /** undefined: the model has no tokenizer */
-  readonly text: RequestText | undefined
-}
 
 export class Serving {
   readonly #model: LoadedModel
   readonly #engine: EngineCore
   readonly #loop: StepLoop
   readonly #outbox: Outbox
-  readonly #requests = new Map<number, ServedRequest>()
+  readonly #directory = new SampleDirectory()
 
   /** @param now milliseconds */
   constructor(model: LoadedModel, now: () => number, listener: ServiceListener) {
@@ -51,37 +48,48 @@ export class Serving {
   /** @throws INVALID_REQUEST, UNSERVABLE_REQUEST; after a fatal error, that error */
   submit(id: number, prompt: Prompt, fields: SamplingFields): void {
     const { info, spec, defaults, tokenizer } = this.#model
-    const { maxModelLen, debug } = info.options
+    const { maxModelLen, maxNumSeqs, debug } = info.options
     const promptTokenIds = this.#promptIds(prompt)
-    const { maxTokens, stop, stopTokenIds, ignoreEos, ...sampling } = readFields(fields, defaults, spec.vocabSize)
+    const { maxTokens, stop, n, ...rest } = readFields(fields, defaults, spec.vocabSize)
+    const { stopTokenIds, ignoreEos, priority, cacheSalt, ...sampling } = rest
     if (stop.length > 0 && !tokenizer) throw noTokenizer('stop strings', 'stop_token_ids')
+    if (n > maxNumSeqs) throw tooManySamples(n, maxNumSeqs)
     const { eosTokenIds } = spec
-    this.#engine.add({
-      id,
+    const stopIds = ignoreEos ? stopTokenIds : [...stopTokenIds, ...eosTokenIds]
+    const text = () => tokenizer && new RequestText(tokenizer, stop, stopIds)
+    this.#begin(id, this.#directory.open(id, n, sampling.seed, text), {
       promptTokenIds,
       // A prompt that leaves no room is refused as such.
       maxTokens: maxTokens ?? Math.max(1, maxModelLen - promptTokenIds.length),
       sampling: { ...sampling, sampleIndex: 0 },
+      priority,
+      cacheSalt,
       stopTokenIds,
       eosTokenIds,
       ignoreEos,
       debug: { logits: debug.logits !== 'off', steps: debug.steps },
     })
-    const stopIds = ignoreEos ? stopTokenIds : [...stopTokenIds, ...eosTokenIds]
-    this.#requests.set(id, { seed: sampling.seed, text: tokenizer && new RequestText(tokenizer, stop, stopIds) })
     this.#loop.wake()
   }
 
-  /** Ends a request with what it has; one that has ended already is left alone. */
+  /** Ends all samples of a request with what they have; one that has ended already is left alone. */
   abort(id: number): void {
-    this.#engine.abort(id)
+    for (const { engineId } of this.#directory.group(id)?.samples ?? []) this.#engine.abort(engineId)
     this.#outbox.send()
+  }
+
+  /** Requests under way keep their blocks. */
+  resetPrefixCache(): void {
+    this.#engine.resetPrefixCache()
   }
 
   stats(): EngineStats {
     const { info, runner } = this.#model
     const { kernels, batchInvariant, allocatedBytes } = runner
-    return { ...this.#engine.stats(), plannedBytes: info.memory.totalBytes, allocatedBytes, kernels, batchInvariant }
+    const stats = this.#engine.stats()
+    // The caller knows its own ids; what stands for no request is passed on.
+    const blockOwners = stats.blockOwners.map((owner) => this.#directory.sample(owner)?.id ?? owner)
+    return { ...stats, blockOwners, plannedBytes: info.memory.totalBytes, allocatedBytes, kernels, batchInvariant }
   }
 
   /** Ends every request with DISPOSED. The device goes first: a step in flight then ends at once. */
@@ -101,20 +109,42 @@ export class Serving {
     throw new WeirError('INVALID_REQUEST', 'the prompt must be a string or { prompt_token_ids } with an array of ids')
   }
 
-  #onTokens(id: number, tokenIds: readonly number[]): TokenEnd | undefined {
-    const request = this.#requests.get(id)
-    const { text, kept } = request?.text?.push(tokenIds) ?? { text: '', kept: undefined }
-    this.#outbox.add(id, text, tokenIds.slice(0, kept))
+  /** Adds all samples or none. */
+  #begin(id: number, { samples }: SampleGroup, request: Omit<NewRequest, 'id'>): void {
+    try {
+      for (const { engineId, index } of samples) {
+        this.#engine.add({ ...request, id: engineId, sampling: { ...request.sampling, sampleIndex: index } })
+      }
+    } catch (thrown) {
+      this.#drop(id)
+      throw thrown
+    }
+  }
+
+  /** Takes the samples of a request back, whatever they stand at; nothing more is said of them. */
+  #drop(id: number): void {
+    for (const { engineId } of this.#directory.drop(id)) this.#engine.abort(engineId)
+  }
+
+  #onTokens(engineId: number, tokenIds: readonly number[]): TokenEnd | undefined {
+    const sample = this.#directory.sample(engineId)
+    assert(sample, `request ${engineId} is a sample`)
+    const { text, kept } = sample.text?.push(tokenIds) ?? { text: '', kept: undefined }
+    this.#outbox.add(sample, text, tokenIds.slice(0, kept))
     return kept === undefined ? undefined : { keep: kept, reason: 'stop' }
   }
 
   #onFinish({ requestId, reason, error, usage, debug }: EngineRequestEnd): void {
-    const request = this.#requests.get(requestId)
-    if (!request) return
-    this.#requests.delete(requestId)
-    const text = request.text?.finish() ?? ''
-    const end = { finish_reason: reason ?? 'abort', seed: request.seed, usage, ...(debug && { debug }) }
-    this.#outbox.end(requestId, text, error ?? end)
+    const sample = this.#directory.sample(requestId)
+    if (!sample) return
+    const text = sample.text?.finish() ?? ''
+    if (error) {
+      this.#outbox.end(sample, text, error)
+      this.#drop(sample.id)
+      return
+    }
+    const end = this.#directory.end(sample, usage)
+    this.#outbox.end(sample, text, { finish_reason: reason ?? 'abort', ...(debug && { debug }), ...(end && { end }) })
   }
 
   #fail(error: WeirError): void {
@@ -122,6 +152,14 @@ export class Serving {
     this.#outbox.send()
     void this.#loop.stop()
   }
+}
+
+function tooManySamples(n: number, maxNumSeqs: number): WeirError {
+  return new WeirError(
+    'UNSERVABLE_REQUEST',
+    `n ${n} exceeds maxNumSeqs ${maxNumSeqs}, the requests that run at once: lower n or raise maxNumSeqs`,
+    { n, maxNumSeqs },
+  )
 }
 
 function noTokenizer(what: string, instead: string): WeirError {

@@ -23,7 +23,11 @@ export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptio
     kvCacheDtype: 'f16',
     enablePrefixCaching: true,
     longPrefillTokenThreshold: 0,
-    debug: { logits: 'digest', steps: true },
+    maxNumPartialPrefills: 0,
+    schedulingPolicy: 'fcfs',
+    priorityAgingTokens: 1024,
+    watermark: 0,
+    debug: { logits: 'digest', steps: true, trace: false },
     ...changes,
   }
 }
@@ -48,6 +52,8 @@ export function newRequest(
     promptTokenIds: promptOf(promptLength, id),
     maxTokens,
     sampling: GREEDY,
+    priority: 0,
+    cacheSalt: undefined,
     stopTokenIds: [],
     eosTokenIds: [],
     ignoreEos: true,

@@ -19,6 +19,7 @@ export interface TestRequest {
   readonly maxTokens: number
   readonly sampling?: Partial<SamplingParams>
   readonly eosTokenIds?: readonly number[]
+  readonly cacheSalt?: string
 }
 
 export type EngineOverrides = Partial<Omit<EngineOptions, 'speculative'>> & { readonly drafts?: number }
@@ -39,7 +40,11 @@ export function engineOptions({ drafts, ...overrides }: EngineOverrides = {}): E
     kvCacheDtype: 'f16',
     enablePrefixCaching: true,
     longPrefillTokenThreshold: 0,
-    debug: { logits: 'digest', steps: true },
+    maxNumPartialPrefills: 0,
+    schedulingPolicy: 'fcfs',
+    priorityAgingTokens: 1024,
+    watermark: 0,
+    debug: { logits: 'digest', steps: true, trace: false },
     ...overrides,
   }
 }
@@ -98,6 +103,8 @@ export class GpuEngine {
       stopTokenIds: [],
       eosTokenIds: request.eosTokenIds ?? [],
       ignoreEos: request.eosTokenIds === undefined,
+      priority: 0,
+      cacheSalt: request.cacheSalt,
       debug: { logits: this.options.debug.logits !== 'off', steps: this.options.debug.steps },
     })
     return id

@@ -1,18 +1,21 @@
 /**
  * A strict model of what a runner keeps on the device: the request table, block tables, and KV slots that remember which token
- * of which prefix they hold. Every read checks what it reads. It must never know the scheduler's state: only plans reach it.
+ * of which prefix they hold. Every read checks what it reads, and no write may reach a block that was ever shared. It must never
+ * know the scheduler's state: only plans reach it.
  */
 
 import { BLOCK_SIZE, totalBlocks } from '../../src/core/cost.ts'
 import type { BlockWrite, TableWrite } from '../../src/core/stepPlan.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
-import { assert } from '../../src/util/math.ts'
+import { assert, at } from '../../src/util/math.ts'
 import { EMPTY_PREFIX, extendPrefix, type PrefixState } from './mockModel.ts'
 
 /** A row of the request table with its block table. */
 export interface DeviceRow {
   readonly write: TableWrite
   readonly blocks: number[]
+  /** for each of its blocks, how often it had been given out */
+  readonly givings: number[]
   computed: number
   lastToken: number
   drafts: number[]
@@ -33,39 +36,64 @@ interface DrafterSlot {
 
 export class MockDevice {
   readonly #rows = new Map<number, DeviceRow>()
-  /** generation that a block was last given to */
-  readonly #blockOwners: (number | undefined)[]
+  /** generation that a block was last given to; the only one that writes to it */
+  readonly #writers: (number | undefined)[]
+  /** how often a block was given out to be written */
+  readonly #givings: number[]
+  /** blocks that another request took over as cached since they were given out: nobody writes to them */
+  readonly #shared = new Set<number>()
   readonly #target: (TargetSlot | undefined)[]
-  readonly #drafter: (DrafterSlot | undefined)[]
+  /** undefined without a drafter */
+  readonly #drafter: (DrafterSlot | undefined)[] | undefined
   readonly #maxNumSeqs: number
 
   constructor(options: EngineOptions) {
     const blocks = totalBlocks(options)
     this.#maxNumSeqs = options.maxNumSeqs
-    this.#blockOwners = new Array(blocks).fill(undefined)
+    this.#writers = new Array(blocks).fill(undefined)
+    this.#givings = new Array(blocks).fill(0)
     this.#target = new Array(blocks * BLOCK_SIZE).fill(undefined)
-    this.#drafter = new Array(blocks * BLOCK_SIZE).fill(undefined)
+    this.#drafter = options.speculative && new Array(blocks * BLOCK_SIZE).fill(undefined)
   }
 
   fillRow(write: TableWrite): void {
     assert(write.tableRow < this.#maxNumSeqs, `table row ${write.tableRow} exists`)
     for (const row of this.#rows.values()) assert(write.generation > row.write.generation, 'generations grow')
-    this.#rows.set(write.tableRow, { write, blocks: [], computed: write.computed, lastToken: -1, drafts: [] })
+    assert(write.computed % BLOCK_SIZE === 0, 'whole blocks are cached')
+    this.#rows.set(write.tableRow, {
+      write,
+      blocks: [],
+      givings: [],
+      computed: write.computed,
+      lastToken: -1,
+      drafts: [],
+    })
   }
 
+  /** The first blocks of a row, as far as its tokens were computed before, are shared; the others are given to it. */
   appendBlock({ tableRow, index, block }: BlockWrite): void {
     const row = this.#row(tableRow)
     assert(index === row.blocks.length, 'block tables are append-only')
-    assert(block >= 0 && block < this.#blockOwners.length, `block ${block} is in the pool`)
+    assert(block >= 0 && block < this.#writers.length, `block ${block} is in the pool`)
+    if (index * BLOCK_SIZE < row.write.computed) {
+      assert(at(this.#givings, block) > 0, `block ${block} holds what somebody wrote`)
+      this.#shared.add(block)
+    } else {
+      this.#givings[block] = at(this.#givings, block) + 1
+      this.#writers[block] = row.write.generation
+      this.#shared.delete(block)
+    }
     row.blocks.push(block)
-    this.#blockOwners[block] = row.write.generation
+    row.givings.push(at(this.#givings, block))
   }
 
-  /** The row of a planned request, whose blocks must all still be its own. */
+  /** The row of a planned request, none of whose blocks may have been given to another since it got them. */
   row(tableRow: number, generation: number): DeviceRow {
     const row = this.#row(tableRow)
     assert(row.write.generation === generation, `table row ${tableRow} is of generation ${generation}`)
-    for (const block of row.blocks) assert(this.#blockOwners[block] === generation, `block ${block} is its own`)
+    row.blocks.forEach((block, index) => {
+      assert(this.#givings[block] === row.givings[index], `block ${block} is still its own`)
+    })
     return row
   }
 
@@ -82,11 +110,12 @@ export class MockDevice {
   }
 
   writeTarget(row: DeviceRow, position: number, token: number, state: PrefixState): void {
-    if (position <= row.write.lastPosition) this.#target[slotOf(row, position)] = { position, token, state }
+    if (position <= row.write.lastPosition) this.#target[this.#writable(row, position)] = { position, token, state }
   }
 
   /** Reads the drafter's cache before a position: each slot holds the prefix and the token that really follows it. */
   checkDrafter(row: DeviceRow, end: number): void {
+    if (!this.#drafter) return
     for (let position = 0; position < end; position++) {
       const slot = slotOf(row, position)
       const next = this.#target[slotOf(row, position + 1)]
@@ -98,7 +127,17 @@ export class MockDevice {
   }
 
   writeDrafter(row: DeviceRow, position: number, state: PrefixState, nextToken: number): void {
-    if (position <= row.write.lastPosition) this.#drafter[slotOf(row, position)] = { state, nextToken }
+    if (!this.#drafter || position > row.write.lastPosition) return
+    this.#drafter[this.#writable(row, position)] = { state, nextToken }
+  }
+
+  /** The slot of a position in a block that was given to the row and that nobody shares. */
+  #writable(row: DeviceRow, position: number): number {
+    const slot = slotOf(row, position)
+    const block = Math.floor(slot / BLOCK_SIZE)
+    const own = this.#writers[block] === row.write.generation && !this.#shared.has(block)
+    assert(own, `position ${position} is written in a block of its own, not in block ${block}`)
+    return slot
   }
 
   #row(tableRow: number): DeviceRow {

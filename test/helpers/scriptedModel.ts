@@ -26,7 +26,7 @@ function json(name: string): unknown {
 
 export const tokenizer = Tokenizer.fromFiles(json('tokenizer.json'), json('tokenizer_config.json'))
 
-/** The id of a request's output token `index`. */
+/** The id of output token `index` of a request of the engine; NaN: its logits are not finite. */
 export type Script = (requestId: number, index: number) => number
 
 /** Every request says `text` and then ends. */
@@ -96,6 +96,7 @@ export class ScriptedRunner implements LoadedRunner {
     const tokens: number[] = []
     do tokens.push(this.#script(requestId, first + tokens.length))
     while (tokens.length <= k && tokens.at(-1) === verified[tokens.length - 1])
+    if (tokens.some(Number.isNaN)) return { ...answer, numericError: true } satisfies RequestOutput
     const next = first + tokens.length
     const proposed = Array.from({ length: m }, (_, j) => ((next + j) % 3 === 2 ? 0 : this.#script(requestId, next + j)))
     this.#drafts.set(tableRow, proposed)

@@ -2,7 +2,7 @@
 
 import { afterEach } from 'vitest'
 import type { Prompt, SamplingFields } from '../../src/protocol/request.ts'
-import type { EngineStats, Outcome, RequestUpdate, ServiceOptions, StepMessage } from '../../src/protocol/service.ts'
+import type { EngineStats, Outcome, SampleUpdate, ServiceOptions, StepMessage } from '../../src/protocol/service.ts'
 import { Service } from '../../src/worker/service.ts'
 import { MODEL_URL, MockLoader, type Script } from './scriptedModel.ts'
 
@@ -36,11 +36,11 @@ export class ServiceRig {
     return this.service.submit(this.#nextId++, prompt, fields)
   }
 
-  updates(id: number): RequestUpdate[] {
+  updates(id: number): SampleUpdate[] {
     return this.messages.flatMap(({ updates }) => updates.filter((update) => update.id === id))
   }
 
-  /** Settles once `count` requests have ended. */
+  /** Settles once `count` requests have ended, with all their samples. */
   async ended(count: number): Promise<void> {
     const ends = () => this.messages.flatMap(({ updates }) => updates.filter(({ end, error }) => end || error)).length
     while (ends() < count) {
@@ -50,16 +50,20 @@ export class ServiceRig {
     }
   }
 
+  /** Of a request for one sample. */
   async answer(prompt: Prompt, fields: SamplingFields = {}) {
     const id = this.#nextId
     unwrap(await this.submit(prompt, fields))
     await this.ended(id + 1)
     const updates = this.updates(id)
+    const { finish_reason, debug, end, error } = updates.at(-1) ?? {}
     return {
       text: updates.map(({ text }) => text).join(''),
       ids: updates.flatMap(({ token_ids }) => token_ids),
-      end: updates.at(-1)?.end,
-      error: updates.at(-1)?.error,
+      finish_reason,
+      debug,
+      end,
+      error,
     }
   }
 

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { LLM } from '../../src/api/llm.ts'
+import { CACHED_BLOCK, FREE_BLOCK } from '../../src/protocol/blockMap.ts'
 import type { LoadProgress } from '../../src/protocol/options.ts'
 import type { StepRecord } from '../../src/protocol/stepRecord.ts'
 import { connect, errorOf, WAYS, type Way } from '../helpers/connect.ts'
@@ -101,7 +102,7 @@ describe.each(WAYS)('LLM %s', (_name, open) => {
     expect((await other.result()).token_ids).toHaveLength(40)
     const { running, waiting, blockOwners } = await llm.stats()
     expect([running, waiting]).toEqual([0, 0])
-    expect(blockOwners.every((owner) => owner === -1)).toBe(true)
+    expect(blockOwners.every((owner) => owner === FREE_BLOCK || owner === CACHED_BLOCK)).toBe(true)
   })
 
   it('rejects with ABORTED when the signal says so; what was streamed stays', async () => {

@@ -13,17 +13,23 @@ function refusal(options: unknown): WeirError {
   throw new Error(`accepted ${JSON.stringify(options)}`)
 }
 
-const COUNTS = ['maxNumBatchedTokens', 'maxNumSeqs', 'maxModelLen', 'kvCacheTokens']
+const COUNTS = ['maxNumBatchedTokens', 'maxNumSeqs', 'maxModelLen', 'kvCacheTokens', 'priorityAgingTokens']
+const ZEROS_OR_COUNTS = ['longPrefillTokenThreshold', 'maxNumPartialPrefills']
+const NOT_ZERO = [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, '0', null, false]
 const NOT_COUNTS = [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, '16', null, {}, true]
 
 /** [option, value, what the message allows] */
 const REFUSED: readonly (readonly [string, unknown, RegExp])[] = [
   ...COUNTS.flatMap((name) => NOT_COUNTS.map((value) => [name, value, /a positive integer/] as const)),
-  ['longPrefillTokenThreshold', -1, /a non-negative integer/],
-  ['longPrefillTokenThreshold', 0.5, /a non-negative integer/],
+  ...ZEROS_OR_COUNTS.flatMap((name) => NOT_ZERO.map((value) => [name, value, /a non-negative integer/] as const)),
   ['backend', 'cuda', /'auto' or 'webgpu' or 'wasm'/],
   ['budgetPolicy', 'generous', /'exact' or 'reserve' or 'uncharged'/],
   ['budgetPolicy', 1, /'exact'/],
+  ['schedulingPolicy', 'lottery', /'fcfs' or 'priority'/],
+  ['schedulingPolicy', true, /'fcfs'/],
+  ...[-0.01, 1, 2, Number.NaN, '0.1', null].map(
+    (value) => ['watermark', value, /a number from 0 up to, but not including, 1/] as const,
+  ),
   ['quantization', 'int4', /'none'/],
   ['kvCacheDtype', 'f8', /'f16' or 'f32'/],
   ['enablePrefixCaching', 1, /true or false/],
@@ -37,14 +43,15 @@ const REFUSED: readonly (readonly [string, unknown, RegExp])[] = [
   ['speculative.numSpeculativeTokens', -1, /from 0 to 4/],
   ['speculative.numSpeculativeTokens', 1.5, /from 0 to 4/],
   ['speculative.numSpeculativeTokens', undefined, /from 0 to 4/],
-  ['debug', true, /\{ logits, steps \}/],
+  ['debug', true, /\{ logits, steps, trace \}/],
   ['debug.logits', 'all', /'digest' or 'full'/],
   ['debug.steps', 1, /true or false/],
+  ['debug.trace', 'yes', /true or false/],
   ['onStep', 'log', /a function/],
   ['onProgress', {}, /a function/],
   ['signal', {}, /an AbortSignal/],
   ['speculative.tokens', 2, /method, numSpeculativeTokens/],
-  ['debug.trace', true, /logits, steps/],
+  ['debug.rows', true, /logits, steps, trace/],
   ['max_num_seqs', 4, /maxNumSeqs/],
   ['toString', 4, /maxNumSeqs/],
 ]
@@ -89,7 +96,11 @@ describe('load options', () => {
       kvCacheDtype: 'f32',
       enablePrefixCaching: false,
       longPrefillTokenThreshold: 0,
-      debug: { logits: 'digest', steps: true },
+      maxNumPartialPrefills: 2,
+      schedulingPolicy: 'priority',
+      priorityAgingTokens: 1,
+      watermark: 0,
+      debug: { logits: 'digest', steps: true, trace: false },
     } as const
     const page = { onProgress: () => {}, onStep: () => {}, signal: new AbortController().signal }
     const checked = checkLoadOptions({ ...sent, ...page })

@@ -19,10 +19,27 @@ describe('engine options', () => {
       kvCacheDtype: 'f16',
       enablePrefixCaching: true,
       longPrefillTokenThreshold: 0,
-      debug: { logits: 'off', steps: false },
+      maxNumPartialPrefills: 0,
+      schedulingPolicy: 'fcfs',
+      priorityAgingTokens: 8192,
+      watermark: 0.01,
+      debug: { logits: 'off', steps: false, trace: false },
     })
     expect(resolveOptions({}, { ...model, maxPositions: 32_768 }).maxModelLen).toBe(1024)
     expect(resolveOptions({ kvCacheTokens: 1039 }, model).kvCacheTokens).toBe(1024)
+  })
+
+  it('are what was given, where it was given', () => {
+    const given = {
+      longPrefillTokenThreshold: 32,
+      maxNumPartialPrefills: 2,
+      schedulingPolicy: 'priority',
+      priorityAgingTokens: 100,
+      watermark: 0,
+      debug: { trace: true },
+    } as const
+    const debug = { logits: 'off', steps: false, trace: true }
+    expect(resolveOptions(given, model)).toMatchObject({ ...given, debug })
   })
 
   it.each([

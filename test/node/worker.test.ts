@@ -7,18 +7,18 @@ import { endless, MODEL_URL, saying } from '../helpers/scriptedModel.ts'
 import { ServiceRig, serve, unwrap } from '../helpers/serviceRig.ts'
 
 describe('messages', () => {
-  it('are one per step, with all requests in it, and say what the step committed', async () => {
+  it('are one per step, with all samples in it, and say what the step committed', async () => {
     const served = await serve(saying('Once upon a time there was a fox.'), {
       maxNumBatchedTokens: 32,
       maxNumSeqs: 4,
       speculative: { method: 'mtp', numSpeculativeTokens: 2 },
     })
-    for (let i = 0; i < 7; i++) unwrap(await served.submit('There once was a house in the wood', { seed: i }))
+    for (let i = 0; i < 7; i++) unwrap(await served.submit('There once was a house in the wood', { n: 1 + (i % 3) }))
     await served.ended(7)
     const { messages } = served
     expect(messages.map(({ record }) => record?.step)).toEqual(messages.map((_, index) => index + 1))
     for (const { record, updates } of messages) {
-      expect(new Set(updates.map(({ id }) => id)).size).toBe(updates.length)
+      expect(new Set(updates.map(({ id, index }) => `${id} ${index}`)).size).toBe(updates.length)
       expect(updates.reduce((sum, { token_ids }) => sum + token_ids.length, 0)).toBe(record?.committedTokens)
       expect((record?.baseRows ?? 0) + (record?.draftRows ?? 0) + (record?.prefillRows ?? 0)).toBeLessThanOrEqual(32)
     }
@@ -39,12 +39,13 @@ describe('messages', () => {
       debug: { steps: true },
       speculative: { method: 'mtp', numSpeculativeTokens: 2 },
     })
-    const { ids, end } = await served.answer('A')
-    const steps = end?.debug?.steps ?? []
+    const { ids, end, debug } = await served.answer('A')
+    const steps = debug?.steps ?? []
     expect(steps[0]?.at).toBe(end?.usage.prompt_tokens)
     expect(steps.reduce((sum, { accepted }) => sum + accepted + 1, 0)).toBeGreaterThanOrEqual(ids.length)
     const silent = await serve(saying('Once'))
-    expect((await silent.answer('A')).end).not.toHaveProperty('debug')
+    await silent.answer('A')
+    expect(silent.updates(0).at(-1)).not.toHaveProperty('debug')
   })
 
   it('tell of an abort outside of steps, once', async () => {
@@ -56,12 +57,12 @@ describe('messages', () => {
     await service.abort(0)
     await service.abort(0)
     await service.abort(77)
-    expect(served.messages).toMatchObject([{ updates: [{ id: 0, end: { finish_reason: 'abort' } }] }])
+    expect(served.messages).toMatchObject([{ updates: [{ id: 0, finish_reason: 'abort' }] }])
     expect(served.messages[0]).not.toHaveProperty('record')
     loader.runner?.resume()
     await served.ended(2)
     expect(served.updates(0)).toHaveLength(1)
-    expect(served.updates(1).at(-1)?.end?.finish_reason).toBe('length')
+    expect(served.updates(1).at(-1)?.finish_reason).toBe('length')
   })
 })
 

@@ -17,6 +17,13 @@ const BAD_FIELDS: readonly (readonly [string, unknown, RegExp])[] = [
   ...['', ['.', ''], [3], 7, null].map((value) => ['stop', value, /none of them empty/] as const),
   ...[7, [-1], [0.5], [VOCAB_SIZE], ['7']].map((value) => ['stop_token_ids', value, /ids of the vocabulary/] as const),
   ['ignore_eos', 1, /true or false/],
+  ...[0, -1, 1.5, '4', null, Number.POSITIVE_INFINITY].map((value) => ['n', value, /a positive integer/] as const),
+  ...[-1001, 1001, 0.5, '1', null, Number.NaN].map(
+    (value) => ['priority', value, /an integer from -1000 to 1000/] as const,
+  ),
+  ...['', 'x'.repeat(129), 7, null, ['x']].map(
+    (value) => ['cache_salt', value, /a non-empty string of at most 128 characters/] as const,
+  ),
   ['max_new_tokens', 4, /the fields are max_tokens/],
   ['toString', 4, /the fields are max_tokens/],
 ]
@@ -53,6 +60,20 @@ describe('requests', () => {
     expect(await service.submit(0, 'A', { max_tokens: 1 })).toEqual({ ok: true, value: null })
   })
 
+  it('refuses an id that is in use, and takes it again after the end', async () => {
+    const served = await serve(endless)
+    const { service, loader } = served
+    loader.runner?.pause()
+    unwrap(await service.submit(5, 'A', { n: 2, max_tokens: 2 }))
+    const refused = await service.submit(5, 'A', {})
+    expect(refused).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST', details: { id: 5 } } })
+    loader.runner?.resume()
+    await served.ended(1)
+    unwrap(await service.submit(5, 'A', { max_tokens: 1 }))
+    await served.ended(2)
+    expect(served.updates(5).filter(({ error }) => error)).toEqual([])
+  })
+
   it('takes ids alone from a model without a tokenizer', async () => {
     const service = await serve(endless, {}, `${MODEL_URL}?ids`)
     expect(await service.submit('A')).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST' } })
@@ -85,9 +106,9 @@ describe('requests', () => {
     const prompt = { prompt_token_ids: Array(60).fill(5) }
     const open = await served.answer(prompt)
     const capped = await served.answer(prompt, { max_tokens: 100 })
-    expect(open).toMatchObject({ end: { finish_reason: 'length', usage: { total_tokens: 64 } } })
+    expect(open).toMatchObject({ finish_reason: 'length', end: { usage: { total_tokens: 64 } } })
     expect(open.ids).toHaveLength(4)
-    expect(capped).toMatchObject({ end: { finish_reason: 'length' } })
+    expect(capped.finish_reason).toBe('length')
     expect(capped.ids).toHaveLength(4)
     expect((await served.answer({ prompt_token_ids: Array(63).fill(5) })).ids).toHaveLength(1)
   })
@@ -96,11 +117,11 @@ describe('requests', () => {
     const [a = 0, b = 0, c = 0] = tokenizer.encode('Once upon a')
     const served = await serve((_id, index) => [a, b, c, EOS][index % 4] ?? EOS)
     const whole = tokenizer.decode([a, b, c])
-    expect(await served.answer('A')).toMatchObject({ text: whole, ids: [a, b, c, EOS], end: { finish_reason: 'stop' } })
+    expect(await served.answer('A')).toMatchObject({ text: whole, ids: [a, b, c, EOS], finish_reason: 'stop' })
     const stopped = await served.answer('A', { stop_token_ids: [b] })
-    expect(stopped).toMatchObject({ text: tokenizer.decode([a]), ids: [a, b], end: { finish_reason: 'stop' } })
+    expect(stopped).toMatchObject({ text: tokenizer.decode([a]), ids: [a, b], finish_reason: 'stop' })
     const on = await served.answer('A', { ignore_eos: true, max_tokens: 6 })
-    expect(on).toMatchObject({ ids: [a, b, c, EOS, a, b], end: { finish_reason: 'length' } })
+    expect(on).toMatchObject({ ids: [a, b, c, EOS, a, b], finish_reason: 'length' })
     expect(on.text).toBe(tokenizer.decode([a, b, c, a, b]))
   })
 })

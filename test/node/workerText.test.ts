@@ -21,8 +21,8 @@ describe('text', () => {
           .filter((string) => text.includes(string))
           .map((string) => ({ start: text.indexOf(string), end: text.indexOf(string) + string.length }))
           .sort((x, y) => x.end - y.end || x.start - y.start)
-        const { text: said, ids, end } = await served.answer('A', { stop: strings })
-        expect(end?.finish_reason).toBe('stop')
+        const { text: said, ids, finish_reason, end } = await served.answer('A', { stop: strings })
+        expect(finish_reason).toBe('stop')
         expect(said).toBe(text.slice(0, ends[0]?.start))
         expect(end?.usage.completion_tokens).toBe(ids.length)
         if (ends[0]) {

@@ -1,131 +1,112 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BlockPool, FREE_BLOCK } from '../../../src/core/blockPool.ts'
-import { KvCacheManager } from '../../../src/core/kvCacheManager.ts'
+import { BlockPool } from '../../../src/core/blockPool.ts'
 
-/** The pool as a naive map: block to owner. */
+/** The pool as plain lists: holders per block, and the free blocks in the order of reuse. */
 interface Model {
-  readonly total: number
-  readonly owners: Map<number, number>
+  readonly holders: number[]
+  readonly free: number[]
 }
 
-type PoolCommand = fc.Command<Model, BlockPool>
+class Command implements fc.Command<Model, BlockPool> {
+  readonly #label: string
+  readonly #action: (model: Model, pool: BlockPool) => void
 
-function compare(model: Model, pool: BlockPool): void {
-  pool.checkIntegrity()
-  expect(pool.total).toBe(model.total)
-  expect(pool.free + model.owners.size).toBe(model.total)
-  pool.owners().forEach((owner, block) => {
-    expect(owner).toBe(model.owners.get(block) ?? FREE_BLOCK)
+  constructor(label: string, action: (model: Model, pool: BlockPool) => void) {
+    this.#label = label
+    this.#action = action
+  }
+
+  check = () => true
+
+  run(model: Model, pool: BlockPool): void {
+    this.#action(model, pool)
+    pool.checkIntegrity()
+    expect([...pool.order]).toEqual(model.free)
+    expect(model.holders.map((_, block) => pool.holders(block))).toEqual(model.holders)
+    expect(pool.free + model.holders.filter((count) => count > 0).length).toBe(pool.total)
+  }
+
+  toString = () => this.#label
+}
+
+const take = new Command('take', (model, pool) => {
+  const block = model.free.shift()
+  if (block === undefined) {
+    expect(() => pool.take()).toThrow('a block is free')
+    return
+  }
+  expect(pool.take()).toBe(block)
+  model.holders[block] = 1
+})
+
+function hold(which: number): Command {
+  return new Command(`hold(${which})`, (model, pool) => {
+    const block = which % model.holders.length
+    pool.hold(block)
+    model.holders[block] = (model.holders[block] ?? 0) + 1
+    if (model.free.includes(block)) model.free.splice(model.free.indexOf(block), 1)
   })
 }
 
-class Allocate implements PoolCommand {
-  readonly #owner: number
-  readonly #count: number
-  constructor(owner: number, count: number) {
-    this.#owner = owner
-    this.#count = count
-  }
-  check = () => true
-  run(model: Model, pool: BlockPool): void {
-    const fits = this.#count <= model.total - model.owners.size
-    expect(pool.canAllocate(this.#count)).toBe(fits)
-    if (fits) {
-      const blocks = pool.allocate(this.#owner, this.#count)
-      expect(new Set(blocks).size).toBe(this.#count)
-      for (const block of blocks) {
-        expect(model.owners.has(block)).toBe(false)
-        model.owners.set(block, this.#owner)
-      }
-    } else {
-      expect(() => pool.allocate(this.#owner, this.#count)).toThrow('free blocks')
+function release(which: number, keep: boolean): Command {
+  return new Command(`release(${which}, ${keep})`, (model, pool) => {
+    const block = which % model.holders.length
+    const holders = (model.holders[block] ?? 0) - 1
+    if (holders < 0) {
+      expect(() => pool.release(block, keep)).toThrow(`block ${block} is held`)
+      return
     }
-    compare(model, pool)
-  }
-  toString = () => `allocate(${this.#owner}, ${this.#count})`
-}
-
-class Release implements PoolCommand {
-  readonly #owner: number
-  constructor(owner: number) {
-    this.#owner = owner
-  }
-  check = () => true
-  run(model: Model, pool: BlockPool): void {
-    const blocks = [...model.owners].filter(([, owner]) => owner === this.#owner).map(([block]) => block)
-    pool.release(this.#owner, blocks)
-    for (const block of blocks) model.owners.delete(block)
-    compare(model, pool)
-  }
-  toString = () => `release(${this.#owner})`
-}
-
-class ReleaseWrongly implements PoolCommand {
-  readonly #owner: number
-  readonly #block: number
-  constructor(owner: number, block: number) {
-    this.#owner = owner
-    this.#block = block
-  }
-  check = (model: Readonly<Model>) => model.owners.get(this.#block) !== this.#owner
-  run(model: Model, pool: BlockPool): void {
-    expect(() => pool.release(this.#owner, [this.#block])).toThrow(`owned by request ${this.#owner}`)
-    compare(model, pool)
-  }
-  toString = () => `releaseWrongly(${this.#owner}, ${this.#block})`
+    pool.release(block, keep)
+    model.holders[block] = holders
+    if (holders === 0 && keep) model.free.push(block)
+    if (holders === 0 && !keep) model.free.unshift(block)
+  })
 }
 
 describe('block pool', () => {
-  it('agrees with a map of owners under every sequence of calls', () => {
-    const owner = fc.nat(4)
+  it('agrees with plain lists under every sequence of calls: free and held add up, and the order of reuse is kept (29) (30)', () => {
+    const block = fc.nat(19)
     const commands = fc.commands(
-      [
-        fc.tuple(owner, fc.nat(6)).map(([id, count]) => new Allocate(id, count)),
-        owner.map((id) => new Release(id)),
-        fc.tuple(owner, fc.nat(19)).map(([id, block]) => new ReleaseWrongly(id, block)),
-      ],
-      { maxCommands: 60 },
+      [fc.constant(take), block.map(hold), fc.tuple(block, fc.boolean()).map(([which, keep]) => release(which, keep))],
+      { maxCommands: 80, size: 'max' },
     )
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 20 }), commands, (total, cmds) => {
-        fc.modelRun(() => ({ model: { total, owners: new Map() }, real: new BlockPool(total) }), cmds)
+      fc.property(fc.integer({ min: 1, max: 20 }), commands, (total, calls) => {
+        const blocks = Array.from({ length: total }, (_, index) => index)
+        fc.modelRun(
+          () => ({ model: { holders: blocks.map(() => 0), free: blocks }, real: new BlockPool(total) }),
+          calls,
+        )
       }),
       { numRuns: 200 },
     )
   })
-})
 
-describe('kv cache manager', () => {
-  it('appends to tables only, and frees all of a request', () => {
-    const call = fc.record({ id: fc.nat(3), tokens: fc.integer({ min: 0, max: 120 }), release: fc.boolean() })
-    fc.assert(
-      fc.property(fc.array(call, { maxLength: 40 }), (calls) => {
-        const kv = new KvCacheManager(16)
-        const admitted = new Set<number>()
-        for (const { id, tokens, release } of calls) {
-          const before = [...kv.table(id)]
-          if (release) {
-            kv.release(id)
-            admitted.delete(id)
-            expect(kv.table(id)).toEqual([])
-          } else if (kv.missing(id, tokens) <= kv.freeBlocks) {
-            if (!admitted.has(id)) kv.admit(id, { tokens: 0, blocks: [] })
-            admitted.add(id)
-            kv.allocate(id, tokens)
-            expect(kv.table(id).slice(0, before.length)).toEqual(before)
-            expect(kv.capacity(id, 0)).toBeGreaterThanOrEqual(tokens)
-            expect(kv.missing(id, tokens)).toBe(0)
-          }
-          kv.checkIntegrity()
-        }
-        for (const id of admitted) kv.release(id)
-        expect(kv.freeBlocks).toBe(16)
-      }),
-    )
+  it('knows the blocks it has and no others', () => {
+    const pool = new BlockPool(2)
+    for (const block of [-1, 2]) {
+      expect(() => pool.hold(block)).toThrow('outside 0…1')
+      expect(() => pool.release(block, true)).toThrow('outside 0…1')
+    }
+    expect(pool.free).toBe(2)
   })
 
-  it('finds nothing in the prefix cache yet', () => {
-    expect(new KvCacheManager(4).findCached([1, 2, 3])).toEqual({ tokens: 0, blocks: [] })
+  it('reuses a block at once when there is nothing worth keeping in it, and late when there is (36)', () => {
+    const pool = new BlockPool(4)
+    const [a, b] = [pool.take(), pool.take()]
+    pool.release(b, false)
+    pool.release(a, true)
+    expect([...pool.order]).toEqual([1, 2, 3, 0])
+  })
+
+  it('takes a revived block out of the middle, whatever its neighbours (36)', () => {
+    for (const revived of [0, 1, 2]) {
+      const pool = new BlockPool(3)
+      pool.hold(revived)
+      expect([...pool.order]).toEqual([0, 1, 2].filter((block) => block !== revived))
+      pool.release(revived, true)
+      expect([...pool.order].at(-1)).toBe(revived)
+    }
   })
 })

@@ -2,10 +2,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BUDGET_RULES } from '../../../src/core/budgetPolicy.ts'
 import { numSpeculativeTokens } from '../../../src/core/cost.ts'
+import { Request, RunningRequest } from '../../../src/core/request.ts'
 import { seal } from '../../../src/core/seal.ts'
+import { Standing } from '../../../src/core/standing.ts'
+import { Share } from '../../../src/core/stepAllotment.ts'
 import type { BudgetPolicy } from '../../../src/protocol/stepRecord.ts'
 import { cdiv } from '../../../src/util/math.ts'
-import { engineOptions, mtp } from '../../helpers/coreFixtures.ts'
+import { engineOptions, GREEDY, mtp, promptOf } from '../../helpers/coreFixtures.ts'
 import { rowsOf, SchedulerRig } from '../../helpers/schedulerRig.ts'
 
 /** A step in which `decoders` requests verify all their drafts while a prompt longer than B waits. */
@@ -124,36 +127,46 @@ describe('budget policies', () => {
 
 describe('seal', () => {
   const options = engineOptions({ maxNumBatchedTokens: 8, maxNumSeqs: 2, speculative: mtp(3) })
-  const decode = { n: 4, k: 3, m: 3, samples: true, prefill: false }
-  const chunk = { n: 5, k: 0, m: 0, samples: false, prefill: true }
+
+  /** A share of a step: a decoding request with k drafts, or a chunk of a prompt that is longer. */
+  function share(n: number, k: number, prefill: boolean): Share {
+    const spec = { id: n, promptTokenIds: promptOf(20, 0), maxTotal: 40, sampling: GREEDY, priority: 0 }
+    const request = new Request({ ...spec, cacheSalt: undefined }, new Standing(0, 1, 0, 1))
+    return Object.assign(new Share(new RunningRequest(request, 0, 1, 0), n, prefill, false), { k })
+  }
+  const decode = () => share(4, 3, false)
+  const chunk = (n: number) => share(n, 0, true)
 
   it('recounts the rows', () => {
-    const rows = seal(1, [decode, { ...chunk, n: 4 }], 8, BUDGET_RULES.exact, options)
+    const rows = seal(1, { shares: [decode(), chunk(4)], charged: 8 }, BUDGET_RULES.exact, options)
     expect(rows).toEqual({ base: 1, draft: 3, prefill: 4, sampled: 4, charged: 8 })
   })
 
   it('refuses a charge that is not the rows', () => {
-    expect(() => seal(1, [decode], 1, BUDGET_RULES.exact, options)).toThrow(
+    expect(() => seal(1, { shares: [decode()], charged: 1 }, BUDGET_RULES.exact, options)).toThrow(
       expect.objectContaining({ code: 'BUDGET_EXCEEDED', details: { step: 1, charged: 1, due: 4, budget: 8 } }),
     )
   })
 
   it('refuses more rows than B under exact, even when each is charged', () => {
-    expect(() => seal(3, [decode, chunk], 9, BUDGET_RULES.exact, options)).toThrow(
+    const step = { shares: [decode(), chunk(5)], charged: 9 }
+    expect(() => seal(3, step, BUDGET_RULES.exact, options)).toThrow(
       expect.objectContaining({ code: 'BUDGET_EXCEEDED' }),
     )
-    expect(() => seal(3, [decode, chunk], 9, { ...BUDGET_RULES.exact, budget: () => 9 }, options)).toThrow(
+    expect(() => seal(3, step, { ...BUDGET_RULES.exact, budget: () => 9 }, options)).toThrow(
       '9 rows exceed maxNumBatchedTokens 8',
     )
   })
 
   it('refuses more sampled rows than R', () => {
     const narrow = { ...options, speculative: mtp(1) }
-    expect(() => seal(1, [decode, decode], 8, BUDGET_RULES.exact, narrow)).toThrow('8 sampled rows exceed 4')
+    const step = { shares: [decode(), decode()], charged: 8 }
+    expect(() => seal(1, step, BUDGET_RULES.exact, narrow)).toThrow('8 sampled rows exceed 4')
   })
 
   it('lets a plan pass whose drafts are not charged', () => {
-    const rows = seal(1, [decode, chunk], 6, BUDGET_RULES.uncharged, { ...options, budgetPolicy: 'uncharged' })
+    const step = { shares: [decode(), chunk(5)], charged: 6 }
+    const rows = seal(1, step, BUDGET_RULES.uncharged, { ...options, budgetPolicy: 'uncharged' })
     expect(rows.base + rows.draft + rows.prefill).toBe(9)
   })
 })

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { maxTotalTokens } from '../../../src/core/cost.ts'
-import { committedMax, committedMin, computedMax, computedMin, Request } from '../../../src/core/request.ts'
 import { Scheduler } from '../../../src/core/scheduler.ts'
 import type { SchedulerOutput } from '../../../src/core/schedulerOutput.ts'
 import type { StepOutput } from '../../../src/core/stepPlan.ts'
@@ -17,9 +16,9 @@ async function runAtDepth({ options, rightInEight, arrivals }: Workload, depth: 
   const runner = new MockRunner(options, { rightInEight })
   const requests = arrivals.map(({ promptLength, maxTokens, sampling }, id) => {
     const maxTotal = maxTotalTokens(promptLength, maxTokens, options)
-    return new Request(id, promptOf(promptLength, id), maxTotal, sampling)
+    const promptTokenIds = promptOf(promptLength, id)
+    return scheduler.add({ id, promptTokenIds, maxTotal, sampling, priority: 0, cacheSalt: undefined })
   })
-  for (const request of requests) scheduler.add(request)
   const inFlight: { scheduled: SchedulerOutput; output: StepOutput }[] = []
   for (let turns = 0; scheduler.hasUnfinished; turns++) {
     expect(turns).toBeLessThan(20_000)
@@ -27,11 +26,11 @@ async function runAtDepth({ options, rightInEight, arrivals }: Workload, depth: 
     if (scheduled.requests.length > 0)
       inFlight.push({ scheduled, output: await runner.submit(buildStepPlan(scheduled)) })
     for (const running of scheduler.running) {
-      expect(computedMin(running)).toBeLessThanOrEqual(computedMax(running))
-      expect(committedMax(running)).toBeLessThanOrEqual(running.request.maxTotal)
+      expect(running.computedMin).toBeLessThanOrEqual(running.computedMax)
+      expect(running.committedMax).toBeLessThanOrEqual(running.request.maxTotal)
     }
     if (scheduled.requests.length === 0 || inFlight.length === depth) settle(scheduler, inFlight.shift())
-    scheduler.kv.checkIntegrity()
+    scheduler.checkIntegrity()
   }
   expect(scheduler.kv.usedBlocks).toBe(0)
   return requests.map(({ tokens, promptLength }) => tokens.slice(promptLength))
@@ -42,14 +41,13 @@ function settle(scheduler: Scheduler, step: { scheduled: SchedulerOutput; output
   step?.output.requests.forEach((answer, index) => {
     const running = scheduler.find(answer.requestId, answer.generation)
     if (!running) return
-    const bounds = [computedMin(running), computedMax(running)] as const
-    running.settle(answer.accepted)
-    running.request.tokens.push(...answer.tokens)
-    expect(computedMin(running)).toBeGreaterThanOrEqual(bounds[0])
-    expect(computedMax(running)).toBeLessThanOrEqual(bounds[1])
-    if (running.inFlight.length === 0) {
-      expect(computedMin(running)).toBe(computedMax(running))
-      expect(committedMin(running)).toBe(committedMax(running))
+    const bounds = [running.computedMin, running.computedMax] as const
+    scheduler.settle(running, answer.accepted, answer.tokens)
+    expect(running.computedMin).toBeGreaterThanOrEqual(bounds[0])
+    expect(running.computedMax).toBeLessThanOrEqual(bounds[1])
+    if (running.stepsInFlight === 0) {
+      expect(running.computedMin).toBe(running.computedMax)
+      expect(running.committedMin).toBe(running.committedMax)
       // After a step that sampled, all but the last token are computed.
       if (step.scheduled.requests[index]?.samples) expect(running.computed).toBe(running.request.tokens.length - 1)
     }

@@ -69,7 +69,13 @@ describe('engine limits', () => {
 
 describe('request limits', () => {
   const options = engineOptions({ maxModelLen: 32, kvCacheTokens: 32 })
-  const good: RequestLimits = { promptTokenIds: [1, 2, 3], maxTokens: 8, sampling: GREEDY }
+  const good: RequestLimits = {
+    promptTokenIds: [1, 2, 3],
+    maxTokens: 8,
+    sampling: GREEDY,
+    priority: 0,
+    cacheSalt: undefined,
+  }
   const bad: readonly [string, Partial<RequestLimits>, string][] = [
     ['no tokens', { promptTokenIds: [] }, 'no tokens'],
     ['a prompt that leaves no room', { promptTokenIds: new Array(32).fill(1) }, 'maxModelLen 32'],
@@ -83,6 +89,11 @@ describe('request limits', () => {
     ['top_p above 1', { sampling: { ...GREEDY, topP: 1.01 } }, 'top_p'],
     ['a negative top_k', { sampling: { ...GREEDY, topK: -1 } }, 'top_k'],
     ['a seed past 2^53', { sampling: { ...GREEDY, seed: 2 ** 53 } }, 'seed'],
+    ['a broken priority', { priority: 0.5 }, 'priority'],
+    ['a priority out of range', { priority: -1001 }, '-1001'],
+    ['a priority that nobody heeds', { priority: 1 }, 'schedulingPolicy'],
+    ['an empty salt', { cacheSalt: '' }, 'cache_salt'],
+    ['a long salt', { cacheSalt: 'x'.repeat(129) }, '128'],
   ]
   it.each(bad)('refuses %s', (_name, changes, word) => {
     const error = refusal(() => validateRequest({ ...good, ...changes }, options, 100))
@@ -98,7 +109,7 @@ describe('request limits', () => {
   it('refuses as unservable what the pool can never hold, and only that', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 }), (prompt, maxTokens) => {
-        const pool = { maxModelLen: 200, kvCacheTokens: 64 }
+        const pool = engineOptions({ maxModelLen: 200, kvCacheTokens: 64 })
         const check = () =>
           validateRequest({ ...good, promptTokenIds: new Array(prompt).fill(1), maxTokens }, pool, 100)
         if (servable(prompt + maxTokens, pool)) check()

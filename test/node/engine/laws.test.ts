@@ -3,17 +3,19 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
+import { MAX_PREEMPTIONS } from '../../../src/core/victim.ts'
 import { engineOptions, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
 import { endOf, expectedOutput, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
 import { draftsAfter } from '../../helpers/mockModel.ts'
 import { arrivals, type Workload, workloads } from '../../helpers/workloads.ts'
 
 /**
- * Steps within which everything is done: in every step after the last arrival the oldest request gets a row, is never preempted,
- * and a row is one of its tokens.
+ * Steps within which everything is done. Whoever stands first runs with at most P preemptions, and before each of its runs
+ * those that run may have to end; each step is a row of somebody who gets on.
  */
 function stepBound({ arrivals }: Workload): number {
-  return arrivals.reduce((sum, { promptLength, maxTokens }) => sum + promptLength + maxTokens, 0) + 26
+  const tokens = arrivals.reduce((sum, { promptLength, maxTokens }) => sum + promptLength + maxTokens, 0)
+  return (MAX_PREEMPTIONS + 1) * tokens + 26
 }
 
 describe('every workload', () => {
@@ -133,10 +135,8 @@ describe('invariance', () => {
     const workload = { options, rightInEight: 5, arrivals: some }
     const rig = await runWorkload(workload, stepBound(workload))
     for (const id of some.keys()) expect(endOf(rig, id).tokenIds).toEqual(expectedOutput(workload, id))
-    // The oldest is never a victim; a younger one lost output tokens' KV and recomputed it.
-    expect(endOf(rig, 0).debug?.steps.some(({ preempted }) => preempted)).toBe(false)
-    const victim = (endOf(rig, 2).debug?.steps ?? []).find(({ preempted }) => preempted)
-    expect(victim?.at).toBeGreaterThanOrEqual(30)
+    const victims = some.flatMap((_, id) => (endOf(rig, id).debug?.steps ?? []).filter(({ preempted }) => preempted))
+    expect(victims.some(({ at }) => at > 30)).toBe(true)
     expect(rig.records.reduce((sum, { recomputedTokens }) => sum + recomputedTokens, 0)).toBeGreaterThan(0)
   })
 })
