@@ -1,43 +1,14 @@
-/** What benchmarks share: the engine in this process, medians, tables, and where figures go. */
+/** The engine in this process, on Dawn. */
 
-import { mkdirSync, writeFileSync } from 'node:fs'
 import { LLM, type LoadOptions } from '../../src/index.ts'
 import { createService } from '../../src/worker/service.ts'
 import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
 import { nodeGpu } from '../helpers/gpuDevice.ts'
 
 export const FAIRY_TALES = MODELS['fairy-tales']
-export const FOLDER = 'out/bench'
 
 /** Loads a model into an engine of this process, on Dawn. */
 export function load(modelUrl: string, options: LoadOptions): Promise<LLM> {
   const service = createService({ gpu: nodeGpu(), now: () => performance.now(), fetch: folderFetch as typeof fetch })
   return LLM.connect(service, modelUrl, options)
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  const [low, high] = [sorted[middle - 1] ?? Number.NaN, sorted[middle] ?? Number.NaN]
-  return sorted.length % 2 ? high : (low + high) / 2
-}
-
-/** Prints rows under a header, numbers to the right. */
-export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
-  const all = [header, ...rows]
-  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
-  for (const row of all) {
-    console.log(
-      row
-        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
-        .join('  '),
-    )
-  }
-}
-
-/** Writes a file of the benchmark and says so. */
-export function writeFigure(name: string, content: string): void {
-  mkdirSync(FOLDER, { recursive: true })
-  writeFileSync(`${FOLDER}/${name}`, content)
-  console.log(`wrote ${FOLDER}/${name}`)
 }

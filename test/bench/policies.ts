@@ -5,7 +5,8 @@ import { rowsOf } from '../../src/chart/stepText.ts'
 import { svgDocument } from '../../src/chart/svg.ts'
 import { LIGHT_THEME } from '../../src/chart/theme.ts'
 import { captions, comparePolicies, fullSteps, type PolicyRun, WORKLOAD } from '../../src/demo/policyComparison.ts'
-import { FAIRY_TALES, load, printTable, writeFigure } from './engines.ts'
+import { FAIRY_TALES, load } from './engines.ts'
+import { printTable, writeFigure } from './figures.ts'
 
 const SIZE = { width: 720, height: 260 }
 

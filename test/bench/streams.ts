@@ -5,7 +5,8 @@
 
 import { OPENINGS } from '../../src/demo/openings.ts'
 import type { EngineStats, LLM, StepRecord } from '../../src/index.ts'
-import { FAIRY_TALES, load, median, printTable, writeFigure } from './engines.ts'
+import { FAIRY_TALES, load } from './engines.ts'
+import { median, printTable, writeFigure } from './figures.ts'
 
 const DRAFTS = [0, 1, 2, 3, 4]
 const STREAMS = [1, 4, 16]

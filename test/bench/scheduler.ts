@@ -1,0 +1,162 @@
+/**
+ * The scheduler alone: microseconds and bytes of `schedule()`, `buildStepPlan()` and `settle()` with many requests running and
+ * many waiting, and whether the heap grows. No GPU, no trace.
+ */
+
+import { Scheduler } from '../../src/core/scheduler.ts'
+import { buildStepPlan } from '../../src/core/stepPlanBuilder.ts'
+import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
+import { engineOptions, GREEDY, mtp } from '../helpers/coreFixtures.ts'
+import { median, printTable, writeFigure } from './figures.ts'
+
+const DRAFTS = 3
+const PROMPT = 48
+const WARM_UP = 3000
+const STEPS = 4000
+const MAX_MODEL_LEN = 32_768
+
+interface Case {
+  readonly name: string
+  readonly running: number
+  readonly waiting: number
+  /** another request comes in, and one goes, in every step */
+  readonly turnover: boolean
+}
+
+const CASES: readonly Case[] = [16, 256].flatMap((running) =>
+  [1000, 10_000].flatMap((waiting) =>
+    [false, true].map((turnover) => ({
+      name: turnover ? 'one in, one out' : 'decoding',
+      running,
+      waiting,
+      turnover,
+    })),
+  ),
+)
+
+interface Measured extends Case {
+  readonly schedule: number
+  readonly plan: number
+  readonly settle: number
+  /** bytes that became garbage or stayed, per step */
+  readonly bytes: number
+  /** bytes that stayed, per step */
+  readonly kept: number
+  readonly rows: number
+}
+
+export async function run(): Promise<void> {
+  const measured = CASES.map(measure)
+  console.log(`\nScheduler, ${DRAFTS} drafts, medians of ${STEPS} steps in µs; bytes per step`)
+  printTable(
+    ['case', 'running', 'waiting', 'rows/step', 'schedule()', 'plan', 'settle()', 'allocated', 'kept'],
+    measured.map(({ name, running, waiting, rows, schedule, plan, settle, bytes, kept }) => [
+      name,
+      `${running}`,
+      `${waiting}`,
+      rows.toFixed(0),
+      schedule.toFixed(1),
+      plan.toFixed(1),
+      settle.toFixed(1),
+      bytes.toFixed(0),
+      kept.toFixed(0),
+    ]),
+  )
+  writeFigure('scheduler.json', `${JSON.stringify(measured, null, 1)}\n`)
+}
+
+function measure(one: Case): Measured {
+  const rig = new Load(one)
+  for (let step = 0; step < WARM_UP; step++) rig.step()
+  const steps = Array.from({ length: STEPS }, () => rig.step())
+  const heap = heapOf(rig)
+  const of = (pick: (times: StepTimes) => number): number => median(steps.map(pick))
+  return {
+    ...one,
+    ...heap,
+    schedule: of(({ schedule }) => schedule),
+    plan: of(({ plan }) => plan),
+    settle: of(({ settle }) => settle),
+    rows: of(({ rows }) => rows),
+  }
+}
+
+/** Bytes per step: what 200 steps allocate without a collection, and what a thousand leave behind after one. */
+function heapOf(rig: Load): { readonly bytes: number; readonly kept: number } {
+  const used = (): number => process.memoryUsage().heapUsed
+  globalThis.gc?.()
+  const before = used()
+  for (let step = 0; step < 200; step++) rig.step()
+  const bytes = (used() - before) / 200
+  for (let step = 200; step < 1000; step++) rig.step()
+  globalThis.gc?.()
+  return { bytes, kept: (used() - before) / 1000 }
+}
+
+interface StepTimes {
+  readonly schedule: number
+  readonly plan: number
+  readonly settle: number
+  readonly rows: number
+}
+
+/** A scheduler under a steady load: everybody decodes, two drafts of three are accepted. */
+class Load {
+  readonly #scheduler: Scheduler
+  readonly #options: EngineOptions
+  #turnover = false
+  #nextId = 0
+
+  constructor({ running, waiting, turnover }: Case) {
+    this.#options = engineOptions({
+      maxNumSeqs: running,
+      maxNumBatchedTokens: running * (DRAFTS + 1) + PROMPT,
+      maxModelLen: MAX_MODEL_LEN,
+      kvCacheTokens: 16 * (Math.max(running, 16) * 2500),
+      speculative: mtp(DRAFTS),
+      debug: { logits: 'off', steps: false, trace: false },
+    })
+    this.#scheduler = new Scheduler(this.#options)
+    for (let i = 0; i < running + waiting; i++) this.#add()
+    while (this.#scheduler.running.length < running) this.step()
+    this.#turnover = turnover
+  }
+
+  step(): StepTimes {
+    const begin = performance.now()
+    const output = this.#scheduler.schedule()
+    const scheduled = performance.now()
+    const { rows } = buildStepPlan(output)
+    const planned = performance.now()
+    for (const { running, k, samples } of output.requests) {
+      this.#scheduler.settle(running, Math.min(2, k), samples ? (IDS[Math.min(2, k)] ?? []) : [])
+    }
+    const settled = performance.now()
+    if (this.#turnover) {
+      const oldest = this.#scheduler.running[0]
+      if (oldest) this.#scheduler.remove(oldest.request.id)
+      this.#add()
+    }
+    return {
+      schedule: (scheduled - begin) * 1000,
+      plan: (planned - scheduled) * 1000,
+      settle: (settled - planned) * 1000,
+      rows,
+    }
+  }
+
+  #add(): void {
+    const id = this.#nextId++
+    const promptTokenIds = Array.from({ length: PROMPT }, (_, i) => (id * 31 + i * 7) % 997)
+    this.#scheduler.add({
+      id,
+      promptTokenIds,
+      maxTotal: MAX_MODEL_LEN,
+      sampling: GREEDY,
+      priority: 0,
+      cacheSalt: undefined,
+    })
+  }
+}
+
+const IDS = [[1], [1, 2], [1, 2, 3]]

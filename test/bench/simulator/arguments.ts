@@ -1,0 +1,223 @@
+/**
+ * The simulator's command line, as values. Everything unknown or malformed is refused by name; of an argument given twice the
+ * later counts.
+ */
+
+import { parseArgs } from 'node:util'
+import type { EngineOptions, SchedulingPolicy } from '../../../src/protocol/engineOptions.ts'
+import { SCHEDULING_POLICIES } from '../../../src/protocol/engineOptions.ts'
+import { WeirError } from '../../../src/protocol/errors.ts'
+import { BUDGET_POLICIES, type BudgetPolicy } from '../../../src/protocol/stepRecord.ts'
+import { resolveOptions } from '../../../src/worker/engineOptions.ts'
+import type { RowCost } from './costModel.ts'
+import type { ArrivalProcess, LengthDistribution } from './distributions.ts'
+import { type DeviceModel, OVERRUNS } from './simulatedRunner.ts'
+import { ARGUMENTS, type ArgumentName, FLAGS, usage } from './usage.ts'
+import type { WorkloadSpec } from './workload.ts'
+
+export interface SimulationArguments {
+  readonly workload: WorkloadSpec
+  /** its budget policy is the first of `policies` */
+  readonly options: EngineOptions
+  readonly policies: readonly BudgetPolicy[]
+  readonly device: DeviceModel
+  readonly seed: number
+  readonly out: string
+  readonly task: 'simulate' | 'table' | 'help'
+}
+
+/** A command line that is refused; the message ends with the usage. */
+export class ArgumentError extends Error {
+  override readonly name = 'ArgumentError'
+  /** as on the command line, without dashes; undefined when it is not one argument's fault */
+  readonly argument: string | undefined
+
+  constructor(argument: string | undefined, what: string) {
+    super(`${what}\n\n${usage()}`)
+    this.argument = argument
+  }
+}
+
+/** @throws ArgumentError */
+export function parseArguments(argv: readonly string[]): SimulationArguments {
+  const given = new GivenArguments(argv)
+  const policies = given.policies()
+  const options = engineOptions(given, policies)
+  return {
+    workload: workload(given, options),
+    options,
+    policies,
+    device: {
+      cost: { rows: rowCost(given), perDraftPass: given.number('draft-cost', 0) },
+      acceptance: given.number('acceptance', 0, 1),
+      overrun: given.oneOf('overrun', OVERRUNS),
+    },
+    seed: given.integer('seed', 0, 2 ** 32 - 1),
+    out: given.text('out'),
+    task: given.task,
+  }
+}
+
+function engineOptions(given: GivenArguments, policies: readonly BudgetPolicy[]): EngineOptions {
+  const k = given.text('k')
+  const maxModelLen = given.integer('max-model-len', 2)
+  try {
+    return resolveOptions(
+      {
+        maxNumBatchedTokens: given.integer('b', 1),
+        maxNumSeqs: given.integer('s', 1),
+        speculative: k === 'none' ? undefined : { method: 'mtp', numSpeculativeTokens: given.integer('k', 0, 4) },
+        budgetPolicy: policies[0] ?? 'exact',
+        schedulingPolicy: given.oneOf<SchedulingPolicy>('scheduling', SCHEDULING_POLICIES),
+        maxModelLen,
+        kvCacheTokens: given.integer('kv-tokens', 1),
+        longPrefillTokenThreshold: given.integer('threshold', 0),
+        maxNumPartialPrefills: given.integer('partial-prefills', 0),
+        watermark: given.number('watermark', 0, 1),
+        enablePrefixCaching: given.oneOf('prefix-cache', ['on', 'off']) === 'on',
+      },
+      { drafter: true, maxPositions: maxModelLen },
+    )
+  } catch (thrown) {
+    if (thrown instanceof WeirError) throw new ArgumentError(undefined, thrown.message)
+    throw thrown
+  }
+}
+
+function workload(given: GivenArguments, options: EngineOptions): WorkloadSpec {
+  if (given.has('priorities') && options.schedulingPolicy !== 'priority') {
+    throw new ArgumentError('priorities', '--priorities needs --scheduling priority')
+  }
+  return {
+    requests: given.integer('requests', 1, 1_000_000),
+    arrival: arrival(given),
+    prompt: lengths(given, 'prompt'),
+    output: lengths(given, 'output'),
+    sharedPrefix: given.has('shared-prefix') ? sharedPrefix(given, options.maxModelLen) : undefined,
+    priorities: given.list('priorities').map((level) => given.toNumber('priorities', level, -1000, 1000, true)),
+  }
+}
+
+function arrival(given: GivenArguments): ArrivalProcess {
+  const { kind, values } = given.form('arrival', { poisson: 1, uniform: 1, burst: 0 })
+  if (kind === 'burst') return { kind }
+  return { kind, perSecond: given.toNumber('arrival', values[0], Number.MIN_VALUE) }
+}
+
+function lengths(given: GivenArguments, name: 'prompt' | 'output'): LengthDistribution {
+  const { kind, values } = given.form(name, { fixed: 1, uniform: 2, lognormal: 2 })
+  if (kind === 'lognormal') {
+    return { kind, median: given.toNumber(name, values[0], 1), sigma: given.toNumber(name, values[1], 0, 10) }
+  }
+  const least = given.toNumber(name, values[0], 1, Number.MAX_SAFE_INTEGER, true)
+  if (kind === 'fixed') return { kind, tokens: least }
+  return { kind, least, most: given.toNumber(name, values[1], least, Number.MAX_SAFE_INTEGER, true) }
+}
+
+/** At least one token of its own and one of output must fit beside the prefix. */
+function sharedPrefix(given: GivenArguments, maxModelLen: number): WorkloadSpec['sharedPrefix'] {
+  const [fraction, tokens] = given.text('shared-prefix').split(':')
+  return {
+    fraction: given.toNumber('shared-prefix', fraction, 0, 1),
+    tokens: given.toNumber('shared-prefix', tokens, 1, maxModelLen - 2, true),
+  }
+}
+
+/** A step must take some time, or an engine that works is never overtaken by an arrival. */
+function rowCost(given: GivenArguments): RowCost {
+  const { kind, values } = given.form('cost', { linear: 2, stepped: 3, flat: 1 })
+  const [first, second, third] = values
+  const least = kind === 'flat' ? Number.MIN_VALUE : 0
+  const base = given.toNumber('cost', first, least)
+  if (kind === 'flat') return { kind, perStep: base }
+  const perUnit = given.toNumber('cost', kind === 'linear' ? second : third, base > 0 ? 0 : Number.MIN_VALUE)
+  if (kind === 'linear') return { kind, base, perRow: perUnit }
+  return { kind, base, rows: given.toNumber('cost', second, 1, Number.MAX_SAFE_INTEGER, true), perStep: perUnit }
+}
+
+/** The command line by name, with what was not given filled in. */
+class GivenArguments {
+  readonly task: SimulationArguments['task']
+  readonly #values: ReadonlyMap<string, string>
+
+  constructor(argv: readonly string[]) {
+    this.#values = split(argv)
+    this.task = this.#values.has('help') ? 'help' : this.#values.has('table') ? 'table' : 'simulate'
+  }
+
+  has(name: ArgumentName): boolean {
+    return this.#values.has(name)
+  }
+
+  text(name: ArgumentName): string {
+    const value = this.#values.get(name) ?? ARGUMENTS[name].fallback
+    return value || this.#refuse(name, `takes ${ARGUMENTS[name].value}`)
+  }
+
+  list(name: ArgumentName): string[] {
+    return this.text(name).split(',')
+  }
+
+  oneOf<T extends string>(name: ArgumentName, allowed: readonly T[], text = this.text(name)): T {
+    const value = allowed.find((one) => one === text)
+    return value ?? this.#refuse(name, `takes ${allowed.join(', ')}, not '${text}'`)
+  }
+
+  integer(name: ArgumentName, least: number, most = Number.MAX_SAFE_INTEGER): number {
+    return this.toNumber(name, this.text(name), least, most, true)
+  }
+
+  number(name: ArgumentName, least: number, most = Number.MAX_VALUE): number {
+    return this.toNumber(name, this.text(name), least, most)
+  }
+
+  toNumber(
+    name: ArgumentName,
+    text: string | undefined,
+    least: number,
+    most = Number.MAX_VALUE,
+    whole = false,
+  ): number {
+    const value = /^-?(\d+\.?\d*|\.\d+)$/.test(text ?? '') ? Number(text) : Number.NaN
+    if (value >= least && value <= most && (!whole || Number.isSafeInteger(value))) return value
+    return this.#refuse(name, `takes ${range(least, most, whole)} in ${ARGUMENTS[name].value}, not '${text ?? ''}'`)
+  }
+
+  /** `KIND:VALUE,VALUE` with as many values as its kind has. */
+  form<K extends string>(name: ArgumentName, kinds: Readonly<Record<K, number>>): { kind: K; values: string[] } {
+    const [head = '', ...rest] = this.text(name).split(':')
+    const kind = this.oneOf(name, Object.keys(kinds) as K[], head)
+    const values = rest.length === 0 ? [] : rest.join(':').split(',')
+    if (values.length === kinds[kind]) return { kind, values }
+    return this.#refuse(name, `${kind} has ${kinds[kind]} values, not ${values.length}: ${ARGUMENTS[name].help}`)
+  }
+
+  policies(): readonly BudgetPolicy[] {
+    if (!this.has('compare')) return [this.oneOf('policy', BUDGET_POLICIES)]
+    if (this.has('policy')) this.#refuse('policy', 'and --compare exclude one another')
+    return [...new Set(this.list('compare').map((each) => this.oneOf('compare', BUDGET_POLICIES, each)))]
+  }
+
+  #refuse(name: ArgumentName, what: string): never {
+    throw new ArgumentError(name, `--${name} ${what}`)
+  }
+}
+
+/** What was given, by name; a flag has the value `true`. */
+function split(argv: readonly string[]): ReadonlyMap<string, string> {
+  const named = Object.keys(ARGUMENTS).map((name) => [name, { type: 'string' }] as const)
+  const flags = Object.keys(FLAGS).map((name) => [name, { type: 'boolean' }] as const)
+  try {
+    const { values } = parseArgs({ args: [...argv], options: Object.fromEntries([...named, ...flags]) })
+    return new Map(Object.entries(values).map(([name, value]) => [name, String(value)]))
+  } catch (thrown) {
+    throw new ArgumentError(undefined, thrown instanceof Error ? thrown.message : String(thrown))
+  }
+}
+
+function range(least: number, most: number, whole: boolean): string {
+  const what = whole ? 'an integer' : 'a number'
+  if (most >= Number.MAX_SAFE_INTEGER)
+    return least === Number.MIN_VALUE ? `${what} above 0` : `${what} of at least ${least}`
+  return `${what} from ${least} to ${most}`
+}

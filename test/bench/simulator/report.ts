@@ -1,0 +1,99 @@
+/** A simulation's figures as a table to read, a document to compute with, and a chart. It must never know where they go. */
+
+import { stepChart } from '../../../src/chart/stepChart.ts'
+import { svgDocument } from '../../../src/chart/svg.ts'
+import { LIGHT_THEME } from '../../../src/chart/theme.ts'
+import type { Figures, Quantiles } from './figures.ts'
+import type { SimulationRun } from './simulation.ts'
+
+const SIZE = { width: 960, height: 300 }
+/** Bars so thin that a run of hundreds of steps is seen as a whole. */
+const WIDTHS = { minPitch: 1.5, maxPitch: 56 }
+
+type Row = readonly [name: string, cell: (figures: Figures) => string]
+
+const ROWS: readonly Row[] = [
+  ['throughput, tokens/s', ({ tokensPerSecond }) => tokensPerSecond.toFixed(1)],
+  ['requests/s', ({ requestsPerSecond }) => requestsPerSecond.toFixed(2)],
+  ...quantileRows('time to first token', ({ timeToFirstToken }) => timeToFirstToken, 0),
+  ...quantileRows('inter-token latency', ({ interToken }) => interToken, 1),
+  ['budget use, all steps', ({ budgetUse }) => percent(budgetUse)],
+  ['budget use, saturated steps', ({ saturatedBudgetUse }) => percent(saturatedBudgetUse)],
+  ['steps', ({ steps }) => `${steps}`],
+  ['saturated steps', ({ saturatedSteps }) => `${saturatedSteps}`],
+  ['largest step, rows', ({ mostRows }) => `${mostRows}`],
+  ['overrun rows', ({ overrunRows }) => `${overrunRows}`],
+  ['overrun steps', ({ overrunSteps }) => `${overrunSteps}`],
+  ['preemptions', ({ preemptions }) => `${preemptions}`],
+  ['preempted requests', ({ preemptedRequests }) => `${preemptedRequests}`],
+  ['recomputed rows', ({ recomputedRows }) => `${recomputedRows}`],
+  ['accepted drafts', ({ acceptance }) => percent(acceptance)],
+  ['cached tokens', ({ cachedTokens }) => `${cachedTokens}`],
+  ['finished requests', ({ finishedRequests }) => `${finishedRequests}`],
+  ['virtual seconds', ({ seconds }) => seconds.toFixed(2)],
+]
+
+/** One column per run. */
+export function figuresTable(runs: readonly Figures[]): string {
+  const body = ROWS.map(([name, cell]) => [name, ...runs.map(cell)])
+  const refused: readonly string[] = ['ended', ...runs.map(ending)]
+  const all = runs.some((run) => run.refused) ? [...body, refused] : body
+  return table(['', ...runs.map(({ policy }) => policy)], all)
+}
+
+/** What must be said beside figures of steps that no real engine would have run; empty without such steps. */
+export function overrunNotes(runs: readonly Figures[]): readonly string[] {
+  return runs
+    .filter(({ overrunSteps }) => overrunSteps > 0)
+    .map(({ policy, overrunSteps, limit }) => {
+      return `${policy}: ${overrunSteps} steps had more than ${limit} rows; a real engine refuses the first with BUDGET_EXCEEDED`
+    })
+}
+
+/** Rows under a header, the first column to the left and numbers to the right. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [header, ...rows]
+  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
+  const pad = (cell: string, column: number): string =>
+    column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)
+  return all.map((row) => row.map(pad).join('  ').trimEnd()).join('\n')
+}
+
+/** The step-token chart of the run's last steps, as many as can be told apart. */
+export function chartSvg({ options, records, refused }: SimulationRun): string {
+  const limit = options.maxNumBatchedTokens
+  const title = `${options.budgetPolicy} at B = ${limit}, S = ${options.maxNumSeqs}, ${drafts(options.speculative)}`
+  const { shapes } = stepChart({
+    records,
+    limit,
+    refused,
+    theme: LIGHT_THEME,
+    title,
+    legend: true,
+    widths: WIDTHS,
+    ...SIZE,
+  })
+  return svgDocument(shapes, { ...SIZE, title })
+}
+
+/** @param argv what the run can be repeated with */
+export function figuresJson(argv: readonly string[], runs: readonly Figures[]): string {
+  return `${JSON.stringify({ arguments: argv, runs }, null, 1)}\n`
+}
+
+function drafts(speculative: SimulationRun['options']['speculative']): string {
+  return speculative === undefined ? 'no drafter' : `${speculative.numSpeculativeTokens} drafts`
+}
+
+function quantileRows(name: string, of: (figures: Figures) => Quantiles | undefined, digits: number): Row[] {
+  const keys = ['p50', 'p95', 'p99', 'max'] as const
+  return keys.map((key) => [`${name}, ${key} ms`, (figures) => of(figures)?.[key].toFixed(digits) ?? '-'])
+}
+
+function percent(part: number | undefined): string {
+  return part === undefined ? '-' : `${(100 * part).toFixed(1)} %`
+}
+
+function ending({ refused }: Figures): string {
+  return refused ? `refused: step ${refused.step}, ${refused.rows} rows` : 'done'
+}

@@ -1,0 +1,81 @@
+/**
+ * One run of a trace through the real engine in virtual time: requests arrive when the clock has passed their time, a step
+ * takes what the cost model says, and an idle engine jumps to the next arrival. Same input, same run.
+ */
+
+import type { RefusedStep } from '../../../src/chart/stepText.ts'
+import type { SamplingParams } from '../../../src/core/samplingParams.ts'
+import { EngineCore } from '../../../src/engine/engineCore.ts'
+import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
+import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
+import { Observer, type RequestTimeline } from './observer.ts'
+import { type DeviceModel, SimulatedRunner, VirtualClock } from './simulatedRunner.ts'
+import { type ArrivingRequest, VOCAB_SIZE } from './workload.ts'
+
+const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
+
+export interface SimulationRun {
+  readonly options: EngineOptions
+  readonly records: readonly StepRecord[]
+  /** numbers of the steps that left somebody short of rows */
+  readonly saturated: ReadonlySet<number>
+  readonly requests: readonly RequestTimeline[]
+  /** the step that ended the run before its time */
+  readonly refused: RefusedStep | undefined
+  /** milliseconds */
+  readonly endedAt: number
+}
+
+/**
+ * Runs the trace to its end, or to the step that is refused.
+ * @param trace in order of arrival
+ * @param seed of the tokens and of which drafts are right
+ */
+export async function simulate(
+  trace: readonly ArrivingRequest[],
+  options: EngineOptions,
+  device: DeviceModel,
+  seed: number,
+): Promise<SimulationRun> {
+  const clock = new VirtualClock()
+  const runner = new SimulatedRunner(device, options.maxNumBatchedTokens, seed, clock)
+  const observer = new Observer(options, runner, clock)
+  const engine = new EngineCore({ options, runner, vocabSize: VOCAB_SIZE, now: () => clock.now, hooks: observer })
+  const arrivals = trace.values()
+  let next = arrivals.next().value
+  while (runner.refused === undefined && (next !== undefined || engine.hasWork())) {
+    if (next !== undefined && !engine.hasWork()) clock.now = Math.max(clock.now, next.arrivesAt)
+    for (; next !== undefined && next.arrivesAt <= clock.now; next = arrivals.next().value) {
+      observer.arrived(next)
+      addTo(engine, next)
+    }
+    await runStep(engine, runner)
+  }
+  engine.checkIntegrity()
+  const { records, saturated, timelines } = observer
+  return { options, records, saturated, requests: timelines, refused: runner.refused, endedAt: clock.now }
+}
+
+function addTo(engine: EngineCore, { id, promptTokenIds, maxTokens, priority }: ArrivingRequest): void {
+  engine.add({
+    id,
+    promptTokenIds,
+    maxTokens,
+    priority,
+    cacheSalt: undefined,
+    sampling: GREEDY,
+    stopTokenIds: [],
+    eosTokenIds: [],
+    ignoreEos: true,
+    debug: { logits: false, steps: true },
+  })
+}
+
+/** A step that the device refuses ends the engine; any other error is a defect. */
+async function runStep(engine: EngineCore, runner: SimulatedRunner): Promise<void> {
+  try {
+    await engine.step()
+  } catch (thrown) {
+    if (runner.refused === undefined) throw thrown
+  }
+}
