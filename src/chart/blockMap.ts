@@ -1,10 +1,14 @@
-/** The block map: one cell per KV block in its request's colour. A pure function to a display list. */
+/**
+ * The block map: one cell per KV block, in the colour of the request that holds it, or of what it is otherwise. A pure
+ * function to a display list.
+ */
 
+import { CACHED_BLOCK, SHARED_BLOCK } from '../protocol/blockMap.ts'
 import type { DisplayList, Shape } from './displayList.ts'
 import { type ChartTheme, requestColour } from './theme.ts'
 
 export interface BlockMapInput {
-  /** [totalBlocks] request id, -1 when free */
+  /** [totalBlocks] a request's id, FREE_BLOCK, CACHED_BLOCK or SHARED_BLOCK */
   readonly owners: Int32Array
   readonly width: number
   readonly height: number
@@ -38,9 +42,14 @@ export function blockMap(input: BlockMapInput): DisplayList {
     const owner = owners[block] ?? -1
     const x = (block % columns) * cell
     const y = Math.floor(block / columns) * cell
-    const fill = owner < 0 ? theme.free : requestColour(owner, theme)
-    const role = owner < 0 ? 'free' : 'owned'
+    const [role, fill] = lookOf(owner, theme)
     shapes.push({ kind: 'rect', role, x, y, width: side, height: side, fill, radius })
   }
   return shapes
+}
+
+function lookOf(owner: number, theme: ChartTheme): readonly [role: string, fill: string] {
+  if (owner >= 0) return ['owned', requestColour(owner, theme)]
+  if (owner === SHARED_BLOCK) return ['shared', theme.shared]
+  return owner === CACHED_BLOCK ? ['cached', theme.cached] : ['free', theme.free]
 }

@@ -22,6 +22,10 @@ export interface ChartTheme {
   readonly selection: string
   /** a free block of the KV cache */
   readonly free: string
+  /** a free block that holds a reusable prefix */
+  readonly cached: string
+  /** a block that several requests read */
+  readonly shared: string
   /** OKLCH lightness and chroma of a request's colour */
   readonly requestColour: readonly [lightness: number, chroma: number]
 }
@@ -41,6 +45,8 @@ export const LIGHT_THEME: ChartTheme = {
   refused: '#eca39c',
   selection: '#cfe3eb',
   free: '#e1ebef',
+  cached: '#b4c8d1',
+  shared: '#33505c',
   requestColour: [0.64, 0.115],
 }
 
@@ -59,6 +65,8 @@ export const DARK_THEME: ChartTheme = {
   refused: '#7a3234',
   selection: '#1f4353',
   free: '#1c3640',
+  cached: '#3d5f6d',
+  shared: '#cfe0e6',
   requestColour: [0.76, 0.11],
 }
 

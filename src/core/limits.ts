@@ -37,6 +37,9 @@ const MAX_SALT_LENGTH = 128
 export function validateEngineLimits(options: EngineOptions, model: ModelLimits): void {
   checkSchedulerLimits(options)
   const { maxModelLen, speculative } = options
+  if (speculative) {
+    checkInteger('speculative.numSpeculativeTokens', speculative.numSpeculativeTokens, 0, MAX_SPECULATIVE_TOKENS)
+  }
   if (maxModelLen > model.maxPositions) {
     refuse(`maxModelLen ${maxModelLen} exceeds the ${model.maxPositions} positions of the model: lower maxModelLen`, {
       maxModelLen,
@@ -73,7 +76,7 @@ export function checkSchedulerLimits(options: EngineOptions): void {
   }
   if (speculative !== undefined) {
     if (speculative.method !== 'mtp') refuse(`speculative.method must be "mtp", not ${String(speculative.method)}`)
-    checkInteger('speculative.numSpeculativeTokens', speculative.numSpeculativeTokens, 0, MAX_SPECULATIVE_TOKENS)
+    checkInteger('speculative.numSpeculativeTokens', speculative.numSpeculativeTokens, 0)
   }
   if (maxNumBatchedTokens < maxNumSeqs) {
     refuse(

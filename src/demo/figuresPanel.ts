@@ -2,7 +2,7 @@
 
 import { blockMap } from '../chart/blockMap.ts'
 import { paint } from '../chart/canvas.ts'
-import type { EngineStats } from '../index.ts'
+import { type EngineStats, SHARED_BLOCK } from '../index.ts'
 import { byId, type FrameQueue, setText } from './dom.ts'
 import type { LiveFigures } from './stepHistory.ts'
 import type { PageTheme } from './theme.ts'
@@ -11,7 +11,7 @@ export class FiguresPanel {
   readonly #map = byId('block-map', HTMLCanvasElement)
   readonly #frames: FrameQueue
   readonly #theme: PageTheme
-  // [totalBlocks] request id, -1 when free
+  // [totalBlocks] as in `stats().blockOwners`
   #owners = new Int32Array(0)
 
   constructor(frames: FrameQueue, theme: PageTheme) {
@@ -44,7 +44,7 @@ export class FiguresPanel {
   }
 
   #used(): number {
-    return this.#owners.reduce((count, owner) => count + (owner >= 0 ? 1 : 0), 0)
+    return this.#owners.reduce((count, owner) => count + (owner >= 0 || owner === SHARED_BLOCK ? 1 : 0), 0)
   }
 
   readonly #draw = (): void => {

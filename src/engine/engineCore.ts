@@ -120,7 +120,7 @@ export class EngineCore {
   fail(error: WeirError): WeirError {
     if (!this.#fatal) this.#recorder?.failed(error)
     this.#fatal ??= error
-    for (const live of [...this.#live.values()]) this.#end(live, this.#fatal)
+    for (const live of this.#live.values()) this.#end(live, this.#fatal)
     return this.#fatal
   }
 
@@ -209,10 +209,7 @@ export class EngineCore {
     assert(live !== undefined, `request ${request.id} is live`)
     if (answer.numericError) {
       this.#recorder?.ran(answer.accepted, undefined)
-      this.#end(
-        live,
-        new WeirError('NUMERIC_ERROR', `request ${request.id}: the logits are not finite`, { id: request.id }),
-      )
+      this.#end(live, new WeirError('NUMERIC_ERROR', 'the logits are not finite: the weights or a kernel are at fault'))
       return 0
     }
     if (!share.samples) {

@@ -1,18 +1,10 @@
-/** Random workloads through the whole engine over the mock runner, and what they must say. */
+/** Random workloads through the whole engine over the mock runner, and what became of them. */
 
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
-import { EngineRig, newRequest, promptOf } from './coreFixtures.ts'
-import { generateAlone } from './mockModel.ts'
+import { CACHED_BLOCK, FREE_BLOCK } from '../../src/protocol/blockMap.ts'
+import { EngineRig, newRequest } from './coreFixtures.ts'
 import type { MockRunnerOptions } from './mockRunner.ts'
 import type { Workload } from './workloads.ts'
-
-/** What request `id` of a workload says when it runs alone and to its end. */
-export function expectedOutput({ options, arrivals }: Workload, id: number): number[] {
-  const arrival = arrivals[id]
-  if (!arrival) throw new Error(`no request ${id}`)
-  const { promptLength, maxTokens, sampling } = arrival
-  return generateAlone(promptOf(promptLength, id), Math.min(maxTokens, options.maxModelLen - promptLength), sampling)
-}
 
 /** Steps until all requests have come and gone, at most `maxSteps`. `beforeStep` gets the number of steps so far. */
 export async function runWorkload(
@@ -25,9 +17,8 @@ export async function runWorkload(
   const last = Math.max(...workload.arrivals.map(({ step }) => step))
   for (let step = 0; step <= last || rig.engine.hasWork(); step++) {
     if (step > maxSteps) throw new Error(`unfinished after ${maxSteps} steps`)
-    workload.arrivals.forEach((arrival, id) => {
-      const { promptLength, maxTokens, sampling } = arrival
-      if (arrival.step === step) rig.engine.add(newRequest(id, promptLength, maxTokens, { sampling }))
+    workload.arrivals.forEach(({ step: when, maxTokens, ...request }, id) => {
+      if (when === step) rig.engine.add(newRequest(id, request.promptTokenIds.length, maxTokens, request))
     })
     beforeStep(rig, step)
     await rig.engine.step()
@@ -42,7 +33,7 @@ export function endOf(rig: EngineRig, id: number): EngineRequestEnd {
   return end
 }
 
-/** Blocks that somebody owns. */
+/** Blocks that somebody holds. */
 export function ownedBlocks(rig: EngineRig): number {
-  return rig.engine.stats().blockOwners.filter((owner) => owner >= 0).length
+  return rig.engine.stats().blockOwners.filter((owner) => owner !== FREE_BLOCK && owner !== CACHED_BLOCK).length
 }

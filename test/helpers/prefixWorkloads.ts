@@ -5,13 +5,15 @@
 
 import fc from 'fast-check'
 import { BLOCK_SIZE, blocksNeeded } from '../../src/core/cost.ts'
+import type { SamplingParams } from '../../src/core/samplingParams.ts'
 import type { SchedulerOutput } from '../../src/core/schedulerOutput.ts'
 import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
-import { engineOptions, mtp, promptOf } from './coreFixtures.ts'
+import { engineOptions, GREEDY, mtp, promptOf } from './coreFixtures.ts'
 import { SchedulerRig } from './schedulerRig.ts'
 
 const MAX_MODEL_LEN = 112
-const STEPS = 16
+/** steps in which requests arrive */
+export const STEPS = 16
 
 export interface PrefixArrival {
   /** steps before it arrives */
@@ -21,6 +23,7 @@ export interface PrefixArrival {
   /** heeded under `priority` alone */
   readonly priority: number
   readonly cacheSalt: string | undefined
+  readonly sampling: SamplingParams
 }
 
 export interface PrefixWorkload {
@@ -33,16 +36,16 @@ export interface PrefixWorkload {
 
 const engine: fc.Arbitrary<EngineOptions> = fc
   .record({
-    maxNumSeqs: fc.integer({ min: 1, max: 6 }),
-    moreRows: fc.oneof(fc.nat(8), fc.nat(80)),
-    moreBlocks: fc.nat(8),
+    maxNumSeqs: fc.oneof(fc.constantFrom(4, 6), fc.integer({ min: 1, max: 6 })),
+    moreRows: fc.oneof(fc.nat(8), fc.integer({ min: 16, max: 80 }), fc.integer({ min: 16, max: 80 })),
+    moreBlocks: fc.oneof(fc.nat(2), fc.nat(2), fc.nat(12)),
     drafts: fc.option(fc.nat(4), { nil: undefined }),
     enablePrefixCaching: fc.oneof({ weight: 3, arbitrary: fc.constant(true) }, fc.constant(false)),
     schedulingPolicy: fc.constantFrom('fcfs', 'priority'),
     priorityAgingTokens: fc.integer({ min: 1, max: 200 }),
     maxNumPartialPrefills: fc.nat(3),
     longPrefillTokenThreshold: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 24 })),
-    watermark: fc.constantFrom(0, 0.1, 0.3),
+    watermark: fc.constantFrom(0, 0, 0, 0.2),
   })
   .map(({ moreRows, moreBlocks, drafts, ...options }) =>
     engineOptions({
@@ -57,28 +60,29 @@ const engine: fc.Arbitrary<EngineOptions> = fc
 /** One of two families; a prompt follows its family for a while and then goes its own way. */
 const arrival = fc
   .record({
-    step: fc.nat(STEPS),
+    step: fc.oneof(fc.nat(3), fc.nat(STEPS)),
     family: fc.nat(1),
-    common: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 80 })),
+    common: fc.oneof(fc.constant(0), fc.integer({ min: 17, max: 50 }), fc.integer({ min: 17, max: 80 })),
     own: fc.integer({ min: 1, max: 24 }),
-    maxTokens: fc.integer({ min: 1, max: 24 }),
+    maxTokens: fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 20, max: 56 })),
     priority: fc.integer({ min: -2, max: 3 }),
     cacheSalt: fc.oneof({ weight: 5, arbitrary: fc.constant(undefined) }, fc.constant('salt')),
-    seed: fc.nat(3),
+    sampling: fc.oneof(fc.constant(GREEDY), fc.nat(99).map((seed) => ({ ...GREEDY, temperature: 1, seed }))),
+    tail: fc.nat(3),
   })
-  .map(({ family, common, own, seed, ...rest }): PrefixArrival => {
+  .map(({ family, common, own, tail, ...rest }): PrefixArrival => {
     const prefix = promptOf(common, 1000 + family)
-    return { ...rest, promptTokenIds: [...prefix, ...promptOf(own, seed)] }
+    return { ...rest, promptTokenIds: [...prefix, ...promptOf(own, tail)] }
   })
 
 export const prefixWorkloads: fc.Arbitrary<PrefixWorkload> = fc.record({
   options: engine,
   right: fc.nat(4),
-  arrivals: fc.array(arrival, { minLength: 2, maxLength: 12 }),
+  arrivals: fc.array(arrival, { minLength: 6, maxLength: 12 }),
 })
 
 /** Steps within which a workload is done, generously: each of P + 1 runs of each request costs at most its tokens. */
-function mostSteps({ arrivals }: PrefixWorkload): number {
+export function mostSteps({ arrivals }: PrefixWorkload): number {
   return 4 * arrivals.reduce((sum, { promptTokenIds, maxTokens }) => sum + promptTokenIds.length + maxTokens, STEPS + 1)
 }
 
@@ -95,8 +99,8 @@ export function play(
     if (step > most) throw new Error(`unfinished after ${most} steps`)
     for (const [id, { promptTokenIds, maxTokens, ...rest }] of arrivals.entries()) {
       if (rest.step !== step) continue
-      const { priority, cacheSalt } = rest
-      rig.add(id, promptTokenIds.length, maxTokens, { promptTokenIds, priority, cacheSalt })
+      const { priority, cacheSalt, sampling } = rest
+      rig.add(id, promptTokenIds.length, maxTokens, { promptTokenIds, priority, cacheSalt, sampling })
     }
     before(rig, step)
     if (!rig.scheduler.hasUnfinished) continue

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { blockGrid, blockMap } from '../../src/chart/blockMap.ts'
+import { CACHED_BLOCK, SHARED_BLOCK } from '../../src/protocol/blockMap.ts'
 import { DARK_THEME, LIGHT_THEME, requestColour } from '../../src/chart/theme.ts'
 
-const owners = fc.array(fc.integer({ min: -1, max: 40 }), { maxLength: 1500 }).map((ids) => Int32Array.from(ids))
+const owners = fc.array(fc.integer({ min: SHARED_BLOCK, max: 40 }), { maxLength: 1500 }).map((ids) => Int32Array.from(ids))
 const size = fc.integer({ min: 40, max: 900 })
 
 describe('KV block map', () => {
@@ -27,15 +28,22 @@ describe('KV block map', () => {
     )
   })
 
-  it('gives the blocks of a request one colour and free ones the faint one', () => {
+  it('gives the blocks of a request one colour, and free, cached and shared ones their own', () => {
     fc.assert(
       fc.property(owners, (ids) => {
         const cells = blockMap({ owners: ids, width: 300, height: 120, theme: DARK_THEME })
         for (const [block, cell] of cells.entries()) {
           const owner = ids[block] ?? -1
-          const colour = owner < 0 ? DARK_THEME.free : requestColour(owner, DARK_THEME)
+          const [role, colour] =
+            owner >= 0
+              ? ['owned', requestColour(owner, DARK_THEME)]
+              : owner === SHARED_BLOCK
+                ? ['shared', DARK_THEME.shared]
+                : owner === CACHED_BLOCK
+                  ? ['cached', DARK_THEME.cached]
+                  : ['free', DARK_THEME.free]
           expect(cell.kind === 'rect' && cell.fill).toBe(colour)
-          expect(cell.role).toBe(owner < 0 ? 'free' : 'owned')
+          expect(cell.role).toBe(role)
         }
       }),
       { numRuns: 30 },

@@ -4,7 +4,7 @@
  * count.
  */
 
-import { BLOCK_SIZE, blocksNeeded, MAX_SPECULATIVE_TOKENS } from '../../../src/core/cost.ts'
+import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
 import type { BudgetPolicy } from '../../../src/protocol/stepRecord.ts'
 import { engineOptions } from '../../helpers/coreFixtures.ts'
 import { rowsOf, SchedulerRig } from '../../helpers/schedulerRig.ts'
@@ -40,19 +40,16 @@ export function worstByArithmetic({ B, S, k }: Setting, policy: BudgetPolicy): n
 /** Real rows of the largest step while S - 1 requests decode, every draft rejected, and a prompt longer than B comes in. */
 export function worstMeasured({ B, S, k }: Setting, budgetPolicy: BudgetPolicy): number {
   const maxModelLen = 2 * B + 1
-  const speculative = { method: 'mtp' as const, numSpeculativeTokens: Math.min(k, MAX_SPECULATIVE_TOKENS) }
   const rig = new SchedulerRig(
     engineOptions({
       maxNumBatchedTokens: B,
       maxNumSeqs: S,
       maxModelLen,
       kvCacheTokens: BLOCK_SIZE * (blocksNeeded(maxModelLen) + S * blocksNeeded(1 + DECODED)),
-      speculative,
+      speculative: { method: 'mtp', numSpeculativeTokens: k },
       budgetPolicy,
     }),
   )
-  // The scheduler refuses more drafts than the runner's request table holds, but counts any number of them.
-  speculative.numSpeculativeTokens = k
   for (let id = 0; id < S - 1; id++) rig.add(id, 1, DECODED)
   let worst = rowsOf(rig.step())
   rig.add(S - 1, 2 * B, 1)

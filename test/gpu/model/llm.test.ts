@@ -1,7 +1,7 @@
 /** The public class over the real engine, in this process: text in, text out, and what can go wrong with a model or a device. */
 
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { LLM, type LoadOptions, type StepRecord } from '../../../src/index.ts'
+import { CACHED_BLOCK, FREE_BLOCK, LLM, type LoadOptions, type StepRecord } from '../../../src/index.ts'
 import { createService } from '../../../src/worker/service.ts'
 import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.ts'
 import { loadGolden } from '../../helpers/golden.ts'
@@ -47,7 +47,7 @@ test('a story streams as text, and its pieces are the whole', async () => {
   expect(stats.allocatedBytes).toBe(stats.plannedBytes)
   expect(stats.plannedBytes).toBe(llm.memory.totalBytes)
   expect(stats.batchInvariant).toBe(true)
-  expect(stats.blockOwners.every((owner) => owner === -1)).toBe(true)
+  expect(stats.blockOwners.every((owner) => owner === FREE_BLOCK || owner === CACHED_BLOCK)).toBe(true)
 })
 
 test('a seed gives the same sampled story again, another seed another one', async () => {

@@ -1,24 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { maxTotalTokens } from '../../../src/core/cost.ts'
 import { Scheduler } from '../../../src/core/scheduler.ts'
 import type { SchedulerOutput } from '../../../src/core/schedulerOutput.ts'
 import type { StepOutput } from '../../../src/core/stepPlan.ts'
 import { buildStepPlan } from '../../../src/core/stepPlanBuilder.ts'
-import { promptOf } from '../../helpers/coreFixtures.ts'
-import { generateAlone } from '../../helpers/mockModel.ts'
 import { MockRunner } from '../../helpers/mockRunner.ts'
-import { type Workload, workloads } from '../../helpers/workloads.ts'
+import { expectedOutput, specOf, type Workload, workloads } from '../../helpers/workloads.ts'
 
 /** Drives scheduler and runner with up to `depth` steps in flight and returns each request's output. */
-async function runAtDepth({ options, rightInEight, arrivals }: Workload, depth: number): Promise<number[][]> {
+async function runAtDepth(workload: Workload, depth: number): Promise<number[][]> {
+  const { options, rightInEight, arrivals } = workload
   const scheduler = new Scheduler(options)
   const runner = new MockRunner(options, { rightInEight })
-  const requests = arrivals.map(({ promptLength, maxTokens, sampling }, id) => {
-    const maxTotal = maxTotalTokens(promptLength, maxTokens, options)
-    const promptTokenIds = promptOf(promptLength, id)
-    return scheduler.add({ id, promptTokenIds, maxTotal, sampling, priority: 0, cacheSalt: undefined })
-  })
+  const requests = arrivals.map((_, id) => scheduler.add(specOf(workload, id)))
   const inFlight: { scheduled: SchedulerOutput; output: StepOutput }[] = []
   for (let turns = 0; scheduler.hasUnfinished; turns++) {
     expect(turns).toBeLessThan(20_000)
@@ -60,13 +54,7 @@ describe('steps in flight', () => {
     await fc.assert(
       fc.asyncProperty(workloads, async (workload) => {
         const outputs = await runAtDepth(workload, depth)
-        const expected = workload.arrivals.map(({ promptLength, maxTokens, sampling }, id) =>
-          generateAlone(
-            promptOf(promptLength, id),
-            Math.min(maxTokens, workload.options.maxModelLen - promptLength),
-            sampling,
-          ),
-        )
+        const expected = workload.arrivals.map((_, id) => expectedOutput(workload, id))
         expect(outputs).toEqual(expected)
       }),
       { numRuns: 40 },

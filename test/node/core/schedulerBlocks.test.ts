@@ -3,9 +3,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE } from '../../../src/core/cost.ts'
+import { compareStanding } from '../../../src/core/standing.ts'
+import { at } from '../../../src/util/math.ts'
 import { engineOptions, mtp } from '../../helpers/coreFixtures.ts'
 import { SchedulerRig, sharesOf } from '../../helpers/schedulerRig.ts'
-import { workloads } from '../../helpers/workloads.ts'
+import { specOf, workloads } from '../../helpers/workloads.ts'
 
 describe('blocks', () => {
   it('takes look-ahead blocks for the drafts really proposed, never past the last position', () => {
@@ -111,23 +113,24 @@ describe('blocks', () => {
     expect(compared).toBeGreaterThan(50)
   })
 
-  it('keeps both queues in the order of arrival, and lets nobody be overtaken more than 8 times', () => {
+  it('keeps both queues in the order of their standing, and lets nobody be overtaken more than 8 times', () => {
     let overtaken = 0
     fc.assert(
-      fc.property(workloads, ({ options, arrivals }) => {
-        const rig = new SchedulerRig(options)
-        arrivals.forEach(({ promptLength, maxTokens }, id) => {
-          rig.add(id, promptLength, maxTokens)
-        })
+      fc.property(workloads, (workload) => {
+        const rig = new SchedulerRig(workload.options)
+        const standings = workload.arrivals.map((_, id) => rig.scheduler.add(specOf(workload, id)).standing)
+        const before = (a: number, b: number): number => compareStanding(at(standings, a), at(standings, b))
         const passed = new Map<number, number>()
         while (rig.scheduler.hasUnfinished) {
           const { requests } = rig.step()
           const { running, waiting } = rig.scheduler
           for (const ids of [running.map(({ request }) => request.id), [...waiting].map(({ id }) => id)]) {
-            expect(ids).toEqual(ids.toSorted((a, b) => a - b))
+            expect(ids).toEqual(ids.toSorted(before))
           }
           for (const { id } of waiting) {
-            const later = requests.filter(({ admitted, running }) => admitted && running.request.id > id).length
+            const later = requests.filter(
+              ({ admitted, running }) => admitted && before(id, running.request.id) < 0,
+            ).length
             passed.set(id, (passed.get(id) ?? 0) + later)
           }
         }
@@ -142,12 +145,10 @@ describe('blocks', () => {
 
   it('is deterministic: the same calls give the same plans', () => {
     fc.assert(
-      fc.property(workloads, ({ options, arrivals }) => {
+      fc.property(workloads, (workload) => {
         const plans = [0, 1].map(() => {
-          const rig = new SchedulerRig(options)
-          arrivals.forEach(({ promptLength, maxTokens }, id) => {
-            rig.add(id, promptLength, maxTokens)
-          })
+          const rig = new SchedulerRig(workload.options)
+          for (const id of workload.arrivals.keys()) rig.scheduler.add(specOf(workload, id))
           const steps: string[] = []
           while (rig.scheduler.hasUnfinished) steps.push(JSON.stringify(sharesOf(rig.step((k) => k >> 1))))
           return steps

@@ -130,14 +130,13 @@ function candidatesOf({ scheduler }: SchedulerRig): Candidate[] {
 
 describe('whoever is preempted', () => {
   it('is the one that the rule names, one after another, in every workload (44)', () => {
-    const seen = { preempted: 0, notNewest: 0, several: 0, byPriority: 0, sharing: 0 }
+    const seen = { preempted: 0, notNewest: 0, byPriority: 0, sharing: 0 }
     fc.assert(
       fc.property(prefixWorkloads, (workload) => {
         let before: Candidate[] = []
         play(
           workload,
           (_rig, { preempted }) => {
-            if (preempted.length > 1) seen.several++
             for (const { request, freedBlocks, lostTokens } of preempted) {
               expect({ id: request.id, freedBlocks, lostTokens }).toEqual(victimByTheRule(before))
               seen.preempted++
@@ -154,6 +153,6 @@ describe('whoever is preempted', () => {
       }),
       { numRuns: 250 },
     )
-    for (const [name, count] of Object.entries(seen)) expect(count, name).toBeGreaterThan(0)
+    for (const [name, count] of Object.entries(seen)) expect(count, name).toBeGreaterThan(20)
   })
 })
