@@ -19,6 +19,8 @@ export interface TestRequest {
   readonly maxTokens: number
   readonly sampling?: Partial<SamplingParams>
   readonly eosTokenIds?: readonly number[]
+  /** with `schedulingPolicy: 'priority'` */
+  readonly priority?: number
   readonly cacheSalt?: string
 }
 
@@ -103,7 +105,7 @@ export class GpuEngine {
       stopTokenIds: [],
       eosTokenIds: request.eosTokenIds ?? [],
       ignoreEos: request.eosTokenIds === undefined,
-      priority: 0,
+      priority: request.priority ?? 0,
       cacheSalt: request.cacheSalt,
       debug: { logits: this.options.debug.logits !== 'off', steps: this.options.debug.steps },
     })

@@ -33,7 +33,7 @@ describe.each<ModelName>(['qwen3-mtp', 'fairy-tales'])('%s', (model) => {
 
     test('last-row logits and the norms of every layer', async () => {
       const { logits: tolerance } = golden.tolerance[recordKind(kvCacheDtype)]
-      const debug = { logits: 'full', steps: false } as const
+      const debug = { logits: 'full', steps: false, trace: false } as const
       await withEngine(model, { ...sizes, kvCacheDtype, debug, maxNumBatchedTokens: 768 }, async (engine) => {
         const ends = await engine.run(golden.cases.map((each) => ({ prompt: each.prompt_ids, maxTokens: 1 })))
         for (const [index, each] of golden.cases.entries()) {

@@ -55,7 +55,7 @@ async function alone(engine: GpuEngine, requests: readonly TestRequest[]): Promi
   return answers
 }
 
-/** Each subject after others: so it is the newest, and the first to be preempted. */
+/** Each subject beside others. */
 async function among(
   engine: GpuEngine,
   others: readonly TestRequest[],
@@ -75,11 +75,18 @@ function preemptions(end: EngineRequestEnd): number {
 
 const references = new Map<ModelName, Promise<Answer[]>>()
 
-/** Alone, the prompt in one chunk, no drafter. */
+/** Behind the others, so that they are preempted first. */
+function behind(requests: readonly TestRequest[]): TestRequest[] {
+  return requests.map((request) => ({ ...request, priority: 1 }))
+}
+
+/** Alone, the prompt in one chunk, no drafter, nothing cached. */
 function reference(model: ModelName, overrides: EngineOverrides, requests: readonly TestRequest[]): Promise<Answer[]> {
   let answers = references.get(model)
   if (!answers) {
-    answers = withEngine(model, { ...overrides, maxNumBatchedTokens: 256 }, (engine) => alone(engine, requests))
+    answers = withEngine(model, { ...overrides, maxNumBatchedTokens: 256, enablePrefixCaching: false }, (engine) =>
+      alone(engine, requests),
+    )
     references.set(model, answers)
   }
   return answers
@@ -100,8 +107,9 @@ describe('qwen3-mtp, the whole matrix', () => {
 
     test.each([0, 1, 2, 3, 4])('%i drafts: preempted', async (drafts) => {
       const expected = await reference('qwen3-mtp', sizes, requests)
-      await withEngine('qwen3-mtp', { ...sizes, kvCacheTokens: 128, maxNumBatchedTokens, drafts }, async (engine) => {
-        const ends = await among(engine, growers(512), requests)
+      const small = { kvCacheTokens: 128, schedulingPolicy: 'priority' } as const
+      await withEngine('qwen3-mtp', { ...sizes, ...small, maxNumBatchedTokens, drafts }, async (engine) => {
+        const ends = await among(engine, growers(512), behind(requests))
         for (const end of ends) expect(preemptions(end)).toBeGreaterThan(0)
         expect(ends.map(answer)).toEqual(expected)
       })
@@ -134,9 +142,9 @@ describe('fairy-tales, some of it', () => {
     { maxNumBatchedTokens: 64, drafts: 4, kvCacheTokens: 2048 },
   ])('$maxNumBatchedTokens rows, $drafts drafts, $kvCacheTokens tokens of cache', async (overrides) => {
     const expected = await reference('fairy-tales', sizes, requests)
-    await withEngine('fairy-tales', { ...sizes, ...overrides }, async (engine) => {
+    await withEngine('fairy-tales', { ...sizes, ...overrides, schedulingPolicy: 'priority' }, async (engine) => {
       const preempts = overrides.kvCacheTokens < 2048
-      const ends = await among(engine, preempts ? growers(4096) : crowd(4096, 15), requests)
+      const ends = await among(engine, preempts ? growers(4096) : crowd(4096, 15), behind(requests))
       if (preempts) for (const end of ends) expect(preemptions(end)).toBeGreaterThan(0)
       expect(ends.map(answer)).toEqual(expected)
     })

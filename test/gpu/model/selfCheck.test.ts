@@ -12,7 +12,7 @@ afterEach(() => {
 test.each(['f16', 'f32'] as const)('%s: every compared word is there and says something', async (kvCacheDtype) => {
   const read = vi.spyOn(TuningBench.prototype, 'read')
   // One request: the readback is shorter than a row, so that a row is read in pieces.
-  const debug = { logits: 'off', steps: false } as const
+  const debug = { logits: 'off', steps: false, trace: false } as const
   const options = { maxNumSeqs: 1, maxModelLen: 1024, kvCacheTokens: 8192, drafts: 2, kvCacheDtype, debug }
   await withEngine(
     'fairy-tales',
