@@ -5,6 +5,7 @@ export { LLM } from './api/llm.ts'
 export { CACHED_BLOCK, FREE_BLOCK, SHARED_BLOCK } from './protocol/blockMap.ts'
 export { ERROR_CODES, type ErrorCode, type ErrorDetails, WeirError } from './protocol/errors.ts'
 export type * from './protocol/options.ts'
+export type { Replay, ReplayFailure } from './protocol/replay.ts'
 export type {
   FinishReason,
   GenerationChoice,

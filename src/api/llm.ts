@@ -5,6 +5,7 @@
 
 import { WeirError } from '../protocol/errors.ts'
 import type { EngineOptions, GenerateOptions, LoadOptions } from '../protocol/options.ts'
+import type { Replay } from '../protocol/replay.ts'
 import type { Prompt } from '../protocol/request.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
 import type { Generation } from './generation.ts'
@@ -45,6 +46,15 @@ export class LLM {
     const service = checkLoadOptions(options)
     const url = modelUrl(model)
     return inWorker(async (worker) => unwrap(await worker.plan(url, service)))
+  }
+
+  /**
+   * Makes every plan of a trace anew, in a worker of its own and without any GPU, and checks that each is byte for byte the one
+   * that was traced.
+   * @throws TRACE_FORMAT naming line and step
+   */
+  static replay(trace: string): Promise<Replay> {
+    return inWorker(async (service) => unwrap(await service.replay(trace)))
   }
 
   /**
@@ -103,6 +113,15 @@ export class LLM {
   /** Forgets every cached prefix: later prompts are computed anew. Requests under way keep what they have. */
   resetPrefixCache(): Promise<void> {
     return this.#session.resetPrefixCache()
+  }
+
+  /**
+   * Everything that led to the plans of all steps so far, prompts included, as JSON Lines; a step in flight is not in it. Also
+   * there after a fatal error, until `dispose()`.
+   * @throws INVALID_OPTION unless the model was loaded with `debug: { trace: true }`
+   */
+  trace(): Promise<string> {
+    return this.#session.trace()
   }
 
   /** Ends every request with DISPOSED and frees the device and the worker. */

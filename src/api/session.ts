@@ -62,6 +62,11 @@ export class Session {
     unwrap(await this.#service.resetPrefixCache())
   }
 
+  async trace(): Promise<string> {
+    if (this.#closed) throw this.#closed
+    return unwrap(await this.#service.trace())
+  }
+
   /** Ends every generation with DISPOSED and gives everything back. */
   async dispose(): Promise<void> {
     if (this.#closed?.code === 'DISPOSED') return

@@ -5,6 +5,7 @@
 
 import { type Endpoint, proxy, releaseProxy, wrap } from 'comlink'
 import { WeirError } from '../protocol/errors.ts'
+import type { Replay } from '../protocol/replay.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Outcome } from '../protocol/service.ts'
 
 /** What a session needs to know of the way besides the service. */
@@ -46,6 +47,8 @@ export function remoteService(endpoint: Endpoint, lost: Promise<WeirError>): Llm
     abort: (id) => call(remote.abort(id)),
     resetPrefixCache: () => call<Outcome<null>>(remote.resetPrefixCache()),
     stats: () => call<Outcome<EngineStats>>(remote.stats()),
+    trace: () => call<Outcome<string>>(remote.trace()),
+    replay: (trace) => call<Outcome<Replay>>(remote.replay(trace)),
     dispose: async () => {
       await call(remote.dispose())
       remote[releaseProxy]()

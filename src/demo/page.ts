@@ -9,6 +9,7 @@ import { byId, FrameQueue } from './dom.ts'
 import { FiguresPanel } from './figuresPanel.ts'
 import { Notice } from './notice.ts'
 import { refusedStep } from './refusal.ts'
+import { ReplayPanel } from './replayPanel.ts'
 import { defaultBatchTokens, engineOptions, type Settings } from './settings.ts'
 import { StepHistory } from './stepHistory.ts'
 import { StoryBoard } from './storyBoard.ts'
@@ -34,6 +35,7 @@ export class Page {
     controls: new Controls(() => void this.load()),
     notice: new Notice(() => void this.load()),
     comparison: new ComparisonPanel(this.#theme),
+    replay: new ReplayPanel(this.#theme),
   }
   #engine: Loaded | undefined
   /** the load that the page waits for, or the one its engine came from */
@@ -98,6 +100,7 @@ export class Page {
   #setEngine(engine: Loaded | undefined): void {
     this.#engine = engine
     for (const id of ['start', 'add', 'compare']) byId(id, HTMLButtonElement).disabled = !engine
+    this.#parts.replay.offer(engine?.settings.trace ? () => engine.llm.trace() : undefined)
   }
 
   #showEngine(llm: LLM, settings: Settings, adapter: AdapterInfo): void {
@@ -130,7 +133,17 @@ export class Page {
     this.#setEngine(undefined)
     this.#parts.notice.failed(error)
     this.#frames.request(this.#drawSteps)
-    void llm.dispose()
+    void this.#giveUp(llm)
+  }
+
+  /** What led to the error stays there to be downloaded. */
+  async #giveUp(llm: LLM): Promise<void> {
+    if (llm.options.debug.trace) {
+      const trace = llm.trace()
+      this.#parts.replay.offer(() => trace)
+      await trace.catch(() => {})
+    }
+    await llm.dispose()
   }
 
   #requestStats(): void {
@@ -150,10 +163,11 @@ export class Page {
   }
 
   #repaint(): void {
-    const { chart, figures, board, comparison } = this.#parts
+    const { chart, figures, board, comparison, replay } = this.#parts
     chart.repaint()
     figures.repaint()
     board.repaint()
     comparison.repaint()
+    replay.repaint()
   }
 }

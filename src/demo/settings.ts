@@ -13,6 +13,8 @@ export interface Settings {
   readonly s: number
   readonly drafts: number
   readonly policy: string
+  /** record what led to each step */
+  readonly trace: boolean
   readonly temperature: number
   /** of the first story; the next one's is one more */
   readonly seed: number
@@ -26,6 +28,7 @@ export const DEFAULT_SETTINGS: Settings = {
   s: 16,
   drafts: 2,
   policy: 'exact',
+  trace: false,
   temperature: 0.8,
   seed: 7,
   tokens: 160,
@@ -49,6 +52,7 @@ export function readSettings(search: string): Settings {
     s: number('s', DEFAULT_SETTINGS.s),
     drafts: number('drafts', DEFAULT_SETTINGS.drafts),
     policy: query.get('policy') ?? DEFAULT_SETTINGS.policy,
+    trace: query.get('trace') === '1',
     temperature: number('temperature', DEFAULT_SETTINGS.temperature),
     seed: number('seed', DEFAULT_SETTINGS.seed),
     tokens: number('tokens', DEFAULT_SETTINGS.tokens),
@@ -60,7 +64,7 @@ export function writeSettings(settings: Settings): string {
   const query = new URLSearchParams()
   for (const [key, value] of Object.entries(settings)) {
     const fallback = new Map<string, unknown>(Object.entries(DEFAULT_SETTINGS)).get(key)
-    if (value !== undefined && value !== fallback) query.set(key, String(value))
+    if (value !== undefined && value !== fallback) query.set(key, value === true ? '1' : String(value))
   }
   const text = query.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')
   return text === '' ? '' : `?${text}`
@@ -74,6 +78,7 @@ export function engineOptions(settings: Settings, adapter: AdapterInfo): LoadOpt
     speculative: drafts === 0 ? undefined : { method: 'mtp', numSpeculativeTokens: drafts },
     // A policy that does not exist is the engine's to refuse.
     budgetPolicy: settings.policy as BudgetPolicy,
+    debug: { trace: settings.trace },
   }
 }
 

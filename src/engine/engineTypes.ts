@@ -45,6 +45,6 @@ export interface EngineHooks {
 export interface EngineCoreStats extends MetricsSummary {
   readonly running: number
   readonly waiting: number
-  /** one entry per KV block: the id of the request that owns it, -1 when free */
+  /** one entry per KV block: the id of the request that holds it, FREE_BLOCK, CACHED_BLOCK or SHARED_BLOCK */
   readonly blockOwners: Int32Array
 }

@@ -2,6 +2,7 @@
 
 import { WeirError } from '../protocol/errors.ts'
 
+/** @throws TRACE_FORMAT, always */
 export function malformed(message: string): never {
   throw new WeirError('TRACE_FORMAT', message)
 }

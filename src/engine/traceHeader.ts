@@ -17,16 +17,19 @@ export interface TraceHeader {
   readonly vocabSize: number
 }
 
-/** @throws TRACE_FORMAT */
-export function readHeader(line: string): TraceHeader {
-  const value = parseJson(line)
-  if (typeof value !== 'object' || value === null || !('weirTrace' in value))
-    return malformed('this is not a trace of weir')
-  if (value.weirTrace !== TRACE_VERSION) {
-    const version = JSON.stringify(value.weirTrace)
-    return malformed(`the trace has format version ${version}, and this is version ${TRACE_VERSION}`)
+/**
+ * What the first line of a trace says.
+ * @throws TRACE_FORMAT
+ */
+export function readHeader(trace: string): TraceHeader {
+  if (typeof trace !== 'string' || !trace.startsWith('{"weirTrace":')) return malformed('this is not a trace of weir')
+  const [line = ''] = trace.split('\n', 1)
+  const header = record(parseJson(line), 'the header')
+  const version = header.get('weirTrace')
+  if (version !== TRACE_VERSION) {
+    const found = JSON.stringify(version)
+    return malformed(`the trace has format version ${found}, this engine reads version ${TRACE_VERSION}`)
   }
-  const header = record(value, 'the header')
   onlyKeys(header, 'the header', ['weirTrace', 'vocabSize', 'options'])
   const vocabSize = integer(header.get('vocabSize'), 'vocabSize', 1, 2 ** 31)
   return { options: readOptions(header.get('options')), vocabSize }

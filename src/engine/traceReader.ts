@@ -22,17 +22,16 @@ const END_REASONS: readonly EndReason[] = ['stop', 'length', 'abort', ...ERROR_C
 const MAX_COUNT = 2 ** 31 - 1
 
 /**
- * The lines between header and footer, the header first.
+ * The lines between header and footer.
  * @throws TRACE_FORMAT when the text was cut anywhere
  */
-export function traceLines(trace: string): readonly string[] {
-  if (!trace.startsWith('{"weirTrace":')) return malformed('this is not a trace of weir')
+export function bodyLines(trace: string): readonly string[] {
   const lines = trace.split('\n')
-  const [footer = '', end] = lines.splice(-2)
+  const [footer, end] = lines.splice(-2)
   if (end !== '' || footer !== JSON.stringify({ lines: lines.length })) {
     return malformed(`the trace is cut: its last line must count the ${lines.length} lines before it`)
   }
-  return lines
+  return lines.slice(1)
 }
 
 /** @throws TRACE_FORMAT */

@@ -2,6 +2,7 @@
 
 import type { ErrorData } from './errors.ts'
 import type { EngineOptions, LoadOptions, LoadProgress } from './options.ts'
+import type { Replay } from './replay.ts'
 import type { GenerationPart, Prompt, RequestDebug, SamplingFields, Usage } from './request.ts'
 import type { StepRecord } from './stepRecord.ts'
 
@@ -144,6 +145,10 @@ export interface LlmService {
   /** Forgets every cached prefix; requests go on with the blocks they hold. */
   resetPrefixCache(): Promise<Outcome<null>>
   stats(): Promise<Outcome<EngineStats>>
+  /** What led to every plan so far; INVALID_OPTION unless the engine was loaded with `debug.trace`. */
+  trace(): Promise<Outcome<string>>
+  /** Makes every plan of a trace anew; needs no model, and touches none that is loaded. TRACE_FORMAT says what is wrong. */
+  replay(trace: string): Promise<Outcome<Replay>>
   /** Ends whatever is going on, for good: a load in progress settles with ABORTED, requests end with DISPOSED. */
   dispose(): Promise<void>
 }

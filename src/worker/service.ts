@@ -3,7 +3,9 @@
  * it directly. What goes wrong is an Outcome, so that error codes survive any transport. It must never know Comlink.
  */
 
+import { replayTrace } from '../engine/replay.ts'
 import { WeirError } from '../protocol/errors.ts'
+import type { Replay } from '../protocol/replay.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'
 import type {
   AdapterInfo,
@@ -68,6 +70,14 @@ export class Service implements LlmService {
 
   stats(): Promise<Outcome<EngineStats>> {
     return outcome(() => this.#serve().stats())
+  }
+
+  trace(): Promise<Outcome<string>> {
+    return outcome(() => this.#serve().trace())
+  }
+
+  replay(trace: string): Promise<Outcome<Replay>> {
+    return outcome(() => replayTrace(trace))
   }
 
   async dispose(): Promise<void> {

@@ -92,6 +92,11 @@ export class Serving {
     return { ...stats, blockOwners, plannedBytes: info.memory.totalBytes, allocatedBytes, kernels, batchInvariant }
   }
 
+  /** @throws INVALID_OPTION without `debug.trace` */
+  trace(): string {
+    return this.#engine.trace()
+  }
+
   /** Ends every request with DISPOSED. The device goes first: a step in flight then ends at once. */
   async dispose(): Promise<void> {
     this.#fail(new WeirError('DISPOSED', 'the model was disposed of: load it again'))

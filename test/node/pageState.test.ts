@@ -20,6 +20,7 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   s: fc.integer({ min: -5, max: 256 }),
   drafts: fc.nat({ max: 9 }),
   policy: fc.constantFrom('exact', 'reserve', 'uncharged', 'no such policy'),
+  trace: fc.boolean(),
   temperature: fc.constantFrom(0, 0.1, 0.8, 2, -1),
   seed: fc.maxSafeNat(),
   tokens: fc.nat({ max: 5000 }),
@@ -51,6 +52,12 @@ describe('settings in the address', () => {
     expect(engineOptions(DEFAULT_SETTINGS, hardware).maxNumBatchedTokens).toBe(256)
     expect(engineOptions({ ...DEFAULT_SETTINGS, b: 48 }, SOFTWARE).maxNumBatchedTokens).toBe(48)
     expect(engineOptions({ ...DEFAULT_SETTINGS, drafts: 0 }, SOFTWARE).speculative).toBeUndefined()
+  })
+
+  it('trace only when asked to: a trace grows with the steps', () => {
+    expect(engineOptions(readSettings(''), SOFTWARE).debug).toEqual({ trace: false })
+    expect(engineOptions(readSettings('?trace=1'), SOFTWARE).debug).toEqual({ trace: true })
+    expect(writeSettings(readSettings('?trace=1'))).toBe('?trace=1')
   })
 
   it('give every story a seed of its own', () => {

@@ -1,0 +1,350 @@
+/** Replay: the recorded inputs lead a fresh scheduler to the recorded plans, and nothing else passes for a trace. */
+
+import fc from 'fast-check'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { StepPlan } from '../../src/core/stepPlan.ts'
+import { replayTrace } from '../../src/engine/replay.ts'
+import { planDigest, planText } from '../../src/engine/traceDigest.ts'
+import { WeirError } from '../../src/protocol/errors.ts'
+import type { EngineOptions } from '../../src/protocol/options.ts'
+import type { Replay } from '../../src/protocol/replay.ts'
+import { EngineRig, engineOptions, newRequest } from '../helpers/coreFixtures.ts'
+import { runTraced, tracedRuns } from '../helpers/tracedRuns.ts'
+
+function replay(trace: string): { result: Replay; plans: StepPlan[] } {
+  const plans: StepPlan[] = []
+  return { result: replayTrace(trace, (plan) => plans.push(plan)), plans }
+}
+
+function matches(text: string, pattern: RegExp): readonly string[] {
+  return text.match(pattern) ?? []
+}
+
+function digestsOf(trace: string): readonly string[] {
+  return matches(trace, /(?<=\n\["plan",\d+,")[0-9a-f]{16}/g)
+}
+
+describe('every trace', () => {
+  it('is replayed to the same plans and records, whatever happened to the engine', async () => {
+    const seen = { preempted: 0, cached: 0, refused: 0, aborted: 0, texts: 0, notFinite: 0, cut: 0, split: 0 }
+    await fc.assert(
+      fc.asyncProperty(tracedRuns, async (run) => {
+        const { rig, trace, fatal } = await runTraced(run)
+        const { result, plans } = replay(trace)
+        const ran = rig.runner.plans
+        expect(result.options).toEqual(run.options)
+        expect(result.records).toEqual(rig.records)
+        expect(plans.slice(0, ran.length)).toEqual(ran)
+        expect(plans.map(planText).slice(0, ran.length)).toEqual(ran.map(planText))
+        expect(plans.map(planDigest)).toEqual(digestsOf(trace))
+        expect(plans.length).toBe(ran.length + (fatal ? 1 : 0))
+        expect(result.plans).toBe(plans.length)
+        expect(result.failure).toEqual(fatal && { ...fatal.toData(), step: plans.length })
+        expect(result.requests).toBe(matches(trace, /\n\["add"/g).length)
+        seen.preempted += rig.records.reduce((sum, record) => sum + record.preempted, 0)
+        seen.cached += rig.records.reduce((sum, record) => sum + record.cachedTokens, 0)
+        seen.refused += fatal ? 1 : 0
+        seen.aborted += matches(trace, /"end",\d+,"abort"/g).length
+        seen.texts += matches(trace, /"end",\d+,"stop"/g).length
+        seen.notFinite += matches(trace, /"end",\d+,"NUMERIC_ERROR"/g).length
+        seen.cut += matches(trace, /"accepted":\d+,"ids"/g).length
+        seen.split += matches(trace, /\n\["rows".*\n\["(add|end|reset)".*\n\["rows"/g).length
+      }),
+      { numRuns: 300 },
+    )
+    for (const [what, times] of Object.entries(seen)) expect(times, what).toBeGreaterThan(3)
+  })
+
+  it('is the same for the same run, and replayed the same each time', async () => {
+    await fc.assert(
+      fc.asyncProperty(tracedRuns, async (run) => {
+        const { trace } = await runTraced(run)
+        expect((await runTraced(run)).trace).toBe(trace)
+        expect(replay(trace)).toEqual(replay(trace))
+      }),
+      { numRuns: 20 },
+    )
+  })
+
+  it('is replayed or refused as TRACE_FORMAT once a line or a number of it has changed, and never to other plans', async () => {
+    let replayed = 0
+    let refused = 0
+    await fc.assert(
+      fc.asyncProperty(tracedRuns, fc.array(mutations, { minLength: 40, maxLength: 40 }), async (run, some) => {
+        const { trace } = await runTraced(run)
+        const digests = digestsOf(trace)
+        for (const mutate of some) {
+          const plans = plansUnlessRefused(mutate(trace))
+          if (plans) expect(plans.map(planDigest)).toEqual(digests.slice(0, plans.length))
+          if (plans) replayed++
+          else refused++
+        }
+      }),
+      { numRuns: 60 },
+    )
+    expect(replayed).toBeGreaterThan(50)
+    expect(refused).toBeGreaterThan(500)
+  })
+})
+
+/** The plans of a trace; undefined if it is refused, and any other error is thrown on. */
+function plansUnlessRefused(trace: string): readonly StepPlan[] | undefined {
+  try {
+    return replay(trace).plans
+  } catch (thrown) {
+    if (thrown instanceof WeirError && thrown.code === 'TRACE_FORMAT') return undefined
+    throw thrown
+  }
+}
+
+/** A trace with other lines between its first one and its count. */
+function withLines(trace: string, change: (lines: readonly string[]) => readonly string[]): string {
+  const lines = change(trace.split('\n').slice(0, -2))
+  return `${[...lines, JSON.stringify({ lines: lines.length })].join('\n')}\n`
+}
+
+function numberAt(text: string, place: number, value: string): string {
+  const numbers = [...text.matchAll(/-?\d+(\.\d+)?/g)]
+  const found = numbers[Math.floor(place * numbers.length)]
+  if (!found) return text
+  return text.slice(0, found.index) + value + text.slice(found.index + found[0].length)
+}
+
+const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+const values = fc.oneof(
+  fc.integer({ min: -2, max: 40 }).map(String),
+  fc.constantFrom(
+    '1e9',
+    '4294967296',
+    '1e308',
+    '0.5',
+    'null',
+    '"1"',
+    '[]',
+    '{}',
+    'true',
+    '-0',
+    '"\\ud800"',
+    '__proto__',
+  ),
+)
+
+/** A change of a trace whose count of lines is right again, so that only its meaning can tell. */
+const mutations: fc.Arbitrary<(trace: string) => string> = fc.oneof(
+  place.map((at) => (trace: string) => withLines(trace, (lines) => lines.slice(0, index(lines, at)))),
+  place.map((at) => (trace: string) => withLines(trace, (lines) => lines.toSpliced(index(lines, at), 1))),
+  fc.tuple(place, place).map(
+    ([from, to]) =>
+      (trace: string) =>
+        withLines(trace, (lines) => swapped(lines, from, to)),
+  ),
+  fc.tuple(place, place).map(
+    ([from, to]) =>
+      (trace: string) =>
+        withLines(trace, (lines) => lines.toSpliced(index(lines, to), 0, lines[index(lines, from)] ?? '')),
+  ),
+  fc.tuple(place, values).map(
+    ([at, value]) =>
+      (trace: string) =>
+        numberAt(trace, at, value),
+  ),
+  // Whichever line it is in, and not mostly in long prompts.
+  fc.tuple(place, place, values).map(
+    ([line, at, value]) =>
+      (trace: string) =>
+        withLines(trace, (lines) => lines.map((one, i) => (i === index(lines, line) ? numberAt(one, at, value) : one))),
+  ),
+)
+
+function index(lines: readonly string[], at: number): number {
+  return Math.floor(at * lines.length)
+}
+
+function swapped(lines: readonly string[], from: number, to: number): readonly string[] {
+  const [a, b] = [index(lines, from), index(lines, to)]
+  return lines.with(a, lines[b] ?? '').with(b, lines[a] ?? '')
+}
+
+describe('a trace', () => {
+  const options = engineOptions({
+    maxNumBatchedTokens: 16,
+    maxNumSeqs: 2,
+    maxModelLen: 64,
+    kvCacheTokens: 64,
+    debug: { logits: 'off', steps: false, trace: true },
+  })
+  let trace = ''
+
+  beforeAll(async () => {
+    const rig = new EngineRig(options)
+    rig.engine.add(newRequest(0, 20, 6))
+    rig.engine.add(newRequest(1, 5, 9))
+    rig.engine.resetPrefixCache()
+    await rig.drain()
+    trace = rig.engine.trace()
+  })
+
+  function refusal(text: string): WeirError {
+    try {
+      replayTrace(text)
+    } catch (thrown) {
+      if (thrown instanceof WeirError) return thrown
+      throw thrown
+    }
+    throw new Error('it was replayed')
+  }
+
+  /** Replaces the first text that matches, once. */
+  function changed(pattern: RegExp, by: string): string {
+    expect(trace).toMatch(pattern)
+    return trace.replace(pattern, by)
+  }
+
+  it('that is cut after any of its characters is refused', () => {
+    for (let length = 0; length < trace.length; length++)
+      expect(refusal(trace.slice(0, length)).code).toBe('TRACE_FORMAT')
+    expect(refusal(`${trace}\n`).code).toBe('TRACE_FORMAT')
+    expect(refusal(trace.slice(0, -1)).message).toMatch(/cut/)
+  })
+
+  it('that lacks a line, or has one more, is refused, whichever it is', () => {
+    const lines = trace.split('\n').slice(0, -2)
+    for (let i = 0; i < lines.length; i++) {
+      const without = `${[...lines.toSpliced(i, 1), `{"lines":${lines.length}}`].join('\n')}\n`
+      const twice = `${[...lines.toSpliced(i, 0, lines[i] ?? ''), `{"lines":${lines.length}}`].join('\n')}\n`
+      expect(refusal(without).code).toBe('TRACE_FORMAT')
+      expect(refusal(twice).code).toBe('TRACE_FORMAT')
+    }
+  })
+
+  it('of a fatal error ends with it: nothing may follow', async () => {
+    const rig = new EngineRig(options)
+    rig.engine.add(newRequest(0, 20, 6))
+    await rig.engine.step()
+    rig.engine.fail(new WeirError('DEVICE_LOST', 'the device is gone', { reason: 'destroyed' }))
+    const ended = rig.engine.trace()
+    const { records, plans, failure } = replayTrace(ended)
+    expect([records.length, plans]).toEqual([1, 1])
+    const details = { reason: 'destroyed' }
+    expect(failure).toEqual({ step: 1, code: 'DEVICE_LOST', message: 'the device is gone', details })
+    const more = withLines(ended, (lines) => [...lines, '["reset"]'])
+    expect(refusal(more).message).toMatch(/nothing may follow/)
+  })
+
+  it.each<[string, RegExp]>([
+    ['', /not a trace/],
+    ['a story', /not a trace/],
+    ['{"weirTrace":1}', /vocabSize/],
+    ['{"weirTrace":1,"vocabSize":9,"options":[]}\n', /options must be an object/],
+    ['{"weirTrace":2,"vocabSize":9,"options":{}}\n{"lines":1}\n', /format version 2, this engine reads version 1/],
+    ['{"weirTrace":', /not JSON/],
+  ])('is not %j', (text, message) => {
+    expect(refusal(text).code).toBe('TRACE_FORMAT')
+    expect(refusal(text).message).toMatch(message)
+  })
+
+  it('is text', () => {
+    for (const value of [undefined, null, 7, {}, new ArrayBuffer(8)]) {
+      expect(refusal(value as unknown as string).message).toMatch(/not a trace/)
+    }
+  })
+
+  it.each<[string, RegExp, string, RegExp]>([
+    ['an option of a later version', /"watermark":/, '"later":1,"watermark":', /^options: unknown key "later"/],
+    ['an option that is missing', /"watermark":0,/, '', /^watermark must be a number/],
+    ['an option of another type', /"enablePrefixCaching":true/, '"enablePrefixCaching":1', /true or false/],
+    ['options that no engine takes', /"maxNumSeqs":2/, '"maxNumSeqs":17', /its options are not valid.*maxNumSeqs 17/],
+    ['more KV than any device has', /"kvCacheTokens":64/, '"kvCacheTokens":1e15', /kvCacheTokens must be/],
+  ])('for an engine with %s is refused', (_what, pattern, by, message) => {
+    const error = refusal(changed(pattern, by))
+    expect(error.code).toBe('TRACE_FORMAT')
+    expect(error.message).toMatch(message)
+  })
+
+  it.each<[string, RegExp, string, RegExp]>([
+    ['an unknown kind of line', /\["reset"\]/, '["rest"]', /line 4.*unknown kind of line "rest"/],
+    ['an empty line', /\["reset"\]/, '', /line 4.*not JSON/],
+    ['an id that does not exist', /\["end",0,/, '["end",7,', /there is no request 7/],
+    ['an id twice', /\["add",1,/, '["add",0,', /line 3.*request id 0 is in use/],
+    [
+      'a prompt id outside the vocabulary',
+      /\["add",0,26,0,null,\[0,0,1,0,0\],\[\d+/,
+      '["add",0,26,0,null,[0,0,1,0,0],[997',
+      /outside/,
+    ],
+    ['a request beyond maxModelLen', /\["add",0,26/, '["add",0,65', /65 tokens exceed maxModelLen 64/],
+    ['a request without room', /\["add",0,26/, '["add",0,20', /max_tokens/],
+    ['a priority under fcfs', /\["add",0,26,0/, '["add",0,26,1', /priority 1 has no effect/],
+    ['an unknown reason', /"length"\]/, '"tired"]', /the reason must be one of/],
+    ['more accepted than verified', /\["rows",\[\d+\]/, '["rows",{"accepted":9,"ids":[1]}', /9 of \d drafts accepted/],
+    ['more ids than drafts and one', /\["rows",\[\]/, '["rows",{"accepted":0,"ids":[1]}', /1 ids committed, at most 0/],
+    ['ids outside the vocabulary', /\["rows",\[\d+\]/, '["rows",[997]', /token id 997 is outside/],
+    ['no outcome of a request that goes on', /\["rows",\[\]/, '["rows",{"accepted":0}', /request 0 took no notice/],
+    [
+      'an answer cut short that goes on',
+      /\["rows",\[(\d+),\d+\]/,
+      '["rows",{"accepted":1,"ids":[$1]}',
+      /was cut short, yet/,
+    ],
+    ['an outcome too many', /\["rows",/, '["rows",[],', /here is one more outcome|ids committed/],
+    ['no outcome at all', /\n\["rows",.*/, '\n["rows"]', /the outcome of 1 requests is missing/],
+    ['more proposed than planned', /\["step",0,/, '["step",9,', /9 drafts proposed, the plan has 0/],
+    ['more committed than came', /\["step",0,0/, '["step",0,5', /5 of 0 ids committed/],
+    ['a time that is none', /\["step",0,0,\[\d+/, '["step",0,0,[null', /schedule must be a number/],
+    ['another plan', /\["plan",2,"./, '["plan",2,"x', /line 8, step 2: the plan differs from the recorded one/],
+  ])('with %s is refused', (_what, pattern, by, message) => {
+    const error = refusal(changed(pattern, by))
+    expect(error.code).toBe('TRACE_FORMAT')
+    expect(error.message).toMatch(message)
+    expect(error.details).toMatchObject({ line: expect.any(Number), step: expect.any(Number) })
+  })
+
+  it.each<[string, string, readonly string[], RegExp]>([
+    [
+      'an outcome of a request that has ended',
+      '["rows"',
+      ['["end",0,"abort"]', '["rows",[]]'],
+      /request 0 has ended already/,
+    ],
+    ['a request beyond its end', '["end"', [], /at its length limit, yet it goes on/],
+    ['a step whose rows are not heard of', '["rows"', [], /the outcome of 1 requests is missing/],
+    ['a step without its end', '["step"', [], /step 1 has no end/],
+    [
+      'a plan for nobody',
+      '["reset"',
+      ['["reset"]', '["end",0,"abort"]', '["end",1,"abort"]'],
+      /nothing can be planned/,
+    ],
+  ])('with %s is refused', (_what, start, by, message) => {
+    const one = (lines: readonly string[]): number => lines.findIndex((line) => line.startsWith(start))
+    const error = refusal(withLines(trace, (lines) => lines.toSpliced(one(lines), 1, ...by)))
+    expect(error.code).toBe('TRACE_FORMAT')
+    expect(error.message).toMatch(message)
+  })
+
+  it('with an input changed that a plan depends on is refused at that plan, by step and line', () => {
+    const { length } = matches(trace, /\["add",1,14/g)
+    expect(length).toBe(1)
+    const error = refusal(changed(/\["add",1,14/, '["add",1,12'))
+    expect(error.message).toMatch(/the plan differs from the recorded one: …/)
+    const [, line = '', step = ''] = /^line (\d+), step (\d+)/.exec(error.message) ?? []
+    expect(trace.split('\n')[Number(line) - 1]).toMatch(`["plan",${step},`)
+  })
+
+  it('is replayed beside an engine that goes on, which hears nothing of it', async () => {
+    const rig = new EngineRig(options)
+    rig.engine.add(newRequest(0, 20, 6))
+    rig.engine.add(newRequest(1, 5, 9))
+    rig.engine.resetPrefixCache()
+    while (rig.engine.hasWork()) {
+      replayTrace(trace)
+      await rig.engine.step()
+    }
+    expect(rig.engine.trace()).toBe(trace)
+  })
+
+  it('keeps the options of its engine', () => {
+    const wanted: EngineOptions = options
+    expect(replayTrace(trace).options).toEqual(wanted)
+  })
+})
