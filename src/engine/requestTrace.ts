@@ -12,7 +12,8 @@ export class RequestTrace {
   readonly #wish: DebugWish
   readonly #logits: (string | Float32Array)[] = []
   readonly #steps: RequestStep[] = []
-  #cachedTokens = 0
+  /** of its first admission: what comes back after a preemption is its own */
+  #cachedTokens: number | undefined
   #verified = 0
   #accepted = 0
 
@@ -21,7 +22,7 @@ export class RequestTrace {
   }
 
   admitted(cachedTokens: number): void {
-    this.#cachedTokens = cachedTokens
+    this.#cachedTokens ??= cachedTokens
   }
 
   /** @param at its committed tokens */
@@ -53,7 +54,7 @@ export class RequestTrace {
       prompt_tokens: promptTokens,
       completion_tokens: completionTokens,
       total_tokens: promptTokens + completionTokens,
-      prompt_tokens_details: { cached_tokens: this.#cachedTokens },
+      prompt_tokens_details: { cached_tokens: this.#cachedTokens ?? 0 },
       completion_tokens_details: {
         accepted_prediction_tokens: this.#accepted,
         rejected_prediction_tokens: this.#verified - this.#accepted,

@@ -7,7 +7,7 @@ import { admissionBlocks, BLOCK_SIZE, servable, watermarkBlocks } from '../../..
 import type { Obstacle } from '../../../src/core/schedulerOutput.ts'
 import { compareStanding } from '../../../src/core/standing.ts'
 import { engineOptions, mtp, promptOf } from '../../helpers/coreFixtures.ts'
-import { play, prefixWorkloads } from '../../helpers/prefixWorkloads.ts'
+import { crowdedWorkloads, play } from '../../helpers/crowdedWorkloads.ts'
 import { decodingRig, idsOf, SchedulerRig } from '../../helpers/schedulerRig.ts'
 
 const NO_DRAFTS = { speculative: undefined } as const
@@ -75,7 +75,7 @@ describe('one formula', () => {
   it('counts the whole known sequence, beside what prompts under way still need, and the watermark', () => {
     let tight = 0
     fc.assert(
-      fc.property(prefixWorkloads, (workload) => {
+      fc.property(crowdedWorkloads, (workload) => {
         const options = { ...workload.options, speculative: undefined }
         play({ ...workload, options }, ({ scheduler }, { requests }) => {
           if (!requests.some(({ admitted }) => admitted)) return
@@ -138,7 +138,7 @@ describe('why a request waits', () => {
   it('is the preemption in a step in which somebody was preempted: nobody comes in', () => {
     let preempting = 0
     fc.assert(
-      fc.property(prefixWorkloads, (workload) => {
+      fc.property(crowdedWorkloads, (workload) => {
         play(workload, (_rig, { preempted, requests, held }) => {
           if (preempted.length === 0) return
           preempting++
@@ -189,7 +189,7 @@ describe('bounded overtaking', () => {
   it('is bounded for each request over all its life, whatever keeps it out (45)', () => {
     let most = 0
     fc.assert(
-      fc.property(prefixWorkloads, (workload) => {
+      fc.property(crowdedWorkloads, (workload) => {
         const passed = new Map<number, number>()
         play(workload, ({ scheduler }, { requests }) => {
           const admitted = requests.filter((share) => share.admitted).map(({ running }) => running.request.standing)
@@ -211,7 +211,7 @@ describe('maxNumPartialPrefills', () => {
   it('bounds the unfinished prompts at the end of every step (43)', () => {
     let reached = 0
     fc.assert(
-      fc.property(prefixWorkloads, fc.integer({ min: 1, max: 2 }), (workload, limit) => {
+      fc.property(crowdedWorkloads, fc.integer({ min: 1, max: 2 }), (workload, limit) => {
         const options = { ...workload.options, maxNumPartialPrefills: limit }
         play({ ...workload, options }, ({ scheduler }) => {
           const unfinished = scheduler.running.filter((running) => running.prefillRemaining > 0).length
@@ -238,7 +238,9 @@ describe('maxNumPartialPrefills', () => {
   })
 
   it('is no bound at 0', () => {
-    const rig = new SchedulerRig(engineOptions({ ...NO_DRAFTS, longPrefillTokenThreshold: 8, maxNumPartialPrefills: 0 }))
+    const rig = new SchedulerRig(
+      engineOptions({ ...NO_DRAFTS, longPrefillTokenThreshold: 8, maxNumPartialPrefills: 0 }),
+    )
     for (let id = 0; id < 8; id++) rig.add(id, 100, 4)
     rig.step()
     expect(rig.scheduler.running.filter((running) => running.prefillRemaining > 0).length).toBe(8)

@@ -38,7 +38,7 @@ const WORST: readonly { B: number; S: number; k: number; uncharged: number; rese
 ]
 
 describe('budget policies', () => {
-  it.each(WORST)('B=$B S=$S k=$k: exact fills B, uncharged runs $uncharged rows, reserve $reserve', (worst) => {
+  it.each(WORST)('B=$B S=$S k=$k: exact fills B (1), uncharged runs $uncharged rows, reserve $reserve', (worst) => {
     const { B, S, k } = worst
     expect(rowsOf(saturatedStep('exact', B, S, k, S - 1))).toBe(B)
     expect(rowsOf(saturatedStep('uncharged', B, S, k, S - 1))).toBe(worst.uncharged)
@@ -100,7 +100,7 @@ describe('budget policies', () => {
     expect(requests.every(({ outputLength }) => outputLength === 3)).toBe(true)
   })
 
-  it('without speculation a decode costs one row and no other speculative field is read', () => {
+  it('without speculation a decode costs one row and no other speculative field is read (5)', () => {
     const base = engineOptions({ speculative: undefined, maxNumBatchedTokens: 8, maxNumSeqs: 4 })
     for (const budgetPolicy of ['exact', 'reserve', 'uncharged'] as const) {
       const guarded = new Proxy(
@@ -142,13 +142,13 @@ describe('seal', () => {
     expect(rows).toEqual({ base: 1, draft: 3, prefill: 4, sampled: 4, charged: 8 })
   })
 
-  it('refuses a charge that is not the rows', () => {
+  it('refuses a charge that is not the rows (3)', () => {
     expect(() => seal(1, { shares: [decode()], charged: 1 }, BUDGET_RULES.exact, options)).toThrow(
       expect.objectContaining({ code: 'BUDGET_EXCEEDED', details: { step: 1, charged: 1, due: 4, budget: 8 } }),
     )
   })
 
-  it('refuses more rows than B under exact, even when each is charged', () => {
+  it('refuses more rows than B under exact, even when each is charged (1) (3)', () => {
     const step = { shares: [decode(), chunk(5)], charged: 9 }
     expect(() => seal(3, step, BUDGET_RULES.exact, options)).toThrow(
       expect.objectContaining({ code: 'BUDGET_EXCEEDED' }),

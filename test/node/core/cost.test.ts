@@ -45,14 +45,14 @@ describe('cost', () => {
     )
   })
 
-  it('reserves a slot for each draft pass but the first, and none past the last position', () => {
+  it('reserves a slot for each draft pass but the first, and none past the last position (15)', () => {
     expect(slotsNeeded(10, 4, 0, 100)).toBe(14)
     expect(slotsNeeded(10, 4, 1, 100)).toBe(14)
     expect(slotsNeeded(10, 4, 4, 100)).toBe(17)
     expect(slotsNeeded(10, 4, 4, 15)).toBe(15)
   })
 
-  it('serves exactly the requests whose last token fits the pool', () => {
+  it('serves exactly the requests whose last token fits the pool (41) (42)', () => {
     const options = engineOptions({ kvCacheTokens: 160, maxModelLen: 1000 })
     expect(totalBlocks(options)).toBe(10)
     expect(servable(160, options)).toBe(true)

@@ -50,7 +50,7 @@ function settle(scheduler: Scheduler, step: { scheduled: SchedulerOutput; output
 }
 
 describe('steps in flight', () => {
-  it.each([1, 2, 3])('says the same with %i of them, whatever is preempted in flight', async (depth) => {
+  it.each([1, 2, 3])('says the same with %i of them, whatever is preempted in flight (24) (26)', async (depth) => {
     await fc.assert(
       fc.asyncProperty(workloads, async (workload) => {
         const outputs = await runAtDepth(workload, depth)

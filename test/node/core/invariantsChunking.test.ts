@@ -2,19 +2,18 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { prefixWorkloads, play } from '../../helpers/prefixWorkloads.ts'
 import { buildStepPlan } from '../../../src/core/stepPlanBuilder.ts'
-import { EngineRig, engineOptions, mtp, newRequest, promptOf } from '../../helpers/coreFixtures.ts'
+import { EngineRig, engineOptions, GREEDY, mtp, newRequest, promptOf } from '../../helpers/coreFixtures.ts'
+import { crowdedWorkloads, play } from '../../helpers/crowdedWorkloads.ts'
 import { endOf } from '../../helpers/engineRuns.ts'
 import { draftsAfter, generateAlone } from '../../helpers/mockModel.ts'
-import { GREEDY } from '../../helpers/coreFixtures.ts'
 import { SchedulerRig } from '../../helpers/schedulerRig.ts'
 
 describe('chunks', () => {
   it('are each known token once and in order, whatever was cached, preempted or cut short (16)', () => {
     let chunks = 0
     fc.assert(
-      fc.property(prefixWorkloads, (workload) => {
+      fc.property(crowdedWorkloads, (workload) => {
         const end = new Map<number, number>()
         play(workload, (_rig, output) => {
           const plan = buildStepPlan(output)
@@ -38,7 +37,7 @@ describe('chunks', () => {
 
   it('sample one token at the end of what is known, and none before (21)', () => {
     fc.assert(
-      fc.property(prefixWorkloads, (workload) => {
+      fc.property(crowdedWorkloads, (workload) => {
         play(workload, (_rig, output) => {
           for (const { prefill, running, firstPosition, n, samples, k, m } of output.requests) {
             if (!prefill) continue

@@ -61,7 +61,7 @@ describe('engine limits', () => {
     )
   })
 
-  it('is what the scheduler itself relies on', () => {
+  it('is what the scheduler itself relies on (42)', () => {
     const error = refusal(() => new Scheduler(engineOptions({ maxNumBatchedTokens: 7, maxNumSeqs: 8 })))
     expect(error.code).toBe('INVALID_OPTION')
   })
@@ -106,7 +106,7 @@ describe('request limits', () => {
     validateRequest({ ...good, promptTokenIds: new Array(31).fill(99), maxTokens: 1000 }, options, 100)
   })
 
-  it('refuses as unservable what the pool can never hold, and only that', () => {
+  it('refuses as unservable what the pool can never hold, and only that (41)', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 }), (prompt, maxTokens) => {
         const pool = engineOptions({ maxModelLen: 200, kvCacheTokens: 64 })

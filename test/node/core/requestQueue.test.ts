@@ -39,7 +39,8 @@ describe('the waiting queue', () => {
           model = [...model, one].sort((a, b) => compareStanding(a.standing, b.standing))
         }
         for (const call of commands) {
-          if ('add' in call) put(request(next++, call.add, (clock += call.rows)))
+          if ('rows' in call) clock += call.rows
+          if ('add' in call) put(request(next++, call.add, clock))
           else if ('takeFront' in call) for (let i = 0; i < call.takeFront; i++) take(queue.at(0))
           else if ('takeAt' in call) take(model[call.takeAt % (model.length || 1)])
           else if (gone.length > 0) put(...(gone.splice(call.putBack % gone.length, 1) as [Request]))

@@ -5,7 +5,7 @@ import { engineOptions, mtp, promptOf } from '../../helpers/coreFixtures.ts'
 import { decodingRig, rowsOf, SchedulerRig, sharesOf } from '../../helpers/schedulerRig.ts'
 
 describe('rows', () => {
-  it('gives a waiting prompt the one row that 15 decoding requests leave of B = 16', () => {
+  it('gives a waiting prompt the one row that 15 decoding requests leave of B = 16 (8)', () => {
     const rig = decodingRig(15, { maxNumBatchedTokens: 16, maxNumSeqs: 16 })
     const prompt = rig.add(99, 5, 4)
     for (let step = 0; step < 5; step++) {
@@ -15,7 +15,7 @@ describe('rows', () => {
     expect(prompt.outputLength).toBe(1)
   })
 
-  it('lets everybody on when B is exactly a base row and all drafts of each slot', () => {
+  it('lets everybody on when B is exactly a base row and all drafts of each slot (7)', () => {
     const rig = decodingRig(4, { maxNumBatchedTokens: 16, maxNumSeqs: 4, speculative: mtp(3) })
     for (let step = 0; step < 10; step++) {
       const output = rig.step()
@@ -23,7 +23,7 @@ describe('rows', () => {
     }
   })
 
-  it('trims drafts before base rows, evenly, and favours nobody over time', () => {
+  it('trims drafts before base rows, evenly, and favours nobody over time (6) (8)', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 8 }), fc.nat(30), fc.nat(4), (S, more, drafts) => {
         const B = S + more
@@ -67,7 +67,7 @@ describe('rows', () => {
     expect(blocks.step().rows).toMatchObject({ base: 6, draft: 18, prefill: 0 })
   })
 
-  it('costs nothing for idle slots', () => {
+  it('costs nothing for idle slots (10)', () => {
     for (const maxNumSeqs of [1, 8, 64]) {
       const rig = new SchedulerRig(engineOptions({ maxNumBatchedTokens: 64, maxNumSeqs }))
       rig.add(0, 200, 1)
@@ -75,7 +75,7 @@ describe('rows', () => {
     }
   })
 
-  it('runs with B = S = 1', () => {
+  it('runs with B = S = 1 (9)', () => {
     const rig = new SchedulerRig(engineOptions({ maxNumBatchedTokens: 1, maxNumSeqs: 1 }))
     const requests = [rig.add(0, 3, 3), rig.add(1, 2, 2)]
     let steps = 0
@@ -87,7 +87,7 @@ describe('rows', () => {
 })
 
 describe('chunks', () => {
-  it('cuts three prompts of 800 to 400 + 400 + 224 of 1024 rows, and goes on in order', () => {
+  it('cuts three prompts of 800 to 400 + 400 + 224 of 1024 rows, and goes on in order (17) [test_schedule_concurrent_partial_requests]', () => {
     const options = { maxNumBatchedTokens: 1024, maxModelLen: 1024, longPrefillTokenThreshold: 400 }
     const rig = new SchedulerRig(engineOptions(options))
     for (let id = 0; id < 3; id++) rig.add(id, 800, 8)
@@ -103,7 +103,7 @@ describe('chunks', () => {
     ])
   })
 
-  it('verifies no drafts on the chunks of a prompt', () => {
+  it('verifies no drafts on the chunks of a prompt (12) (13) [test_no_spec_tokens_scheduled_for_prefill_chunks]', () => {
     const rig = new SchedulerRig(engineOptions({ maxNumBatchedTokens: 50, speculative: mtp(3) }))
     rig.add(0, 80, 8)
     expect(sharesOf(rig.step())).toMatchObject([{ n: 50, k: 0, m: 0, samples: false }])
@@ -111,7 +111,7 @@ describe('chunks', () => {
     expect(sharesOf(rig.step())).toMatchObject([{ n: 4, k: 3, m: 3, samples: true }])
   })
 
-  it('covers each known token once, in order, and gives the drafter the one after a chunk', () => {
+  it('covers each known token once, in order, and gives the drafter the one after a chunk (16) (19) (21)', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 200 }), fc.integer({ min: 1, max: 70 }), (length, B) => {
         const rig = new SchedulerRig(engineOptions({ maxNumBatchedTokens: B, maxNumSeqs: 1 }))
@@ -132,7 +132,7 @@ describe('chunks', () => {
 })
 
 describe('length', () => {
-  it('trims drafts and proposals to what may still be said', () => {
+  it('trims drafts and proposals to what may still be said (15)', () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 12 }), fc.nat(4), fc.nat(4), (maxTokens, drafts, right) => {
         const rig = new SchedulerRig(engineOptions({ speculative: mtp(drafts) }))

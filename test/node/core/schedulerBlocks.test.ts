@@ -10,7 +10,7 @@ import { SchedulerRig, sharesOf } from '../../helpers/schedulerRig.ts'
 import { specOf, workloads } from '../../helpers/workloads.ts'
 
 describe('blocks', () => {
-  it('takes look-ahead blocks for the drafts really proposed, never past the last position', () => {
+  it('takes look-ahead blocks for the drafts really proposed, never past the last position (15)', () => {
     const rig = new SchedulerRig(engineOptions({ speculative: mtp(4), maxModelLen: 256 }))
     rig.add(0, 14, 60)
     // Rows 0…13 and draft slots 14…16: two blocks.
@@ -44,6 +44,21 @@ describe('blocks', () => {
     expect(seen).toContainEqual([0, 0])
   })
 
+  it('takes back blocks for drafts from one request when another finds none for its base row', () => {
+    const options = { speculative: mtp(4), maxModelLen: 32, kvCacheTokens: 48, maxNumSeqs: 2 }
+    const rig = new SchedulerRig(engineOptions(options))
+    rig.add(0, 12, 20)
+    rig.add(1, 16, 2)
+    expect(sharesOf(rig.step())).toMatchObject([{ newBlocks: 1 }, { newBlocks: 1 }])
+    // One block is left. Request 0 could use it for its drafts; request 1 has no slot for its next row without it.
+    const output = rig.step()
+    expect(output.preempted).toEqual([])
+    expect(sharesOf(output)).toMatchObject([
+      { id: 0, n: 1, k: 0, m: 0, newBlocks: 0 },
+      { id: 1, n: 1, newBlocks: 1 },
+    ])
+  })
+
   it('shrinks a chunk to the slots there are before it preempts anybody', () => {
     const options = { maxModelLen: 64, kvCacheTokens: 64, longPrefillTokenThreshold: 20, speculative: undefined }
     const rig = new SchedulerRig(engineOptions(options))
@@ -72,18 +87,23 @@ describe('blocks', () => {
     }
   })
 
-  it('plans a step with victims as if they had never been there', () => {
+  it('plans a step with victims as if they had never been there (11) (44)', () => {
     let compared = 0
     const tight = fc.record({
       S: fc.integer({ min: 2, max: 6 }),
       moreRows: fc.nat(6),
       blocks: fc.integer({ min: 3, max: 10 }),
-      prompts: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 3, maxLength: 8 }),
+      prompts: fc.array(fc.record({ length: fc.integer({ min: 1, max: 30 }), priority: fc.nat(3) }), {
+        minLength: 3,
+        maxLength: 8,
+      }),
       right: fc.nat(4),
+      schedulingPolicy: fc.constantFrom('fcfs', 'priority'),
     })
     fc.assert(
-      fc.property(tight, ({ S, moreRows, blocks, prompts, right }) => {
+      fc.property(tight, ({ S, moreRows, blocks, prompts, right, schedulingPolicy }) => {
         const options = engineOptions({
+          schedulingPolicy,
           maxNumSeqs: S,
           maxNumBatchedTokens: S + moreRows,
           maxModelLen: 48,
@@ -93,7 +113,7 @@ describe('blocks', () => {
         const accepted = (k: number): number => Math.min(k, right)
         const begin = (): SchedulerRig => {
           const rig = new SchedulerRig(options)
-          for (const [id, length] of prompts.entries()) rig.add(id, length, 18)
+          for (const [id, { length, priority }] of prompts.entries()) rig.add(id, length, 18, { priority })
           return rig
         }
         const rig = begin()
@@ -113,7 +133,7 @@ describe('blocks', () => {
     expect(compared).toBeGreaterThan(50)
   })
 
-  it('keeps both queues in the order of their standing, and lets nobody be overtaken more than 8 times', () => {
+  it('keeps both queues in the order of their standing, and lets nobody be overtaken more than 8 times (44) (45)', () => {
     let overtaken = 0
     fc.assert(
       fc.property(workloads, (workload) => {
@@ -143,7 +163,7 @@ describe('blocks', () => {
     expect(overtaken).toBeGreaterThan(0)
   })
 
-  it('is deterministic: the same calls give the same plans', () => {
+  it('is deterministic: the same calls give the same plans (49)', () => {
     fc.assert(
       fc.property(workloads, (workload) => {
         const plans = [0, 1].map(() => {

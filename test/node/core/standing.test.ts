@@ -90,6 +90,8 @@ describe('ageing', () => {
             maxModelLen: 32,
             kvCacheTokens: 32 * S,
             speculative: mtp(drafts),
+            // Nobody waits for another one's prefix: order alone decides.
+            enablePrefixCaching: false,
             schedulingPolicy: 'priority',
             priorityAgingTokens: aging,
           }),

@@ -6,8 +6,8 @@ import { Request, RunningRequest } from '../../../src/core/request.ts'
 import { Standing } from '../../../src/core/standing.ts'
 import { chooseVictim, MAX_PREEMPTIONS } from '../../../src/core/victim.ts'
 import { GREEDY } from '../../helpers/coreFixtures.ts'
+import { crowdedWorkloads, play } from '../../helpers/crowdedWorkloads.ts'
 import { kvManager, serve, spell } from '../../helpers/kvFixtures.ts'
-import { play, prefixWorkloads } from '../../helpers/prefixWorkloads.ts'
 import type { SchedulerRig } from '../../helpers/schedulerRig.ts'
 
 /** A request that runs, all of its tokens computed. */
@@ -132,7 +132,7 @@ describe('whoever is preempted', () => {
   it('is the one that the rule names, one after another, in every workload (44)', () => {
     const seen = { preempted: 0, notNewest: 0, byPriority: 0, sharing: 0 }
     fc.assert(
-      fc.property(prefixWorkloads, (workload) => {
+      fc.property(crowdedWorkloads, (workload) => {
         let before: Candidate[] = []
         play(
           workload,

@@ -2,13 +2,14 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { watermarkBlocks } from '../../../src/core/cost.ts'
 import { EngineRig, engineOptions, GREEDY, newRequest, promptOf } from '../../helpers/coreFixtures.ts'
-import { endOf, expectedOutput, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
+import { endOf, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
 import { generateAlone } from '../../helpers/mockModel.ts'
-import { workloads } from '../../helpers/workloads.ts'
+import { expectedOutput, workloads } from '../../helpers/workloads.ts'
 
 describe('abort', () => {
-  it('leaks nothing and disturbs nobody, whenever it comes', async () => {
+  it('leaks nothing and disturbs nobody, whenever it comes (26) (40) [test_memory_leak]', async () => {
     const aborted = { inFlight: 0, between: 0 }
     const abort = fc.record({ step: fc.nat(40), id: fc.nat(9), inFlight: fc.boolean() })
     await fc.assert(
@@ -33,13 +34,14 @@ describe('abort', () => {
           else expect(end.tokenIds).toEqual(whole)
         }
         expect(ownedBlocks(rig)).toBe(0)
-        // Every table row is free again: S new requests run at once.
+        // Every table row is free again: S new requests run at once, where rows and blocks beside the watermark suffice.
         const { maxNumSeqs, maxNumBatchedTokens } = workload.options
         const before = rig.records.length
         const pool = rig.engine.stats().blockOwners.length
+        const room = Math.max(1, pool - watermarkBlocks(workload.options))
         for (let i = 0; i < maxNumSeqs; i++) rig.engine.add(newRequest(100 + i, 1, 1))
         await rig.engine.step()
-        expect(rig.records[before]?.running).toBe(Math.min(maxNumSeqs, maxNumBatchedTokens, pool))
+        expect(rig.records[before]?.running).toBe(Math.min(maxNumSeqs, maxNumBatchedTokens, room))
       }),
       { numRuns: 100 },
     )
@@ -57,7 +59,7 @@ describe('abort', () => {
     expect(await rig.engine.step()).toBeUndefined()
   })
 
-  it('ignores the answer for a request whose id was used again in flight', async () => {
+  it('ignores the answer for a request whose id was used again in flight (26)', async () => {
     let reused = false
     const rig: EngineRig = new EngineRig(engineOptions(), {
       beforeSettle: (plan) => {
@@ -75,7 +77,7 @@ describe('abort', () => {
     expect(endOf(rig, 1).tokenIds).toEqual(generateAlone(promptOf(6, 1), 30, GREEDY))
   })
 
-  it('still counts the rows that ran for nobody', async () => {
+  it('still counts the rows that ran for nobody (26)', async () => {
     const rig: EngineRig = new EngineRig(engineOptions(), {
       beforeSettle: (plan) => {
         if (plan.step === 2) rig.engine.abort(0)

@@ -46,7 +46,7 @@ describe('an error of one request', () => {
 
 describe('a fatal error', () => {
   const codes: readonly ErrorCode[] = ['DEVICE_LOST', 'OUT_OF_MEMORY', 'BUDGET_EXCEEDED', 'INTERNAL']
-  it.each(codes)('%s of the runner ends every request with it, and the engine refuses more', async (code) => {
+  it.each(codes)('%s of the runner ends every request with it, and the engine refuses more (50)', async (code) => {
     const rig = new EngineRig(engineOptions({ maxNumSeqs: 2 }), {
       beforeSettle: (plan) => {
         if (plan.step === 3) throw new WeirError(code, 'gone')
@@ -96,7 +96,7 @@ describe('a fatal error', () => {
       '1 accepted',
     ],
   ]
-  it.each(breaks)('is raised by an answer with %s', async (_name, breakOutput, words) => {
+  it.each(breaks)('is raised by an answer with %s (4)', async (_name, breakOutput, words) => {
     const options = engineOptions()
     const mock = new MockRunner(options)
     const engine = new EngineCore({
@@ -112,7 +112,7 @@ describe('a fatal error', () => {
     expect(error.message).toContain(words)
   })
 
-  it('is raised, with all that led to it, by a step that holds no request though some are unfinished', async () => {
+  it('is raised, with all that led to it, by a step that holds no request though some are unfinished (48)', async () => {
     let rows = 64
     const options = Object.defineProperty(engineOptions(), 'maxNumBatchedTokens', { get: () => rows })
     const rig = new EngineRig(options)

@@ -5,24 +5,25 @@ import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
 import { MAX_PREEMPTIONS } from '../../../src/core/victim.ts'
 import { engineOptions, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
-import { endOf, expectedOutput, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
+import { crowdedWorkloads } from '../../helpers/crowdedWorkloads.ts'
+import { endOf, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
 import { draftsAfter } from '../../helpers/mockModel.ts'
-import { arrivals, type Workload, workloads } from '../../helpers/workloads.ts'
+import { arrivals, expectedOutput, type Workload, workloads } from '../../helpers/workloads.ts'
 
 /**
  * Steps within which everything is done. Whoever stands first runs with at most P preemptions, and before each of its runs
  * those that run may have to end; each step is a row of somebody who gets on.
  */
 function stepBound({ arrivals }: Workload): number {
-  const tokens = arrivals.reduce((sum, { promptLength, maxTokens }) => sum + promptLength + maxTokens, 0)
+  const tokens = arrivals.reduce((sum, { promptTokenIds, maxTokens }) => sum + promptTokenIds.length + maxTokens, 0)
   return (MAX_PREEMPTIONS + 1) * tokens + 26
 }
 
 describe('every workload', () => {
-  it('is served: nobody starves, answers are those of each request alone, rows and blocks add up', async () => {
+  it('is served: nobody starves, answers are those of each request alone, rows and blocks add up (1) (4) (43)', async () => {
     let preemptions = 0
     await fc.assert(
-      fc.asyncProperty(workloads, async (workload) => {
+      fc.asyncProperty(fc.oneof(workloads, crowdedWorkloads), async (workload) => {
         const { maxNumBatchedTokens, maxNumSeqs } = workload.options
         const rig = await runWorkload(workload, stepBound(workload))
         for (const id of workload.arrivals.keys()) {
@@ -49,22 +50,22 @@ describe('every workload', () => {
     expect(preemptions).toBeGreaterThan(20)
   })
 
-  it('adds up in usage, statistics and steps', async () => {
+  it('adds up in usage, statistics and steps (25) (27) (28)', async () => {
     await fc.assert(
       fc.asyncProperty(workloads, async (workload) => {
         const { options, rightInEight } = workload
         const rig = await runWorkload(workload, stepBound(workload))
         const totals = { accepted: 0, rejected: 0, committed: 0, preempted: 0 }
-        for (const [id, { promptLength }] of workload.arrivals.entries()) {
+        for (const [id, { promptTokenIds }] of workload.arrivals.entries()) {
           const { usage, tokenIds, debug } = endOf(rig, id)
           const { accepted_prediction_tokens: accepted, rejected_prediction_tokens: rejected } =
             usage.completion_tokens_details
-          expect(usage.prompt_tokens).toBe(promptLength)
+          expect(usage.prompt_tokens).toBe(promptTokenIds.length)
           expect(usage.completion_tokens).toBe(tokenIds.length)
           expect(debug?.logits.length).toBe(tokenIds.length)
-          const all = [...promptOf(promptLength, id), ...tokenIds]
+          const all = [...promptTokenIds, ...tokenIds]
           const sampled = (debug?.steps ?? []).filter(({ preempted }) => !preempted)
-          let at = promptLength
+          let at = promptTokenIds.length
           for (const step of sampled) {
             expect(step.at).toBe(at)
             expect(all.slice(at, at + step.accepted)).toEqual(step.verified.slice(0, step.accepted))
@@ -94,7 +95,7 @@ describe('every workload', () => {
 })
 
 describe('invariance', () => {
-  it('gives one request the same ids and digests for every B, S, number of drafts and pool', async () => {
+  it('gives one request the same ids and digests for every B, S, number of drafts and pool (22)', async () => {
     const maxModelLen = 90
     await fc.assert(
       fc.asyncProperty(arrivals(maxModelLen), fc.nat(8), async (some, rightInEight) => {
@@ -131,7 +132,8 @@ describe('invariance', () => {
       kvCacheTokens: blocksNeeded(96) * BLOCK_SIZE,
     })
     const sampling = { temperature: 1, topK: 0, topP: 1, seed: 5, sampleIndex: 0 }
-    const some = [20, 25, 30].map((promptLength) => ({ step: 0, promptLength, maxTokens: 50, sampling }))
+    const rest = { step: 0, maxTokens: 50, sampling, priority: 0, cacheSalt: undefined }
+    const some = [20, 25, 30].map((length, seed) => ({ ...rest, promptTokenIds: promptOf(length, seed) }))
     const workload = { options, rightInEight: 5, arrivals: some }
     const rig = await runWorkload(workload, stepBound(workload))
     for (const id of some.keys()) expect(endOf(rig, id).tokenIds).toEqual(expectedOutput(workload, id))

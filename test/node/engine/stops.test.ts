@@ -20,7 +20,7 @@ function upTo(id: number): number[] {
 }
 
 describe('stop ids', () => {
-  it('end a request at any place of an accepted run, and the rest is not in the answer', async () => {
+  it('end a request at any place of an accepted run, and the rest is not in the answer (25) [test_stop_via_update_from_output]', async () => {
     for (let index = 0; index < 12; index++) {
       const stop = ALONE[index] ?? -1
       const rig = longRuns()
@@ -68,7 +68,7 @@ describe('stop ids', () => {
 })
 
 describe('the text hook', () => {
-  it('ends a request at a token of its choice before the next step is scheduled', async () => {
+  it('ends a request at a token of its choice before the next step is scheduled (25)', async () => {
     for (let keep = 0; keep < 17; keep++) {
       let seen = 0
       const rig = longRuns({
@@ -103,7 +103,7 @@ describe('the text hook', () => {
 })
 
 describe('length', () => {
-  it('ends at max_tokens or maxModelLen, whichever is first', async () => {
+  it('ends at max_tokens or maxModelLen, whichever is first (15)', async () => {
     const rig = new EngineRig(engineOptions({ maxModelLen: 32 }))
     rig.engine.add(newRequest(0, 6, 9))
     rig.engine.add(newRequest(1, 30, 9))

@@ -1,38 +1,19 @@
 /**
- * Random workloads in which prompts share prefixes, requests differ in priority and salt, and every scheduling option is drawn:
- * for laws that must hold whatever the scheduler is asked to do.
+ * Workloads like those of `workloads.ts`, but crowded: many long answers at once in a small pool, so that blocks run short and
+ * requests with one prefix meet. For laws of the scheduler alone, whose outcomes need no model.
  */
 
 import fc from 'fast-check'
 import { BLOCK_SIZE, blocksNeeded } from '../../src/core/cost.ts'
-import type { SamplingParams } from '../../src/core/samplingParams.ts'
 import type { SchedulerOutput } from '../../src/core/schedulerOutput.ts'
 import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
 import { engineOptions, GREEDY, mtp, promptOf } from './coreFixtures.ts'
 import { SchedulerRig } from './schedulerRig.ts'
+import { type Arrival, specOf, type Workload } from './workloads.ts'
 
 const MAX_MODEL_LEN = 112
-/** steps in which requests arrive */
-export const STEPS = 16
-
-export interface PrefixArrival {
-  /** steps before it arrives */
-  readonly step: number
-  readonly promptTokenIds: readonly number[]
-  readonly maxTokens: number
-  /** heeded under `priority` alone */
-  readonly priority: number
-  readonly cacheSalt: string | undefined
-  readonly sampling: SamplingParams
-}
-
-export interface PrefixWorkload {
-  readonly options: EngineOptions
-  /** accepted drafts of a request and step, at most */
-  readonly right: number
-  /** the index is the request's id */
-  readonly arrivals: readonly PrefixArrival[]
-}
+/** Steps in which requests arrive. */
+const STEPS = 16
 
 const engine: fc.Arbitrary<EngineOptions> = fc
   .record({
@@ -67,46 +48,49 @@ const arrival = fc
     maxTokens: fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 20, max: 56 })),
     priority: fc.integer({ min: -2, max: 3 }),
     cacheSalt: fc.oneof({ weight: 5, arbitrary: fc.constant(undefined) }, fc.constant('salt')),
-    sampling: fc.oneof(fc.constant(GREEDY), fc.nat(99).map((seed) => ({ ...GREEDY, temperature: 1, seed }))),
+    sampling: fc.oneof(
+      fc.constant(GREEDY),
+      fc.nat(99).map((seed) => ({ ...GREEDY, temperature: 1, seed })),
+    ),
     tail: fc.nat(3),
   })
-  .map(({ family, common, own, tail, ...rest }): PrefixArrival => {
+  .map(({ family, common, own, tail, ...rest }): Arrival => {
     const prefix = promptOf(common, 1000 + family)
     return { ...rest, promptTokenIds: [...prefix, ...promptOf(own, tail)] }
   })
 
-export const prefixWorkloads: fc.Arbitrary<PrefixWorkload> = fc.record({
-  options: engine,
-  right: fc.nat(4),
-  arrivals: fc.array(arrival, { minLength: 6, maxLength: 12 }),
-})
+export const crowdedWorkloads: fc.Arbitrary<Workload> = fc
+  .record({ options: engine, rightInEight: fc.nat(8), arrivals: fc.array(arrival, { minLength: 6, maxLength: 12 }) })
+  .map(({ options, arrivals, ...rest }) => {
+    const heeded = options.schedulingPolicy === 'priority'
+    return { ...rest, options, arrivals: arrivals.map((one) => (heeded ? one : { ...one, priority: 0 })) }
+  })
 
 /** Steps within which a workload is done, generously: each of P + 1 runs of each request costs at most its tokens. */
-export function mostSteps({ arrivals }: PrefixWorkload): number {
+export function mostSteps({ arrivals }: Workload): number {
   return 4 * arrivals.reduce((sum, { promptTokenIds, maxTokens }) => sum + promptTokenIds.length + maxTokens, STEPS + 1)
 }
 
-/** Plays a workload to its end. `before` and `after` a step see the rig, the latter also what was scheduled. */
+/**
+ * Plays a workload to its end on the scheduler alone, half as many of a request's drafts being right as the workload has in
+ * eighths. `before` and `after` a step see the rig, the latter also what was scheduled.
+ */
 export function play(
-  workload: PrefixWorkload,
+  workload: Workload,
   after: (rig: SchedulerRig, output: SchedulerOutput) => void,
   before: (rig: SchedulerRig, step: number) => void = () => {},
 ): SchedulerRig {
-  const { options, right, arrivals } = workload
+  const { options, rightInEight, arrivals } = workload
   const rig = new SchedulerRig(options)
   const most = mostSteps(workload)
   for (let step = 0; step <= STEPS || rig.scheduler.hasUnfinished; step++) {
     if (step > most) throw new Error(`unfinished after ${most} steps`)
-    for (const [id, { promptTokenIds, maxTokens, ...rest }] of arrivals.entries()) {
-      if (rest.step !== step) continue
-      const { priority, cacheSalt, sampling } = rest
-      rig.add(id, promptTokenIds.length, maxTokens, { promptTokenIds, priority, cacheSalt, sampling })
-    }
+    for (const [id, arrival] of arrivals.entries()) if (arrival.step === step) rig.scheduler.add(specOf(workload, id))
     before(rig, step)
     if (!rig.scheduler.hasUnfinished) continue
     const output = rig.scheduler.schedule()
     after(rig, output)
-    rig.settle(output, (k) => Math.min(k, right))
+    rig.settle(output, (k) => Math.min(k, rightInEight >> 1))
   }
   return rig
 }
