@@ -100,7 +100,7 @@ export class AdmissionRound {
   /** Whether nobody may pass those that stay. */
   #barred(): boolean {
     const passed = this.#passed
-    return passed.length >= MAX_OVERTAKES || passed.some(({ standing }) => standing.overtaken >= MAX_OVERTAKES)
+    return passed.length > MAX_OVERTAKES || passed.some(({ standing }) => standing.overtaken >= MAX_OVERTAKES)
   }
 
   #obstacleOf(request: Request, cached: CachedPrefix): Obstacle | undefined {

@@ -89,9 +89,9 @@ export function slotsNeeded(computed: number, n: number, m: number, maxTotal: nu
   return Math.min(computed + n + Math.max(0, m - 1), maxTotal)
 }
 
-/** Blocks that stay free when a request is admitted beside others. */
+/** Blocks that stay free when a request is admitted beside others: unless none are asked for, one at least. */
 export function watermarkBlocks(options: Pick<EngineOptions, 'kvCacheTokens' | 'watermark'>): number {
-  return Math.floor(options.watermark * totalBlocks(options))
+  return Math.ceil(options.watermark * totalBlocks(options))
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
- * Who is preempted when KV blocks run out: of those who hold a block alone, the lowest priority; then the least to recompute
- * per block that comes free; then the newest. Whoever comes first of all and was preempted often enough is spared, so that it
+ * Who is preempted when KV blocks run out: of those who hold a block alone, the lowest priority; then whoever has the fewest
+ * tokens to recompute; then the newest. Whoever comes first of all and was preempted often enough is spared, so that it
  * ends in bounded time. It must never know who asked for the block.
  */
 
@@ -32,7 +32,7 @@ function losesMore(a: ChosenVictim, b: ChosenVictim): boolean {
   if (a.freedBlocks > 0 !== b.freedBlocks > 0) return a.freedBlocks === 0
   const priorities = a.request.standing.priority - b.request.standing.priority
   if (priorities !== 0) return priorities < 0
-  return a.lostTokens * b.freedBlocks > b.lostTokens * a.freedBlocks
+  return a.lostTokens > b.lostTokens
 }
 
 function asVictim(running: RunningRequest, kv: KvCacheManager): ChosenVictim {

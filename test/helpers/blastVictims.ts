@@ -48,12 +48,12 @@ function candidateOf(request: BlastRequest, ledger: BlastLedger): Candidate {
   return { request, freed, lost: Math.max(0, spell.computed - (blocks.length - freed) * BLOCK_SIZE) }
 }
 
-/** Whether `a` is the better victim: it frees something, matters less, loses less per block, came later. */
+/** Whether `a` is the better victim: it frees something, matters less, loses less, came later. */
 function isBetter(a: Candidate, b: Candidate): boolean {
   if (a.freed === 0 || b.freed === 0) {
     if (a.freed !== b.freed) return a.freed > 0
   }
   if (a.request.priority !== b.request.priority) return a.request.priority > b.request.priority
-  const lost = a.lost * b.freed - b.lost * a.freed
+  const lost = a.lost - b.lost
   return lost !== 0 ? lost < 0 : b.request.before(a.request)
 }

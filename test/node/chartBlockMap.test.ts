@@ -1,10 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { blockGrid, blockMap } from '../../src/chart/blockMap.ts'
-import { CACHED_BLOCK, SHARED_BLOCK } from '../../src/protocol/blockMap.ts'
 import { DARK_THEME, LIGHT_THEME, requestColour } from '../../src/chart/theme.ts'
+import { CACHED_BLOCK, SHARED_BLOCK } from '../../src/protocol/blockMap.ts'
 
-const owners = fc.array(fc.integer({ min: SHARED_BLOCK, max: 40 }), { maxLength: 1500 }).map((ids) => Int32Array.from(ids))
+const owners = fc
+  .array(fc.integer({ min: SHARED_BLOCK, max: 40 }), { maxLength: 1500 })
+  .map((ids) => Int32Array.from(ids))
 const size = fc.integer({ min: 40, max: 900 })
 
 describe('KV block map', () => {

@@ -128,7 +128,7 @@ describe('blocks', () => {
           expect(sharesOf(twin.step(accepted))).toEqual(sharesOf(output))
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 220 },
     )
     expect(compared).toBeGreaterThan(50)
   })

@@ -30,7 +30,7 @@ describe('the victim', () => {
     expect(victimOf(kv, running)).toBe(1)
   })
 
-  it('then loses the fewest tokens per block that comes free', () => {
+  it('then loses the fewest tokens, however few blocks come free', () => {
     const kv = kvManager(20)
     // 33 tokens in 3 blocks; 10 in 1; 40 in 3.
     const running = [run(kv, 0, spell('ABC', 33)), run(kv, 1, spell('D', 10)), run(kv, 2, spell('EFG', 40))]
@@ -111,9 +111,7 @@ function victimByTheRule(running: readonly Candidate[]) {
     })
     .filter(({ place, preemptions }) => place > 0 || preemptions < MAX_PREEMPTIONS)
   const useful = asked.some(({ alone }) => alone > 0) ? asked.filter(({ alone }) => alone > 0) : asked
-  const [victim] = useful.toSorted(
-    (a, b) => b.priority - a.priority || a.lost * b.alone - b.lost * a.alone || b.place - a.place,
-  )
+  const [victim] = useful.toSorted((a, b) => b.priority - a.priority || a.lost - b.lost || b.place - a.place)
   if (!victim) throw new Error('there is a victim')
   return { id: victim.request.id, freedBlocks: victim.alone, lostTokens: victim.lost }
 }

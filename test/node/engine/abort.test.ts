@@ -13,7 +13,7 @@ describe('abort', () => {
     const aborted = { inFlight: 0, between: 0 }
     const abort = fc.record({ step: fc.nat(40), id: fc.nat(9), inFlight: fc.boolean() })
     await fc.assert(
-      fc.asyncProperty(workloads, fc.array(abort, { maxLength: 8 }), async (workload, aborts) => {
+      fc.asyncProperty(workloads, fc.array(abort, { minLength: 4, maxLength: 12 }), async (workload, aborts) => {
         const now = { step: 0 }
         let engine: EngineRig['engine'] | undefined
         const fire = (inFlight: boolean): void => {
