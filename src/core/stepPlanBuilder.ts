@@ -3,18 +3,25 @@
 import { assert } from '../util/math.ts'
 import { targetRows } from './cost.ts'
 import type { ScheduledRequest, SchedulerOutput } from './schedulerOutput.ts'
-import type { PlannedRequest, StepPlan, TableWrite } from './stepPlan.ts'
+import type { BlockWrite, PlannedRequest, StepPlan, TableWrite } from './stepPlan.ts'
 
 export function buildStepPlan(output: SchedulerOutput): StepPlan {
+  const tableWrites: TableWrite[] = []
+  const blockWrites: BlockWrite[] = []
+  for (const scheduled of output.requests) {
+    const { running, admitted, firstBlock, newBlocks } = scheduled
+    if (admitted) tableWrites.push(tableWrite(scheduled))
+    for (const [i, block] of newBlocks.entries()) {
+      blockWrites.push({ tableRow: running.tableRow, index: firstBlock + i, block })
+    }
+  }
   return {
     step: output.step,
     rows: targetRows(output.requests),
     sampledRows: output.rows.sampled,
     requests: output.requests.map(plannedRequest),
-    tableWrites: output.requests.filter(({ admitted }) => admitted).map(tableWrite),
-    blockWrites: output.requests.flatMap(({ running, firstBlock, newBlocks }) =>
-      newBlocks.map((block, i) => ({ tableRow: running.tableRow, index: firstBlock + i, block })),
-    ),
+    tableWrites,
+    blockWrites,
   }
 }
 
