@@ -18,7 +18,7 @@ const CASES = [
 
 describe('embedTokens', () => {
   test.each(CASES)(
-    '$rows rows of $hiddenSize from $vocabSize, $dtype, masked at 0 $maskFirst, exactly',
+    '$rows of $hiddenSize from $vocabSize, $dtype, masked $maskFirst, exactly',
     async ({ rows, ...shape }) => {
       const { hiddenSize, vocabSize, dtype, maskFirst } = shape
       const weight = randomWeight(dtype, hiddenSize, vocabSize, hiddenSize)

@@ -28,80 +28,77 @@ const SHAPES: readonly Omit<RopeKvShape, 'eps'>[] = [
   { heads: 3, kvHeads: 3, headDim: 32, writeQuery: false, qkNorm: false, totalBlocks: 5, kvDtype: 'f32' },
 ]
 
-describe.each(SHAPES)(
-  'ropeKv of $heads and $kvHeads heads of $headDim, $kvDtype, queries $writeQuery, norm $qkNorm',
-  (shape) => {
-    const { heads, kvHeads, headDim, writeQuery, qkNorm, totalBlocks, kvDtype } = shape
-    const queryHeads = writeQuery ? heads : 0
-    const width = (queryHeads + 2 * kvHeads) * headDim
-    const seed = heads * 100 + headDim
-    const qkv = randomFloats(seed, (ROWS + 1) * width, 3)
-    const qNorm = randomFloats(seed + 1, headDim, 2)
-    const kNorm = randomFloats(seed + 2, headDim, 2)
-    const cacheWords = kvBytes(totalBlocks, kvHeads, headDim, kvDtype) / 4
+describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries $writeQuery, norm $qkNorm', (shape) => {
+  const { heads, kvHeads, headDim, writeQuery, qkNorm, totalBlocks, kvDtype } = shape
+  const queryHeads = writeQuery ? heads : 0
+  const width = (queryHeads + 2 * kvHeads) * headDim
+  const seed = heads * 100 + headDim
+  const qkv = randomFloats(seed, (ROWS + 1) * width, 3)
+  const qNorm = randomFloats(seed + 1, headDim, 2)
+  const kNorm = randomFloats(seed + 2, headDim, 2)
+  const cacheWords = kvBytes(totalBlocks, kvHeads, headDim, kvDtype) / 4
 
-    /** A head of a row after its norm, if any, and rotation, in float64. */
-    function rotated(row: number, head: number, weight: Float32Array): number[] {
-      const x = Array.from({ length: headDim }, (_, d) => at(qkv, row * width + head * headDim + d))
-      const scale = 1 / Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / headDim + EPS)
-      const normed = x.map((v, d) => (qkNorm ? v * scale * at(weight, d) : v))
-      const half = headDim / 2
-      return normed.map((v, d) => {
-        const angle = at(POSITIONS, row) * THETA ** (-(d % half) / half)
-        const other = at(normed, (d + half) % headDim)
-        return v * Math.cos(angle) + (d < half ? -other : other) * Math.sin(angle)
-      })
-    }
-
-    test('both variants give the reference and the same bits, and write nothing else', async () => {
-      const written = await runVariants([ropeKv, ropeKvSerial], {
-        shape: { ...shape, eps: EPS },
-        pass: { rows: ROWS },
-        buffers: {
-          positions: Uint32Array.from([...POSITIONS, 3]),
-          slots: Uint32Array.from([...SLOTS, 0]),
-          rope: ropeTable(THETA, headDim, MAX_POSITIONS),
-          qkv,
-          qNorm: qkNorm ? qNorm : headDim,
-          kNorm: qkNorm ? kNorm : headDim,
-          cache: cacheWords,
-          q: (ROWS + 1) * heads * headDim,
-        },
-      })
-
-      const queries: number[] = []
-      for (let row = 0; row < ROWS; row++) {
-        for (let head = 0; head < queryHeads; head++) {
-          queries.push(...rotated(row, head, qNorm).map((v) => v / Math.sqrt(headDim)))
-        }
-      }
-      expectAllClose(written.q?.f32.subarray(0, queries.length) ?? [], queries, { absolute: 1e-5, what: 'q' })
-      expectPoison(written.q, queries.length)
-
-      const image = new CacheImage(shape)
-      const touched = new Set<number>()
-      const actual = cacheValues(written.cache?.u32 ?? new Uint32Array(), kvDtype)
-      const rounding = kvDtype === 'f16' ? 2 ** -10 : 0
-      for (let row = 0; row < ROWS; row++) {
-        const slot = at(SLOTS, row)
-        if (slot === NO_SLOT) continue
-        for (let head = 0; head < 2 * kvHeads; head++) {
-          const half = head < kvHeads ? 0 : 1
-          const first = image.index(half, Math.floor(slot / BLOCK), head % kvHeads, slot % BLOCK)
-          const start = row * width + (queryHeads + head) * headDim
-          const expected = half === 0 ? rotated(row, queryHeads + head, kNorm) : qkv.subarray(start, start + headDim)
-          const what = `row ${row} head ${head}`
-          const tolerance = { absolute: 1e-5, relative: 1e-5 + rounding, what }
-          expectAllClose(actual.subarray(first, first + headDim), expected, tolerance)
-          for (let d = 0; d < headDim; d++) touched.add(first + d)
-        }
-      }
-      const perWord = kvDtype === 'f16' ? 2 : 1
-      const untouched = [...actual.keys()].filter((i) => !touched.has(i)).map((i) => Math.floor(i / perWord))
-      expect(untouched.every((word) => written.cache?.u32[word] === POISON)).toBe(true)
+  /** A head of a row after its norm, if any, and rotation, in float64. */
+  function rotated(row: number, head: number, weight: Float32Array): number[] {
+    const x = Array.from({ length: headDim }, (_, d) => at(qkv, row * width + head * headDim + d))
+    const scale = 1 / Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / headDim + EPS)
+    const normed = x.map((v, d) => (qkNorm ? v * scale * at(weight, d) : v))
+    const half = headDim / 2
+    return normed.map((v, d) => {
+      const angle = at(POSITIONS, row) * THETA ** (-(d % half) / half)
+      const other = at(normed, (d + half) % headDim)
+      return v * Math.cos(angle) + (d < half ? -other : other) * Math.sin(angle)
     })
-  },
-)
+  }
+
+  test('both variants give the reference and the same bits, and write nothing else', async () => {
+    const written = await runVariants([ropeKv, ropeKvSerial], {
+      shape: { ...shape, eps: EPS },
+      pass: { rows: ROWS },
+      buffers: {
+        positions: Uint32Array.from([...POSITIONS, 3]),
+        slots: Uint32Array.from([...SLOTS, 0]),
+        rope: ropeTable(THETA, headDim, MAX_POSITIONS),
+        qkv,
+        qNorm: qkNorm ? qNorm : headDim,
+        kNorm: qkNorm ? kNorm : headDim,
+        cache: cacheWords,
+        q: (ROWS + 1) * heads * headDim,
+      },
+    })
+
+    const queries: number[] = []
+    for (let row = 0; row < ROWS; row++) {
+      for (let head = 0; head < queryHeads; head++) {
+        queries.push(...rotated(row, head, qNorm).map((v) => v / Math.sqrt(headDim)))
+      }
+    }
+    expectAllClose(written.q?.f32.subarray(0, queries.length) ?? [], queries, { absolute: 1e-5, what: 'q' })
+    expectPoison(written.q, queries.length)
+
+    const image = new CacheImage(shape)
+    const touched = new Set<number>()
+    const actual = cacheValues(written.cache?.u32 ?? new Uint32Array(), kvDtype)
+    const rounding = kvDtype === 'f16' ? 2 ** -10 : 0
+    for (let row = 0; row < ROWS; row++) {
+      const slot = at(SLOTS, row)
+      if (slot === NO_SLOT) continue
+      for (let head = 0; head < 2 * kvHeads; head++) {
+        const half = head < kvHeads ? 0 : 1
+        const first = image.index(half, Math.floor(slot / BLOCK), head % kvHeads, slot % BLOCK)
+        const start = row * width + (queryHeads + head) * headDim
+        const expected = half === 0 ? rotated(row, queryHeads + head, kNorm) : qkv.subarray(start, start + headDim)
+        const what = `row ${row} head ${head}`
+        const tolerance = { absolute: 1e-5, relative: 1e-5 + rounding, what }
+        expectAllClose(actual.subarray(first, first + headDim), expected, tolerance)
+        for (let d = 0; d < headDim; d++) touched.add(first + d)
+      }
+    }
+    const perWord = kvDtype === 'f16' ? 2 : 1
+    const untouched = [...actual.keys()].filter((i) => !touched.has(i)).map((i) => Math.floor(i / perWord))
+    expect(untouched.every((word) => written.cache?.u32[word] === POISON)).toBe(true)
+  })
+})
 
 test('the table is the float64 angle, rounded once', () => {
   const table = ropeTable(1e6, 8, 40000)
