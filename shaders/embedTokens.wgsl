@@ -2,9 +2,12 @@
 // it serves as the head of a tied model too. An id outside the vocabulary reads its last row.
 override HIDDEN_SIZE: u32;
 override VOCAB_SIZE: u32;
+// true: the embedding is zero where the row's position is 0
+override MASK_FIRST: bool;
 
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> ids: array<u32>; // [rows]
+@group(0) @binding(2) var<storage, read> positions: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<WeightWord>; // [HIDDEN_SIZE/4][VOCAB_SIZE]
 @group(2) @binding(0) var<storage, read_write> out: array<vec4f>; // [rows][HIDDEN_SIZE/4]
 
@@ -16,5 +19,11 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     return;
   }
   let token = min(ids[row], VOCAB_SIZE - 1u);
-  out[row * (HIDDEN_SIZE / 4u) + group] = unpackWeight(weight[group * VOCAB_SIZE + token]);
+  var value = unpackWeight(weight[group * VOCAB_SIZE + token]);
+  if (MASK_FIRST) {
+    if (positions[row] == 0u) {
+      value = vec4f();
+    }
+  }
+  out[row * (HIDDEN_SIZE / 4u) + group] = value;
 }

@@ -1,6 +1,6 @@
-// y = x W^T, a workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows, then the ranges meet
-// in workgroup memory and are folded in order, four rows at a time: software drivers clear that memory word by word, so it
-// is kept small. Columns past N read their neighbours' words and are not written.
+// y = x W^T + bias, a workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows, then the
+// ranges meet in workgroup memory and are folded in order, four rows at a time: software drivers clear that memory word by
+// word, so it is kept small. Columns past N read their neighbours' words and are not written.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 8u;
 
@@ -10,10 +10,12 @@ override WEIGHT_COLUMNS: u32;
 override FIRST_COLUMN: u32;
 override RESIDUAL: bool;
 override GATHER: bool;
+override BIAS: bool;
 
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> rowIndex: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<WeightWord>; // [K/4][WEIGHT_COLUMNS]
+@group(1) @binding(1) var<storage, read> bias: array<f32>; // [WEIGHT_COLUMNS]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [*][K/4]
 @group(2) @binding(1) var<storage, read_write> y: array<f32>; // [rows][N]
 
@@ -65,11 +67,14 @@ fn store(firstRow: u32, column: u32, lane: u32, sum: f32) {
   let row = firstRow + lane / COLUMNS;
   if (lane < 4u * COLUMNS && row < pass_.rows && column < N) {
     let at = row * N + column;
-    if (RESIDUAL) {
-      y[at] += sum;
-    } else {
-      y[at] = sum;
+    var total = sum;
+    if (BIAS) {
+      total += bias[FIRST_COLUMN + column];
     }
+    if (RESIDUAL) {
+      total = y[at] + total;
+    }
+    y[at] = total;
   }
 }
 

@@ -1,6 +1,6 @@
-// y = x W^T, one invocation per 8 columns and up to 4 rows, no barrier. On a processor the loads are what costs, so a tile of
-// 4 by 8 sums shares them; a single row has a path of its own. A larger tile is a little faster and compiles much slower.
-// Columns past N read their neighbours' words and are not written.
+// y = x W^T + bias, one invocation per 8 columns and up to 4 rows, no barrier. On a processor the loads are what costs, so a
+// tile of 4 by 8 sums shares them; a single row has a path of its own. A larger tile is a little faster and compiles much
+// slower. Columns past N read their neighbours' words and are not written.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 
@@ -10,10 +10,12 @@ override WEIGHT_COLUMNS: u32;
 override FIRST_COLUMN: u32;
 override RESIDUAL: bool;
 override GATHER: bool;
+override BIAS: bool;
 
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> rowIndex: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<WeightWord>; // [K/4][WEIGHT_COLUMNS]
+@group(1) @binding(1) var<storage, read> bias: array<f32>; // [WEIGHT_COLUMNS]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [*][K/4]
 @group(2) @binding(1) var<storage, read_write> y: array<f32>; // [rows][N]
 
@@ -101,10 +103,13 @@ fn fourColumns(group: u32, column: u32) -> mat4x4f {
 fn store(row: u32, column: u32, sum: f32) {
   if (column < N) {
     let at = row * N + column;
-    if (RESIDUAL) {
-      y[at] += sum;
-    } else {
-      y[at] = sum;
+    var total = sum;
+    if (BIAS) {
+      total += bias[FIRST_COLUMN + column];
     }
+    if (RESIDUAL) {
+      total = y[at] + total;
+    }
+    y[at] = total;
   }
 }

@@ -1,5 +1,5 @@
-// QK-norm, RoPE and the write of K and V to the cache. 16 lanes share a head, one per range of the norm's sum; a workgroup takes
-// 4 heads of one row. Input rows are [query heads | key heads | value heads].
+// QK-norm where the model has it, RoPE and the write of K and V to the cache. 16 lanes share a head, one per range of the
+// norm's sum; a workgroup takes 4 heads of one row. Input rows are [query heads | key heads | value heads].
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
@@ -15,6 +15,8 @@ override EPS: f32;
 override QUERY_SCALE: f32;
 // false: the input has no query heads and `q` is not written
 override WRITE_QUERY: bool;
+// false: heads are rotated as they are, and the norms not read
+override QK_NORM: bool;
 
 const HALF_VECS: u32 = HEAD_VECS / 2u;
 const HEADS_PER_GROUP: u32 = 4u;
@@ -34,15 +36,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let first = (row * inputHeads + head) * HEAD_VECS;
 
   // The last workgroup of a row may have heads to spare: they meet the barrier and do nothing else.
-  var sum = 0.0;
-  if (head < queryHeads + KV_HEADS) {
-    let end = rangeStart(lane + 1u, HEAD_VECS);
-    for (var d = rangeStart(lane, HEAD_VECS); d < end; d++) {
-      sum = chain(sum, qkv[first + d], qkv[first + d]);
+  if (QK_NORM) {
+    var sum = 0.0;
+    if (head < queryHeads + KV_HEADS) {
+      let end = rangeStart(lane + 1u, HEAD_VECS);
+      for (var d = rangeStart(lane, HEAD_VECS); d < end; d++) {
+        sum = chain(sum, qkv[first + d], qkv[first + d]);
+      }
     }
+    sums[local.y * RANGES + lane] = sum;
+    workgroupBarrier();
   }
-  sums[local.y * RANGES + lane] = sum;
-  workgroupBarrier();
 
   let slot = slots[row];
   let isQuery = head < queryHeads;
@@ -58,23 +62,30 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
     return;
   }
 
-  var total = 0.0;
-  for (var range = 0u; range < RANGES; range++) {
-    total += sums[local.y * RANGES + range];
+  var scale = 1.0;
+  if (QK_NORM) {
+    var total = 0.0;
+    for (var range = 0u; range < RANGES; range++) {
+      total += sums[local.y * RANGES + range];
+    }
+    scale = inverseSqrt(total / f32(HEAD_VECS * 4u) + EPS);
   }
-  let scale = inverseSqrt(total / f32(HEAD_VECS * 4u) + EPS);
   let angle = positions[row] * HEAD_VECS;
   for (var d = lane; d < HALF_VECS; d += RANGES) {
-    let x = Pair(qkv[first + d], qkv[first + HALF_VECS + d]);
-    let low = rope[angle + 2u * d];
-    let high = rope[angle + 2u * d + 1u];
+    var x = Pair(qkv[first + d], qkv[first + HALF_VECS + d]);
+    if (QK_NORM) {
+      if (isQuery) {
+        x = normPair(x, scale, Pair(qNorm[d], qNorm[HALF_VECS + d]));
+      } else {
+        x = normPair(x, scale, Pair(kNorm[d], kNorm[HALF_VECS + d]));
+      }
+    }
+    let turned = rotate(x, rope[angle + 2u * d], rope[angle + 2u * d + 1u]);
     if (isQuery) {
-      let turned = normRotate(x, scale, Pair(qNorm[d], qNorm[HALF_VECS + d]), low, high);
       let place = (row * HEADS + head) * HEAD_VECS + d;
       q[place] = turned.first * QUERY_SCALE;
       q[place + HALF_VECS] = turned.second * QUERY_SCALE;
     } else {
-      let turned = normRotate(x, scale, Pair(kNorm[d], kNorm[HALF_VECS + d]), low, high);
       cache[word + d] = packKv(turned.first);
       cache[word + HALF_VECS + d] = packKv(turned.second);
     }

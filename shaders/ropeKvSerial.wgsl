@@ -1,5 +1,6 @@
-// QK-norm, RoPE and the write of K and V to the cache, one invocation per (row, head); neighbours are the heads of a row. Input
-// rows are [query heads | key heads | value heads]. For adapters on which workgroups and barriers are what costs.
+// QK-norm where the model has it, RoPE and the write of K and V to the cache, one invocation per (row, head); neighbours are
+// the heads of a row. Input rows are [query heads | key heads | value heads]. For adapters on which workgroups and barriers
+// are what costs.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
@@ -15,6 +16,8 @@ override EPS: f32;
 override QUERY_SCALE: f32;
 // false: the input has no query heads and `q` is not written
 override WRITE_QUERY: bool;
+// false: heads are rotated as they are, and the norms not read
+override QK_NORM: bool;
 
 const HALF_VECS: u32 = HEAD_VECS / 2u;
 
@@ -55,19 +58,26 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     return;
   }
 
-  let scale = normScale(first);
+  var scale = 1.0;
+  if (QK_NORM) {
+    scale = normScale(first);
+  }
   let angle = positions[row] * HEAD_VECS;
   for (var d = 0u; d < HALF_VECS; d++) {
-    let x = Pair(qkv[first + d], qkv[first + HALF_VECS + d]);
-    let low = rope[angle + 2u * d];
-    let high = rope[angle + 2u * d + 1u];
+    var x = Pair(qkv[first + d], qkv[first + HALF_VECS + d]);
+    if (QK_NORM) {
+      if (isQuery) {
+        x = normPair(x, scale, Pair(qNorm[d], qNorm[HALF_VECS + d]));
+      } else {
+        x = normPair(x, scale, Pair(kNorm[d], kNorm[HALF_VECS + d]));
+      }
+    }
+    let turned = rotate(x, rope[angle + 2u * d], rope[angle + 2u * d + 1u]);
     if (isQuery) {
-      let turned = normRotate(x, scale, Pair(qNorm[d], qNorm[HALF_VECS + d]), low, high);
       let place = (row * HEADS + head) * HEAD_VECS + d;
       q[place] = turned.first * QUERY_SCALE;
       q[place + HALF_VECS] = turned.second * QUERY_SCALE;
     } else {
-      let turned = normRotate(x, scale, Pair(kNorm[d], kNorm[HALF_VECS + d]), low, high);
       cache[word + d] = packKv(turned.first);
       cache[word + HALF_VECS + d] = packKv(turned.second);
     }

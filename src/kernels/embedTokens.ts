@@ -11,6 +11,8 @@ export interface EmbedTokensShape {
   readonly hiddenSize: number
   readonly vocabSize: number
   readonly dtype: WeightDtype
+  /** the embedding is zero where positions[row] is 0; `positions` is bound always and read with this only */
+  readonly maskFirst: boolean
 }
 
 /** ids [rows] to out [rows][hiddenSize/4] vec4f. */
@@ -20,13 +22,13 @@ export const embedTokens: KernelVariant<EmbedTokensShape> = {
     name: 'embedTokens',
     source,
     groups: {
-      step: { pass: 'uniform', ids: 'read' },
+      step: { pass: 'uniform', ids: 'read', positions: 'read' },
       layer: { weight: 'read' },
       activations: { out: 'write' },
     },
   },
-  specialise: ({ hiddenSize, vocabSize, dtype }) => ({
-    constants: { HIDDEN_SIZE: hiddenSize, VOCAB_SIZE: vocabSize },
+  specialise: ({ hiddenSize, vocabSize, dtype, maskFirst }) => ({
+    constants: { HIDDEN_SIZE: hiddenSize, VOCAB_SIZE: vocabSize, MASK_FIRST: maskFirst },
     libs: [pass, weightLib(dtype)],
   }),
   grid: ({ hiddenSize }, rows) => [cdiv(hiddenSize / 4, 64), rows, 1],

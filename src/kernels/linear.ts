@@ -1,4 +1,4 @@
-/** Host half of `linear`: y = x Wᵀ over 8 columns and 8 rows per workgroup, and what its variants share. */
+/** Host half of `linear`: y = x Wᵀ + bias over 8 columns and 8 rows per workgroup, and what its variants share. */
 
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
@@ -21,13 +21,16 @@ export interface LinearShape {
   readonly residual: boolean
   /** the input of row r is row rowIndex[r] of x */
   readonly gather: boolean
+  /** bias[c] is added to column c of the stored matrix */
+  readonly bias: boolean
   readonly dtype: WeightDtype
 }
 
-/** x: [*][k/4] vec4f, y: [rows][n] f32. `rowIndex` is bound always and read with `gather` only. */
+/** x: [*][k/4] vec4f, y: [rows][n] f32. `rowIndex` and `bias` [weightColumns] f32 are bound always and read
+ * with `gather` and `bias` only. */
 export const linearGroups: Kernel['groups'] = {
   step: { pass: 'uniform', rowIndex: 'read' },
-  layer: { weight: 'read' },
+  layer: { weight: 'read', bias: 'read' },
   activations: { x: 'read', y: 'write' },
 }
 
@@ -40,6 +43,7 @@ export function specialiseLinear(shape: LinearShape): Specialisation {
       FIRST_COLUMN: shape.firstColumn,
       RESIDUAL: shape.residual,
       GATHER: shape.gather,
+      BIAS: shape.bias,
     },
     libs: [order, pass, weightLib(shape.dtype)],
   }

@@ -15,6 +15,8 @@ export interface RopeKvShape extends KvShape {
   readonly eps: number
   /** false: input rows have no query heads and `q` is left alone (a pass that only fills the cache) */
   readonly writeQuery: boolean
+  /** false: no norm before the rotation; `qNorm` and `kNorm` are bound and not read */
+  readonly qkNorm: boolean
 }
 
 const HEADS_PER_WORKGROUP = 4
@@ -47,6 +49,7 @@ export function ropeKvSpecialisation(shape: RopeKvShape): Specialisation {
     EPS: shape.eps,
     QUERY_SCALE: Math.fround(1 / Math.sqrt(shape.headDim)),
     WRITE_QUERY: shape.writeQuery,
+    QK_NORM: shape.qkNorm,
   }
   return {
     constants: { ...kv.constants, ...constants },

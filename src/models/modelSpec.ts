@@ -11,13 +11,19 @@ export interface LayerSpec {
   readonly kind: 'paged'
 }
 
-/** A multi-token-prediction head: Qwen3-Next's, one block whose embedding and LM head are the model's own. */
+/** A multi-token-prediction head: one block of the model's own kind, whose embedding and LM head are the model's own. */
 export interface MtpSpec {
   readonly blocks: 1
+  /** whose tensor names it goes by */
+  readonly names: 'qwen3-next' | 'mimo'
+  /** which half of its projection's input comes first */
+  readonly concatOrder: 'embedding-first' | 'hidden-first'
+  /** at position 0 the next token's embedding counts as zero */
+  readonly maskFirstEmbedding: boolean
 }
 
 export interface ModelSpec {
-  readonly family: 'qwen3'
+  readonly family: 'qwen3' | 'mimo'
   /** as in config.json, for people */
   readonly architecture: string
   readonly hiddenSize: number
@@ -29,6 +35,10 @@ export interface ModelSpec {
   readonly vocabSize: number
   readonly rmsNormEps: number
   readonly ropeTheta: number
+  /** queries, keys and values have a bias */
+  readonly qkvBias: boolean
+  /** each query and key head is normed before its rotation */
+  readonly qkNorm: boolean
   readonly maxPositions: number
   /** the embedding matrix is the LM head too */
   readonly tiedEmbeddings: boolean
@@ -50,14 +60,35 @@ export interface GenerationDefaults {
   readonly eosTokenIds: readonly number[]
 }
 
-const ARCHITECTURES: Readonly<Record<string, string>> = { qwen3: 'Qwen3ForCausalLM' }
+/** What a family's config.json leaves unsaid. */
+interface Family extends Pick<ModelSpec, 'family' | 'architecture' | 'qkvBias' | 'qkNorm'> {
+  /** its drafter, in checkpoints that have one */
+  readonly mtp: MtpSpec
+}
+
+const FAMILIES: readonly Family[] = [
+  {
+    family: 'qwen3',
+    architecture: 'Qwen3ForCausalLM',
+    qkvBias: false,
+    qkNorm: true,
+    mtp: { blocks: 1, names: 'qwen3-next', concatOrder: 'embedding-first', maskFirstEmbedding: false },
+  },
+  {
+    family: 'mimo',
+    architecture: 'MiMoForCausalLM',
+    qkvBias: true,
+    qkNorm: false,
+    mtp: { blocks: 1, names: 'mimo', concatOrder: 'hidden-first', maskFirstEmbedding: true },
+  },
+]
 
 /** Fields whose value, if set at all, must be this one: any other changes the arithmetic. */
 const FIXED_FIELDS: readonly (readonly [name: string, value: unknown])[] = [
   ['hidden_act', 'silu'],
-  ['attention_bias', false],
   ['mlp_bias', false],
   ['use_sliding_window', false],
+  ['use_mrope', false],
   ['partial_rotary_factor', 1],
 ]
 
@@ -70,8 +101,8 @@ const WORD_SIZES = ['hidden_size', 'intermediate_size', 'head_dim'] as const
  */
 export function parseModelSpec(config: unknown, generationConfig?: unknown): ModelSpec {
   const fields = new ConfigFields('config.json', config)
-  const architecture = checkArchitecture(fields)
-  for (const [name, value] of FIXED_FIELDS) {
+  const { mtp, ...family } = checkFamily(fields)
+  for (const [name, value] of [...FIXED_FIELDS, ['attention_bias', family.qkvBias] as const]) {
     if (fields.has(name) && fields.raw(name) !== value)
       fields.refuse(name, `only ${JSON.stringify(value)} is supported`)
   }
@@ -93,8 +124,7 @@ export function parseModelSpec(config: unknown, generationConfig?: unknown): Mod
   const vocabSize = fields.integer('vocab_size')
   const eosTokenIds = parseGenerationDefaults(generationConfig, vocabSize).eosTokenIds
   return {
-    family: 'qwen3',
-    architecture,
+    ...family,
     hiddenSize: fields.integer('hidden_size'),
     intermediateSize: fields.integer('intermediate_size'),
     numLayers,
@@ -109,7 +139,7 @@ export function parseModelSpec(config: unknown, generationConfig?: unknown): Mod
     eosTokenIds: eosTokenIds.length > 0 ? eosTokenIds : fields.tokenIds('eos_token_id', vocabSize),
     bosTokenId: fields.tokenIds('bos_token_id', vocabSize)[0],
     layers: Array.from({ length: numLayers }, (): LayerSpec => ({ kind: 'paged' })),
-    mtp: mtpSpec(fields),
+    mtp: hasDrafter(fields) ? mtp : undefined,
   }
 }
 
@@ -135,15 +165,15 @@ export function parseGenerationDefaults(
   }
 }
 
-function checkArchitecture(fields: ConfigFields): string {
-  const supported = Object.keys(ARCHITECTURES).join(', ')
-  const expected = ARCHITECTURES[fields.string('model_type')]
-  if (!expected) fields.refuse('model_type', `supported: ${supported}`)
+function checkFamily(fields: ConfigFields): Family {
+  const type = fields.string('model_type')
+  const found = FAMILIES.find(({ family }) => family === type)
+  if (!found) fields.refuse('model_type', `supported: ${FAMILIES.map(({ family }) => family).join(', ')}`)
   const architectures = fields.raw('architectures')
-  if (!Array.isArray(architectures) || architectures.length !== 1 || architectures[0] !== expected) {
-    fields.refuse('architectures', `supported for this model_type: ["${expected}"]`)
+  if (!Array.isArray(architectures) || architectures.length !== 1 || architectures[0] !== found.architecture) {
+    fields.refuse('architectures', `supported for this model_type: ["${found.architecture}"]`)
   }
-  return expected
+  return found
 }
 
 function checkLayerTypes(fields: ConfigFields, numLayers: number): void {
@@ -179,9 +209,9 @@ function ropeType(scaling: ConfigFields): unknown {
   return scaling.raw('rope_type') ?? scaling.raw('type')
 }
 
-function mtpSpec(fields: ConfigFields): MtpSpec | undefined {
+function hasDrafter(fields: ConfigFields): boolean {
   const name = 'num_nextn_predict_layers'
   const blocks = fields.has(name) ? fields.integer(name, 0) : 0
   if (blocks > 1) fields.refuse(name, 'a drafter of several chained blocks is not supported')
-  return blocks === 1 ? { blocks } : undefined
+  return blocks === 1
 }

@@ -1,13 +1,15 @@
 /**
  * The tensors of a model by role: name and shape of each, and the check of a checkpoint's header against them before any weight
- * is fetched. It must never know where the bytes come from or how they lie on the GPU. Names: Qwen3 in Transformers; `mtp.*` as
- * in Qwen3-Next, concatenation [embedding, hidden].
+ * is fetched. It must never know where the bytes come from or how they lie on the GPU. Blocks have the names of Llama and its
+ * descendants in Transformers, drafters their families' own.
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { ModelSpec } from './modelSpec.ts'
+import type { ModelSpec, MtpSpec } from './modelSpec.ts'
 
-export type BlockRole = 'inputNorm' | 'q' | 'k' | 'v' | 'qNorm' | 'kNorm' | 'o' | 'postNorm' | 'gate' | 'up' | 'down'
+type AttentionRole = 'q' | 'k' | 'v' | 'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm' | 'o'
+
+export type BlockRole = 'inputNorm' | AttentionRole | 'postNorm' | 'gate' | 'up' | 'down'
 
 export type WeightRole = 'embed' | 'lmHead' | 'finalNorm' | 'fc' | 'embedNorm' | 'hiddenNorm' | BlockRole
 
@@ -18,7 +20,7 @@ export interface WeightTensor {
   /** the block within its part; undefined for what stands outside the blocks */
   readonly layer: number | undefined
   readonly name: string
-  /** matrices are [N (outputs)][K (inputs)], row-major; norms are [K] */
+  /** matrices are [N (outputs)][K (inputs)], row-major; norms are [K], biases [N] */
   readonly shape: readonly number[]
 }
 
@@ -33,6 +35,33 @@ export interface CheckedTensor extends WeightTensor {
 export interface TensorHeader {
   readonly dtype: string
   readonly shape: readonly number[]
+}
+
+/** Modules of a drafter, beside those in its block. */
+interface MtpNames {
+  readonly embedNorm: string
+  readonly hiddenNorm: string
+  readonly fc: string
+  /** prefix of its block's tensors */
+  readonly block: string
+  readonly finalNorm: string
+}
+
+const MTP_NAMES: Readonly<Record<MtpSpec['names'], MtpNames>> = {
+  'qwen3-next': {
+    embedNorm: 'mtp.pre_fc_norm_embedding',
+    hiddenNorm: 'mtp.pre_fc_norm_hidden',
+    fc: 'mtp.fc',
+    block: 'mtp.layers.0',
+    finalNorm: 'mtp.norm',
+  },
+  mimo: {
+    embedNorm: 'model.mtp_layers.0.token_layernorm',
+    hiddenNorm: 'model.mtp_layers.0.hidden_layernorm',
+    fc: 'model.mtp_layers.0.input_proj',
+    block: 'model.mtp_layers.0',
+    finalNorm: 'model.mtp_layers.0.final_layernorm',
+  },
 }
 
 /** Matrices that one kernel reads as one: they share their element type. */
@@ -55,11 +84,12 @@ export function weightPlan(spec: ModelSpec): WeightTensor[] {
   add('model', 'finalNorm', 'model.norm', [hiddenSize])
   if (!spec.tiedEmbeddings) add('model', 'lmHead', 'lm_head', [vocabSize, hiddenSize])
   if (spec.mtp) {
-    add('mtp', 'embedNorm', 'mtp.pre_fc_norm_embedding', [hiddenSize])
-    add('mtp', 'hiddenNorm', 'mtp.pre_fc_norm_hidden', [hiddenSize])
-    add('mtp', 'fc', 'mtp.fc', [hiddenSize, 2 * hiddenSize])
-    plan.push(...blockTensors(spec, 'mtp', 0, 'mtp.layers.0'))
-    add('mtp', 'finalNorm', 'mtp.norm', [hiddenSize])
+    const names = MTP_NAMES[spec.mtp.names]
+    add('mtp', 'embedNorm', names.embedNorm, [hiddenSize])
+    add('mtp', 'hiddenNorm', names.hiddenNorm, [hiddenSize])
+    add('mtp', 'fc', names.fc, [hiddenSize, 2 * hiddenSize])
+    plan.push(...blockTensors(spec, 'mtp', 0, names.block))
+    add('mtp', 'finalNorm', names.finalNorm, [hiddenSize])
   }
   return plan
 }
@@ -68,20 +98,30 @@ function blockTensors(spec: ModelSpec, part: WeightTensor['part'], layer: number
   const { hiddenSize, intermediateSize, headDim } = spec
   const queries = spec.numHeads * headDim
   const keys = spec.numKvHeads * headDim
-  const tensors: readonly (readonly [BlockRole, string, readonly number[]])[] = [
-    ['inputNorm', 'input_layernorm', [hiddenSize]],
-    ['q', 'self_attn.q_proj', [queries, hiddenSize]],
-    ['k', 'self_attn.k_proj', [keys, hiddenSize]],
-    ['v', 'self_attn.v_proj', [keys, hiddenSize]],
-    ['qNorm', 'self_attn.q_norm', [headDim]],
-    ['kNorm', 'self_attn.k_norm', [headDim]],
-    ['o', 'self_attn.o_proj', [hiddenSize, queries]],
-    ['postNorm', 'post_attention_layernorm', [hiddenSize]],
-    ['gate', 'mlp.gate_proj', [intermediateSize, hiddenSize]],
-    ['up', 'mlp.up_proj', [intermediateSize, hiddenSize]],
-    ['down', 'mlp.down_proj', [hiddenSize, intermediateSize]],
+  type Row = readonly [role: BlockRole, name: string, shape: readonly number[]]
+  const biases: readonly Row[] = [
+    ['qBias', 'self_attn.q_proj.bias', [queries]],
+    ['kBias', 'self_attn.k_proj.bias', [keys]],
+    ['vBias', 'self_attn.v_proj.bias', [keys]],
   ]
-  return tensors.map(([role, name, shape]) => ({ role, part, layer, name: `${prefix}.${name}.weight`, shape }))
+  const headNorms: readonly Row[] = [
+    ['qNorm', 'self_attn.q_norm.weight', [headDim]],
+    ['kNorm', 'self_attn.k_norm.weight', [headDim]],
+  ]
+  const tensors: readonly Row[] = [
+    ['inputNorm', 'input_layernorm.weight', [hiddenSize]],
+    ['q', 'self_attn.q_proj.weight', [queries, hiddenSize]],
+    ['k', 'self_attn.k_proj.weight', [keys, hiddenSize]],
+    ['v', 'self_attn.v_proj.weight', [keys, hiddenSize]],
+    ...(spec.qkvBias ? biases : []),
+    ...(spec.qkNorm ? headNorms : []),
+    ['o', 'self_attn.o_proj.weight', [hiddenSize, queries]],
+    ['postNorm', 'post_attention_layernorm.weight', [hiddenSize]],
+    ['gate', 'mlp.gate_proj.weight', [intermediateSize, hiddenSize]],
+    ['up', 'mlp.up_proj.weight', [intermediateSize, hiddenSize]],
+    ['down', 'mlp.down_proj.weight', [hiddenSize, intermediateSize]],
+  ]
+  return tensors.map(([role, name, shape]) => ({ role, part, layer, name: `${prefix}.${name}`, shape }))
 }
 
 /**
@@ -142,14 +182,17 @@ function checkFusedTypes(checked: readonly CheckedTensor[]): void {
   }
 }
 
-/** A tensor in a planned module (a bias, a scale) or in a layer past the last is one that the arithmetic would leave out. */
+/**
+ * A tensor in a planned module (a bias, a scale), a norm of heads that this family does not norm, and one in a layer past the
+ * last are such as the arithmetic would leave out.
+ */
 function checkCompanions(
   spec: ModelSpec,
   checked: readonly CheckedTensor[],
   tensors: ReadonlyMap<string, TensorHeader>,
 ): void {
   const planned = new Set(checked.map(({ name }) => name))
-  const modules = new Set(checked.map(({ name }) => name.slice(0, -'.weight'.length)))
+  const modules = new Set(weightPlan({ ...spec, qkNorm: true }).map(({ name }) => name.slice(0, name.lastIndexOf('.'))))
   for (const name of tensors.keys()) {
     if (planned.has(name)) continue
     const layer = Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1)

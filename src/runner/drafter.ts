@@ -4,12 +4,15 @@
  *
  *     u = fc · concat(norm_e(embed(t_{i+1})), norm_h(h_i)),  z = norm_out(Block(u, position i)),  logits = head(z)
  *     next pass: (h, t, position) <- (z, draft, position + 1)
+ *
+ * The spec says which half of the concatenation comes first, and whether the embedding is zero at position 0.
  */
 
 import { expandDrafter } from '../kernels/expandDrafter.ts'
 import { gatherRows } from '../kernels/gatherRows.ts'
 import { startDrafts } from '../kernels/startDrafts.ts'
 import { storeDrafts } from '../kernels/storeDrafts.ts'
+import { assert } from '../util/math.ts'
 import {
   type BlockRows,
   blockOps,
@@ -19,7 +22,7 @@ import {
   type ModelContext,
   named,
   normOp,
-  qkvColumns,
+  qkvOp,
   ropeKvOp,
   TARGET_ROWS,
 } from './forward.ts'
@@ -48,22 +51,16 @@ export function drafterOps(model: ModelContext): Op[] {
 
 /** K and V of the drafter at every row whose next token is known. Leaves u in the residual stream. */
 function kvPassOps(model: ModelContext): Op[] {
-  const { spec, buffer } = model
+  const { buffer } = model
   const rows: BlockRows = { ...TARGET_ROWS, slots: 'drafterSlots' }
-  const keysAndValues = 2 * spec.numKvHeads * spec.headDim
-  const queries = spec.numHeads * spec.headDim
   return [
     op('mtp.expand', expandDrafter, {}, rows.count, {
       pass: passSlice(buffer('passes'), 'target'),
       ...named(model, ['requests', 'rowPlan', 'results', 'ids', 'slots', 'nextTokens', 'drafterSlots']),
     }),
-    ...inputOps(model, 'target', rows.count, 'nextTokens', 'hidden', 'residual'),
+    ...inputOps(model, rows, 'nextTokens', 'hidden'),
     normOp(model, `${BLOCK}.inputNorm`, 'target', rows.count, 'residual', 'normed'),
-    linearOp(model, `${BLOCK}.qkv`, rows, 'normed', 'qkv', {
-      k: spec.hiddenSize,
-      n: keysAndValues,
-      of: { columns: qkvColumns(spec), first: queries },
-    }),
+    qkvOp(model, BLOCK, rows, false),
     ropeKvOp(model, BLOCK, CACHE, rows, false),
   ]
 }
@@ -94,7 +91,7 @@ function draftPassOps(model: ModelContext, draft: number): Op[] {
             out: buffer('draftResidual'),
           }),
         ]
-      : inputOps(model, pass, count, 'tokens', 'draftHidden', 'draftResidual')
+      : inputOps(model, rows, 'tokens', 'draftHidden')
   return [
     ...input,
     ...blockOps(model, BLOCK, CACHE, rows),
@@ -109,20 +106,20 @@ function draftPassOps(model: ModelContext, draft: number): Op[] {
   ]
 }
 
-/** u = fc · concat(norm_e(embed(token)), norm_h(hidden)) into `out`. */
-function inputOps(
-  model: ModelContext,
-  pass: PassName,
-  count: (counts: StepCounts) => number,
-  tokens: string,
-  hidden: string,
-  out: string,
-): Op[] {
-  const size = model.spec.hiddenSize
+/** u = fc · concat(norm_e(embed(token)), norm_h(hidden)) into the rows' residual stream. */
+function inputOps(model: ModelContext, rows: BlockRows, tokens: string, hidden: string): Op[] {
+  const { hiddenSize: size, mtp } = model.spec
+  assert(mtp, 'a drafter in the model')
+  const { pass, count } = rows
+  const positions = mtp.maskFirstEmbedding ? rows.positions : undefined
+  const embedding = { stride: 2 * size, offset: mtp.concatOrder === 'embedding-first' ? 0 : size }
   return [
-    embedOp(model, `${pass}.embedNext`, pass, count, tokens, 'normed'),
-    normOp(model, 'mtp.embedNorm', pass, count, 'normed', 'joined', { stride: 2 * size, offset: 0 }),
-    normOp(model, 'mtp.hiddenNorm', pass, count, hidden, 'joined', { stride: 2 * size, offset: size }),
-    linearOp(model, 'mtp.fc', { pass, count }, 'joined', out, { k: 2 * size, n: size }),
+    embedOp(model, `${pass}.embedNext`, pass, count, tokens, 'normed', positions),
+    normOp(model, 'mtp.embedNorm', pass, count, 'normed', 'joined', embedding),
+    normOp(model, 'mtp.hiddenNorm', pass, count, hidden, 'joined', {
+      stride: 2 * size,
+      offset: size - embedding.offset,
+    }),
+    linearOp(model, 'mtp.fc', rows, 'joined', rows.residual, { k: 2 * size, n: size }),
   ]
 }

@@ -87,7 +87,7 @@ export function blockOps(model: ModelContext, weights: string, cache: string, ro
   const mlp = { k: spec.hiddenSize, n: spec.intermediateSize, dtype: dtype(`${weights}.gate`) }
   return [
     normOp(model, `${weights}.inputNorm`, rows.pass, rows.count, rows.residual, 'normed'),
-    linearOp(model, `${weights}.qkv`, rows, 'normed', 'qkv', { k: spec.hiddenSize, n: qkvColumns(spec) }),
+    qkvOp(model, weights, rows, true),
     ropeKvOp(model, weights, cache, rows, true),
     attentionOp(model, weights, cache, rows),
     ...(rows.merges ? [mergeOp(model, weights, pass)] : []),
@@ -112,15 +112,31 @@ export function blockOps(model: ModelContext, weights: string, cache: string, ro
   ]
 }
 
+/** Queries, keys and values of a block's rows; keys and values only without `queries`. */
+export function qkvOp(model: ModelContext, weights: string, rows: BlockRows, queries: boolean): Op {
+  const { spec } = model
+  const columns = qkvColumns(spec)
+  const first = queries ? 0 : spec.numHeads * spec.headDim
+  return linearOp(model, `${weights}.qkv`, rows, 'normed', 'qkv', {
+    k: spec.hiddenSize,
+    n: columns - first,
+    of: { columns, first },
+    bias: spec.qkvBias ? `${weights}.qkvBias` : undefined,
+  })
+}
+
 /** QK-norm, RoPE and the cache write of a block's rows; without `queries` the input holds keys and values only. */
 export function ropeKvOp(model: ModelContext, weights: string, cache: string, rows: BlockRows, queries: boolean): Op {
   const { spec, geometry, kernels, buffer } = model
+  // A kernel's binding is never empty: where heads have no norm, another buffer stands in and is not read.
+  const norm = (role: string) => buffer(spec.qkNorm ? `${weights}.${role}` : 'rope')
   const shape = {
     heads: spec.numHeads,
     kvHeads: spec.numKvHeads,
     headDim: spec.headDim,
     eps: spec.rmsNormEps,
     writeQuery: queries,
+    qkNorm: spec.qkNorm,
     totalBlocks: geometry.totalBlocks,
     kvDtype: model.kvDtype,
   }
@@ -128,8 +144,8 @@ export function ropeKvOp(model: ModelContext, weights: string, cache: string, ro
     pass: passSlice(buffer('passes'), rows.pass),
     positions: buffer(rows.positions),
     slots: buffer(rows.slots),
-    qNorm: buffer(`${weights}.qNorm`),
-    kNorm: buffer(`${weights}.kNorm`),
+    qNorm: norm('qNorm'),
+    kNorm: norm('kNorm'),
     rope: buffer('rope'),
     cache: buffer(cache),
     qkv: buffer('qkv'),
@@ -137,6 +153,7 @@ export function ropeKvOp(model: ModelContext, weights: string, cache: string, ro
   })
 }
 
+/** Embeddings of `ids`; with `positions`, zero at position 0. */
 export function embedOp(
   model: ModelContext,
   label: string,
@@ -144,12 +161,15 @@ export function embedOp(
   rows: (counts: StepCounts) => number,
   ids: string,
   out: string,
+  positions?: string,
 ): Op {
   const { spec, buffer, dtype } = model
-  const shape = { hiddenSize: spec.hiddenSize, vocabSize: spec.vocabSize, dtype: dtype('embed') }
+  const maskFirst = positions !== undefined
+  const shape = { hiddenSize: spec.hiddenSize, vocabSize: spec.vocabSize, dtype: dtype('embed'), maskFirst }
   return op(label, embedTokens, shape, rows, {
     pass: passSlice(buffer('passes'), pass),
     ids: buffer(ids),
+    positions: buffer(positions ?? ids),
     weight: buffer('embed'),
     out: buffer(out),
   })
@@ -179,11 +199,16 @@ export interface LinearPart {
   readonly k: number
   readonly n: number
   readonly residual?: boolean
+  /** its inputs are the rows of x that `rowIndex` names */
+  readonly gather?: boolean
+  /** the weight, if not that of the op's label */
+  readonly weight?: string
+  readonly bias?: string | undefined
   /** columns of the stored matrix, if this uses only some of them, and the first it uses */
   readonly of?: { readonly columns: number; readonly first: number }
 }
 
-/** A matrix on a block's rows; its weight has the op's label. */
+/** A matrix on the rows of a pass. */
 export function linearOp(
   model: ModelContext,
   label: string,
@@ -193,19 +218,22 @@ export function linearOp(
   part: LinearPart,
 ): Op {
   const { kernels, buffer, dtype } = model
+  const weight = part.weight ?? label
   const shape = {
     k: part.k,
     n: part.n,
     weightColumns: part.of?.columns ?? part.n,
     firstColumn: part.of?.first ?? 0,
     residual: part.residual ?? false,
-    gather: false,
-    dtype: dtype(label),
+    gather: part.gather ?? false,
+    bias: part.bias !== undefined,
+    dtype: dtype(weight),
   }
   return op(label, kernels.linear, shape, rows.count, {
     pass: passSlice(buffer('passes'), rows.pass),
     rowIndex: buffer('rowIndex'),
-    weight: buffer(label),
+    weight: buffer(weight),
+    bias: buffer(part.bias ?? weight),
     x: buffer(x),
     y: buffer(y),
   })
@@ -220,24 +248,10 @@ export function headOp(
   x: string,
   gather: boolean,
 ): Op {
-  const { spec, kernels, buffer, dtype } = model
+  const { spec } = model
   const weight = spec.tiedEmbeddings ? 'embed' : 'lmHead'
-  const shape = {
-    k: spec.hiddenSize,
-    n: spec.vocabSize,
-    weightColumns: spec.vocabSize,
-    firstColumn: 0,
-    residual: false,
-    gather,
-    dtype: dtype(weight),
-  }
-  return op(label, kernels.linear, shape, rows, {
-    pass: passSlice(buffer('passes'), pass),
-    rowIndex: buffer('rowIndex'),
-    weight: buffer(weight),
-    x: buffer(x),
-    y: buffer('logits'),
-  })
+  const part = { k: spec.hiddenSize, n: spec.vocabSize, weight, gather }
+  return linearOp(model, label, { pass, count: rows }, x, 'logits', part)
 }
 
 /** Columns of a block's fused query, key and value matrix. */

@@ -55,8 +55,8 @@ export class WeightUploader {
 
   #addVector(part: VectorPart, data: Uint8Array): void {
     const values = toFloats(data, part.dtype)
-    assert(values.length === part.size, `${part.buffer} has ${part.size} values`)
-    this.#queue.writeBuffer(this.#arena.buffer(part.buffer), 0, values)
+    assert(part.first + values.length <= part.size, `${part.buffer} has ${part.size} values`)
+    this.#queue.writeBuffer(this.#arena.buffer(part.buffer), part.first * 4, values)
   }
 
   #addMatrix(part: MatrixPart, data: Uint8Array): void {

@@ -1,12 +1,12 @@
 /**
  * Where each tensor of a checkpoint goes on the GPU: matrices in words of four inputs, [K/4][N], queries, keys and values side
- * by side in one; norms as f32. Known from the header alone, so that every byte is planned before a weight is fetched.
+ * by side in one; norms and biases as f32. Known from the header alone, so that every byte is planned before a weight is fetched.
  */
 
 import type { BufferPlan } from '../gpu/arena.ts'
 import { type WeightDtype, weightBytes } from '../kernels/weights.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { type CheckedTensor, checkTensors, type TensorHeader } from '../models/weightNames.ts'
+import { type CheckedTensor, checkTensors, type TensorHeader, type WeightRole } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
 
 export type TensorHeaders = ReadonlyMap<string, TensorHeader>
@@ -23,14 +23,27 @@ export interface MatrixPart {
   readonly firstColumn: number
 }
 
+/** Part of a vector: the values of one tensor become those from `first` on. */
 export interface VectorPart {
   readonly kind: 'vector'
   readonly buffer: string
   readonly dtype: WeightDtype
+  /** values of the whole vector */
   readonly size: number
+  readonly first: number
 }
 
 export type WeightPart = MatrixPart | VectorPart
+
+/** The buffers that tensors share, in the order queries, keys, values. */
+const JOINED: Readonly<Partial<Record<WeightRole, string>>> = {
+  q: 'qkv',
+  k: 'qkv',
+  v: 'qkv',
+  qBias: 'qkvBias',
+  kBias: 'qkvBias',
+  vBias: 'qkvBias',
+}
 
 const DTYPES = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const
 
@@ -67,17 +80,17 @@ function partOf(spec: ModelSpec, tensor: CheckedTensor): WeightPart {
   const dtype = DTYPES[tensor.dtype]
   const buffer = bufferOf(tensor)
   const [rows = 0, inputs] = tensor.shape
-  if (inputs === undefined) return { kind: 'vector', buffer, dtype, size: rows }
-  const queries = spec.numHeads * spec.headDim
-  const keys = spec.numKvHeads * spec.headDim
-  const first: Partial<Record<CheckedTensor['role'], number>> = { q: 0, k: queries, v: queries + keys }
-  const firstColumn = first[tensor.role]
-  const columns = firstColumn === undefined ? rows : queries + 2 * keys
-  return { kind: 'matrix', buffer, dtype, inputs, columns, firstColumn: firstColumn ?? 0 }
+  const k = spec.numHeads * spec.headDim
+  const v = k + spec.numKvHeads * spec.headDim
+  const firsts: Partial<Record<WeightRole, number>> = { q: 0, k, v, qBias: 0, kBias: k, vBias: v }
+  const first = firsts[tensor.role] ?? 0
+  const columns = JOINED[tensor.role] ? v + spec.numKvHeads * spec.headDim : rows
+  if (inputs === undefined) return { kind: 'vector', buffer, dtype, size: columns, first }
+  return { kind: 'matrix', buffer, dtype, inputs, columns, firstColumn: first }
 }
 
 function bufferOf({ part, layer, role }: CheckedTensor): string {
-  const place = role === 'q' || role === 'k' || role === 'v' ? 'qkv' : role
+  const place = JOINED[role] ?? role
   if (layer !== undefined) return part === 'mtp' ? `mtp.block.${place}` : `layer${layer}.${place}`
   if (part === 'model') return place
   return place === 'finalNorm' ? 'mtp.norm' : `mtp.${place}`

@@ -23,7 +23,7 @@ interface Case {
   readonly shape: LinearShape
 }
 
-const BASE = { firstColumn: 0, residual: false, gather: false, dtype: 'bf16' } as const
+const BASE = { firstColumn: 0, residual: false, gather: false, bias: false, dtype: 'bf16' } as const
 
 function linearCase(rows: number, k: number, n: number, more: Partial<LinearShape> = {}): Case {
   return { rows, shape: { ...BASE, k, n, weightColumns: n, ...more } }
@@ -48,12 +48,17 @@ const CASES: readonly Case[] = [
   // part of a stored matrix
   linearCase(5, 192, 256, { weightColumns: 512, firstColumn: 256 }),
   linearCase(6, 20, 13, { weightColumns: 31, firstColumn: 18, dtype: 'f32' }),
+  // with a bias: of part of a matrix, odd sizes, before a residual
+  linearCase(6, 20, 13, { weightColumns: 31, firstColumn: 18, dtype: 'f32', bias: true }),
+  linearCase(1, 4, 1, { dtype: 'f16', bias: true }),
+  linearCase(33, 100, 33, { residual: true, gather: true, bias: true }),
 ]
 
 interface Inputs {
   readonly weight: RandomWeight
   readonly x: Float32Array // [rows + SPARE_ROWS][k]
   readonly rowIndex: Uint32Array // [rows]
+  readonly bias: Float32Array // [weightColumns]
   readonly y: Float32Array // [rows][n]
 }
 
@@ -63,17 +68,19 @@ function inputs({ k, n, weightColumns, dtype }: LinearShape, rows: number): Inpu
     weight: randomWeight(dtype, k, weightColumns, k),
     x: randomFloats(k + n, sources * k, 2),
     rowIndex: randomInts(rows, rows, sources),
+    bias: randomFloats(weightColumns + 1, weightColumns, 3),
     y: randomFloats(weightColumns, rows * n),
   }
 }
 
-function reference(shape: LinearShape, rows: number, { weight, x, rowIndex, y }: Inputs): Float64Array {
+function reference(shape: LinearShape, rows: number, { weight, x, rowIndex, bias, y }: Inputs): Float64Array {
   const { k, n, firstColumn, residual, gather } = shape
   const out = new Float64Array(rows * n)
   for (let row = 0; row < rows; row++) {
     const source = gather ? (rowIndex[row] ?? 0) : row
     for (let column = 0; column < n; column++) {
       let sum = residual ? (y[row * n + column] ?? 0) : 0
+      if (shape.bias) sum += bias[firstColumn + column] ?? 0
       for (let i = 0; i < k; i++) {
         sum += (weight.values[(firstColumn + column) * k + i] ?? 0) * (x[source * k + i] ?? 0)
       }
@@ -96,16 +103,22 @@ async function run(
     shape,
     gridRows: rows + SPARE_ROWS,
     pass: { rows },
-    buffers: { weight: given.weight.words, x: given.x, rowIndex: given.rowIndex, y },
+    buffers: {
+      weight: given.weight.words,
+      bias: shape.bias ? given.bias : shape.weightColumns,
+      x: given.x,
+      rowIndex: given.rowIndex,
+      y,
+    },
   })
   if (!written) throw new Error('linear writes y')
   return written
 }
 
 function name({ rows, shape }: Case): string {
-  const { k, n, weightColumns, firstColumn, residual, gather, dtype } = shape
+  const { k, n, weightColumns, firstColumn, residual, gather, bias, dtype } = shape
   const part = weightColumns === n ? '' : ` from column ${firstColumn} of ${weightColumns}`
-  return `${rows} rows, ${k} to ${n}${part}, ${dtype}${residual ? ', residual' : ''}${gather ? ', gathered' : ''}`
+  return `${rows} rows, ${k} to ${n}${part}, ${dtype}${bias ? ', bias' : ''}${residual ? ', residual' : ''}${gather ? ', gathered' : ''}`
 }
 
 export function linearConformance(variants: readonly KernelVariant<LinearShape>[]): void {

@@ -9,6 +9,7 @@ const ROOT = new URL('../../', import.meta.url)
 export const MODELS = {
   'fairy-tales': 'https://models.test/public/models/fairy-tales/',
   'qwen3-mtp': 'https://models.test/public/models/qwen3-mtp/',
+  mimo: 'https://models.test/test/fixtures/mimo/',
 } as const
 
 export type ModelName = keyof typeof MODELS

@@ -30,6 +30,7 @@ export interface Golden {
 const FILES: Readonly<Record<ModelName, string>> = {
   'fairy-tales': '../golden/fairy-tales.json',
   'qwen3-mtp': '../golden/qwen3-mtp.json',
+  mimo: '../golden/mimo.json',
 }
 
 export function loadGolden(model: ModelName): Golden {

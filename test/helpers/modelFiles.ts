@@ -7,6 +7,7 @@ import { type Answer, serve, type TestServer } from './httpServer.ts'
 
 export const FAIRY_TALES = new URL('../../public/models/fairy-tales/', import.meta.url)
 export const QWEN3_MTP = new URL('../../public/models/qwen3-mtp/', import.meta.url)
+export const MIMO = new URL('../fixtures/mimo/', import.meta.url)
 
 export const WEIGHTS = '/model/model.safetensors'
 export const HTML = '<!doctype html><html><body>start page</body></html>'

@@ -25,12 +25,14 @@ describe('parseModelSpec', () => {
       vocabSize: 512,
       rmsNormEps: 1e-6,
       ropeTheta: 10000,
+      qkvBias: false,
+      qkNorm: true,
       maxPositions: 1024,
       tiedEmbeddings: false,
       eosTokenIds: [2],
       bosTokenId: 1,
       layers: [{ kind: 'paged' }, { kind: 'paged' }],
-      mtp: { blocks: 1 },
+      mtp: { blocks: 1, names: 'qwen3-next', concatOrder: 'embedding-first', maskFirstEmbedding: false },
     })
   })
 
@@ -70,6 +72,7 @@ describe('parseModelSpec', () => {
     ['hidden_act', 'gelu'],
     ['mlp_bias', true],
     ['use_sliding_window', true],
+    ['use_mrope', true],
     ['partial_rotary_factor', 0.25],
     ['quantization_config', { quant_method: 'fp8' }],
     ['rope_scaling', { rope_type: 'yarn', factor: 4 }],
@@ -83,6 +86,7 @@ describe('parseModelSpec', () => {
     ['rope_theta', -1],
     ['rope_theta', '10000'],
     ['model_type', 'llama'],
+    ['model_type', 'constructor'],
     ['model_type', undefined],
     ['architectures', ['Qwen3ForSequenceClassification']],
     ['architectures', undefined],

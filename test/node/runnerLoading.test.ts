@@ -65,7 +65,7 @@ describe('the upload of weights', () => {
     const arena = { buffer: (name: string) => name }
     const matrix = { kind: 'matrix', buffer: 'qkv', dtype: 'f32', inputs: 4, columns: 3 } as const
     const parts = new Map<string, WeightPart>([
-      ['norm', { kind: 'vector', buffer: 'norm', dtype: 'f32', size: 4 }],
+      ['norm', { kind: 'vector', buffer: 'norm', dtype: 'f32', size: 4, first: 0 }],
       ['q', { ...matrix, firstColumn: 0 }],
       ['k', { ...matrix, firstColumn: 2 }],
     ])

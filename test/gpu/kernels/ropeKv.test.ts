@@ -17,16 +17,19 @@ const MAX_POSITIONS = 2000
 const POSITIONS = [0, 1, 17, 1999, 512, 63, 1024]
 const SLOTS = [5, 16, NO_SLOT, 79, 31, NO_SLOT, 32]
 
-const SHAPES: readonly RopeKvShape[] = [
-  { heads: 4, kvHeads: 2, headDim: 64, eps: EPS, writeQuery: true, totalBlocks: 5, kvDtype: 'f16' },
-  { heads: 4, kvHeads: 2, headDim: 64, eps: EPS, writeQuery: false, totalBlocks: 5, kvDtype: 'f32' },
-  { heads: 2, kvHeads: 1, headDim: 32, eps: EPS, writeQuery: true, totalBlocks: 5, kvDtype: 'f32' },
-  { heads: 7, kvHeads: 1, headDim: 128, eps: EPS, writeQuery: true, totalBlocks: 5, kvDtype: 'f16' },
-  { heads: 3, kvHeads: 3, headDim: 40, eps: EPS, writeQuery: false, totalBlocks: 5, kvDtype: 'f16' },
+const SHAPES: readonly Omit<RopeKvShape, 'eps'>[] = [
+  { heads: 4, kvHeads: 2, headDim: 64, writeQuery: true, qkNorm: true, totalBlocks: 5, kvDtype: 'f16' },
+  { heads: 4, kvHeads: 2, headDim: 64, writeQuery: false, qkNorm: true, totalBlocks: 5, kvDtype: 'f32' },
+  { heads: 2, kvHeads: 1, headDim: 32, writeQuery: true, qkNorm: true, totalBlocks: 5, kvDtype: 'f32' },
+  { heads: 7, kvHeads: 1, headDim: 128, writeQuery: true, qkNorm: true, totalBlocks: 5, kvDtype: 'f16' },
+  { heads: 3, kvHeads: 3, headDim: 40, writeQuery: false, qkNorm: true, totalBlocks: 5, kvDtype: 'f16' },
+  { heads: 4, kvHeads: 2, headDim: 64, writeQuery: true, qkNorm: false, totalBlocks: 5, kvDtype: 'f16' },
+  { heads: 7, kvHeads: 1, headDim: 40, writeQuery: true, qkNorm: false, totalBlocks: 5, kvDtype: 'f32' },
+  { heads: 3, kvHeads: 3, headDim: 32, writeQuery: false, qkNorm: false, totalBlocks: 5, kvDtype: 'f32' },
 ]
 
-describe.each(SHAPES)('ropeKv of $heads and $kvHeads heads of $headDim, $kvDtype, queries $writeQuery', (shape) => {
-  const { heads, kvHeads, headDim, writeQuery, totalBlocks, kvDtype } = shape
+describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries $writeQuery, norm $qkNorm', (shape) => {
+  const { heads, kvHeads, headDim, writeQuery, qkNorm, totalBlocks, kvDtype } = shape
   const queryHeads = writeQuery ? heads : 0
   const width = (queryHeads + 2 * kvHeads) * headDim
   const seed = heads * 100 + headDim
@@ -35,11 +38,11 @@ describe.each(SHAPES)('ropeKv of $heads and $kvHeads heads of $headDim, $kvDtype
   const kNorm = randomFloats(seed + 2, headDim, 2)
   const cacheWords = kvBytes(totalBlocks, kvHeads, headDim, kvDtype) / 4
 
-  /** A head of a row after norm and rotation, in float64. */
+  /** A head of a row after its norm, if any, and rotation, in float64. */
   function rotated(row: number, head: number, weight: Float32Array): number[] {
     const x = Array.from({ length: headDim }, (_, d) => at(qkv, row * width + head * headDim + d))
     const scale = 1 / Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / headDim + EPS)
-    const normed = x.map((v, d) => v * scale * at(weight, d))
+    const normed = x.map((v, d) => (qkNorm ? v * scale * at(weight, d) : v))
     const half = headDim / 2
     return normed.map((v, d) => {
       const angle = at(POSITIONS, row) * THETA ** (-(d % half) / half)
@@ -50,15 +53,15 @@ describe.each(SHAPES)('ropeKv of $heads and $kvHeads heads of $headDim, $kvDtype
 
   test('both variants give the reference and the same bits, and write nothing else', async () => {
     const written = await runVariants([ropeKv, ropeKvSerial], {
-      shape,
+      shape: { ...shape, eps: EPS },
       pass: { rows: ROWS },
       buffers: {
         positions: Uint32Array.from([...POSITIONS, 3]),
         slots: Uint32Array.from([...SLOTS, 0]),
         rope: ropeTable(THETA, headDim, MAX_POSITIONS),
         qkv,
-        qNorm,
-        kNorm,
+        qNorm: qkNorm ? qNorm : headDim,
+        kNorm: qkNorm ? kNorm : headDim,
         cache: cacheWords,
         q: (ROWS + 1) * heads * headDim,
       },

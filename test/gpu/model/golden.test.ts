@@ -10,7 +10,7 @@ import { traceForward } from '../../helpers/traceForward.ts'
 
 const KV_DTYPES = ['f16', 'f32'] as const
 
-describe.each<ModelName>(['qwen3-mtp', 'fairy-tales'])('%s', (model) => {
+describe.each<ModelName>(['qwen3-mtp', 'mimo', 'fairy-tales'])('%s', (model) => {
   const golden = loadGolden(model)
   const longest = Math.max(...golden.cases.map((each) => each.prompt_ids.length + each.kv_exact.greedy_ids.length))
   const sizes = { maxModelLen: 16 * cdiv(longest + 1, 16), kvCacheTokens: 8192, maxNumBatchedTokens: 128 }

@@ -133,6 +133,25 @@ test.each([
   })
 })
 
+test('mimo: alone, among others, and from the prefix cache', async () => {
+  const sizes = { maxModelLen: 96, kvCacheTokens: 2048 }
+  const requests = subjects(640, 30, 8)
+  const expected = await reference('mimo', sizes, requests)
+  await withEngine('mimo', { ...sizes, maxNumBatchedTokens: 33, drafts: 3 }, async (engine) => {
+    expect((await among(engine, crowd(640, 5), requests)).map(answer)).toEqual(expected)
+    engine.core.resetPrefixCache()
+    const proposals: unknown[] = []
+    for (const cached of [0, 16]) {
+      const first = engine.records.length
+      const [end] = await engine.run(requests.slice(0, 1))
+      expect(answer(end)).toEqual(expected[0])
+      expect(engine.records.slice(first).reduce((sum, record) => sum + record.cachedTokens, 0)).toBe(cached)
+      proposals.push(end?.debug?.steps.map(({ proposed }) => proposed))
+    }
+    expect(proposals[1]).toEqual(proposals[0])
+  })
+})
+
 describe('fairy-tales, some of it', () => {
   const sizes = { maxModelLen: 96, kvCacheTokens: 2048 }
   const requests = subjects(4096, 30, 12)

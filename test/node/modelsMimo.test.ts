@@ -1,0 +1,126 @@
+/** MiMo-family models: what their config means, which tensors they have, and where their biases go on the GPU. */
+
+import { describe, expect, it } from 'vitest'
+import { parseModelSpec } from '../../src/models/modelSpec.ts'
+import { checkTensors, type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
+import { WeightUploader } from '../../src/runner/loadWeights.ts'
+import { type MatrixPart, type VectorPart, weightBuffers, weightParts } from '../../src/runner/weightLayout.ts'
+import { type HeaderEntry, MIMO, readBytes, readJson, readSafetensors, thrownBy } from '../helpers/modelFiles.ts'
+
+const CONFIG = readJson(MIMO, 'config.json')
+const SPEC = parseModelSpec(CONFIG)
+const FILE = readSafetensors(readBytes(MIMO, 'model.safetensors'))
+
+describe('parseModelSpec', () => {
+  it('reads biases, no norm of heads, and a drafter that takes the hidden state first', () => {
+    const expected = {
+      family: 'mimo',
+      qkvBias: true,
+      qkNorm: false,
+      mtp: { blocks: 1, names: 'mimo', concatOrder: 'hidden-first', maskFirstEmbedding: true },
+    }
+    expect(SPEC).toMatchObject(expected)
+    expect(parseModelSpec({ ...CONFIG, attention_bias: undefined })).toMatchObject(expected)
+    expect(parseModelSpec({ ...CONFIG, num_nextn_predict_layers: 0 }).mtp).toBeUndefined()
+  })
+
+  it.each([
+    ['attention_bias', false],
+    ['architectures', ['Qwen3ForCausalLM']],
+    ['use_mrope', true],
+    ['num_nextn_predict_layers', 2],
+  ])('refuses %s = %j', async (field, value) => {
+    const { code, message } = await thrownBy(() => parseModelSpec({ ...CONFIG, [field]: value }))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`config.json: ${field} is ${JSON.stringify(value)}`)
+  })
+})
+
+describe('checkTensors', () => {
+  const change = (name: string, entry: TensorHeader | undefined): Map<string, TensorHeader> => {
+    const header = new Map<string, TensorHeader>(Object.entries(FILE.header))
+    if (entry) header.set(name, entry)
+    else header.delete(name)
+    return header
+  }
+  const plan = weightPlan(SPEC)
+
+  it('plans every tensor of the fixture, each under a role that is its own within part and layer', () => {
+    const checked = checkTensors(SPEC, new Map(Object.entries(FILE.header)))
+    expect(new Set(checked.map(({ name }) => name))).toEqual(new Set(Object.keys(FILE.header)))
+    expect(new Set(plan.map(({ part, layer, role }) => `${part} ${layer} ${role}`)).size).toBe(plan.length)
+  })
+
+  it.each(plan.map(({ name, shape }) => [name, shape] as const))(
+    'misses %s, and sees another shape',
+    async (name, shape) => {
+      const missing = await thrownBy(() => checkTensors(SPEC, change(name, undefined)))
+      expect(missing.code).toBe('MODEL_FORMAT')
+      expect(missing.message).toContain(`tensor ${name} is missing`)
+      const other = [...shape.slice(0, -1), (shape.at(-1) ?? 0) + 1]
+      const misshapen = await thrownBy(() => checkTensors(SPEC, change(name, { dtype: 'BF16', shape: other })))
+      expect(misshapen.code).toBe('MODEL_FORMAT')
+      expect(misshapen.message).toContain(`tensor ${name} has shape [${other.join(', ')}]`)
+    },
+  )
+
+  it.each([
+    'model.layers.0.self_attn.q_norm.weight',
+    'model.mtp_layers.0.self_attn.k_norm.weight',
+    'model.layers.1.self_attn.o_proj.bias',
+    'model.mtp_layers.0.input_proj.bias',
+  ])('refuses %s, which it would leave out', async (name) => {
+    const { code, message } = await thrownBy(() => checkTensors(SPEC, change(name, { dtype: 'BF16', shape: [64] })))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain(`tensor ${name} is not part of a mimo model`)
+  })
+
+  it('lets a bias have an element type of its own', () => {
+    const name = 'model.layers.0.self_attn.k_proj.bias'
+    const checked = checkTensors(SPEC, change(name, { dtype: 'F32', shape: [128] }))
+    expect(checked.find((tensor) => tensor.name === name)?.dtype).toBe('F32')
+  })
+})
+
+describe('biases on the GPU', () => {
+  const tensors = new Map<string, TensorHeader>(Object.entries(FILE.header))
+  const parts = weightParts(SPEC, true, tensors)
+
+  it.each(['model.layers.0', 'model.layers.1', 'model.mtp_layers.0'])(
+    'of %s stand where their columns do',
+    (prefix) => {
+      for (const head of ['q', 'k', 'v']) {
+        const matrix = parts.get(`${prefix}.self_attn.${head}_proj.weight`) as MatrixPart
+        const bias = parts.get(`${prefix}.self_attn.${head}_proj.bias`) as VectorPart
+        expect(bias.buffer).toBe(`${matrix.buffer}Bias`)
+        expect([bias.first, bias.size]).toEqual([matrix.firstColumn, matrix.columns])
+      }
+    },
+  )
+
+  it('take room for all three, and keep their places whatever order they come in', () => {
+    const plan = weightBuffers(SPEC, true, tensors).find(({ name }) => name === 'layer1.qkvBias')
+    expect(plan?.bytes).toBe(512 * 4)
+    const written = new Float32Array(512).fill(Number.NaN)
+    const writeBuffer = (_buffer: unknown, offset: number, values: Float32Array) => written.set(values, offset / 4)
+    const uploader = new WeightUploader({ writeBuffer } as never, { buffer: () => ({}) } as never, parts)
+    const bias = (head: string) => `model.layers.1.self_attn.${head}_proj.bias`
+    for (const head of ['v', 'q', 'k']) uploader.add(bias(head), bytesOf(FILE.header[bias(head)]))
+    const expected = ['q', 'k', 'v'].flatMap((head) => bfloats(bytesOf(FILE.header[bias(head)])))
+    expect([...written]).toEqual(expected)
+  })
+})
+
+function bytesOf(entry: HeaderEntry | undefined): Uint8Array {
+  const [begin, end] = entry?.data_offsets ?? []
+  return FILE.data.subarray(begin, end)
+}
+
+function bfloats(bytes: Uint8Array): number[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const word = new DataView(new ArrayBuffer(4))
+  return Array.from({ length: bytes.byteLength / 2 }, (_, i) => {
+    word.setUint16(0, view.getUint16(2 * i, true))
+    return word.getFloat32(0)
+  })
+}
