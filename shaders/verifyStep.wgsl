@@ -35,8 +35,11 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
       token = 0u;
       break;
     }
+    if (j < request.k && (request.flags & ACCEPT_ALL) != 0u) {
+      token = ids[firstDraft + j];
+    }
     results[index].tokens[j] = token;
-    if (j == request.k || token != ids[firstDraft + j]) {
+    if (j == request.k || token != ids[firstDraft + j] || (request.flags & REJECT_ALL) != 0u) {
       break;
     }
     accepted++;

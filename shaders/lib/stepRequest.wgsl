@@ -2,6 +2,8 @@
 const SAMPLES: u32 = 1u;      // its last row, or its last k + 1 rows, are sampled
 const PROMPT: u32 = 2u;       // its ids come with the plan; otherwise from the request table
 const PLAN_DRAFTS: u32 = 4u;  // its drafts come with the plan; otherwise from the request table
+const REJECT_ALL: u32 = 8u;   // no draft counts, for tests
+const ACCEPT_ALL: u32 = 16u;  // every draft counts, for tests: the answer is another one
 
 struct StepRequest {
   tableRow: u32,

@@ -3,7 +3,7 @@
  * Defaults and what depends on the model are the worker's business. It must never know what an option does.
  */
 
-import { SCHEDULING_POLICIES } from '../protocol/engineOptions.ts'
+import { SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { LoadOptions } from '../protocol/options.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
@@ -28,7 +28,7 @@ const SERVICE_CHECKS = {
   maxNumSeqs: COUNT,
   maxModelLen: COUNT,
   kvCacheTokens: COUNT,
-  speculative: { ...RECORD, allowed: "{ method: 'mtp', numSpeculativeTokens } or undefined" },
+  speculative: { ...RECORD, allowed: "{ method: 'mtp' | 'ngram', numSpeculativeTokens, … } or undefined" },
   budgetPolicy: oneOf(...BUDGET_POLICIES),
   quantization: oneOf('none'),
   kvCacheDtype: oneOf('f16', 'f32'),
@@ -48,9 +48,14 @@ const PAGE_CHECKS = {
 } satisfies Readonly<Record<Exclude<keyof LoadOptions, keyof ServiceOptions>, Check>>
 
 const SPECULATIVE_CHECKS: Checks = {
-  method: oneOf('mtp'),
+  method: oneOf(...SPECULATIVE_METHODS),
   numSpeculativeTokens: { allowed: 'an integer from 0 to 4', accepts: (value) => isInteger(value, 0) && value <= 4 },
+  adaptive: FLAG,
+  promptLookupMin: COUNT,
+  promptLookupMax: COUNT,
 }
+
+const SPECULATIVE_NEEDS = ['method', 'numSpeculativeTokens']
 
 const DEBUG_CHECKS: Checks = { logits: oneOf('digest', 'full'), steps: FLAG, trace: FLAG }
 
@@ -63,7 +68,7 @@ export function checkLoadOptions(options: LoadOptions): ServiceOptions {
   checkRecord('', options, { ...SERVICE_CHECKS, ...PAGE_CHECKS })
   if (options.speculative) {
     checkRecord('speculative.', options.speculative, SPECULATIVE_CHECKS)
-    requireFields('speculative.', options.speculative, SPECULATIVE_CHECKS)
+    requireFields('speculative.', options.speculative, SPECULATIVE_CHECKS, SPECULATIVE_NEEDS)
   }
   if (options.debug) checkRecord('debug.', options.debug, DEBUG_CHECKS)
   if (options.backend === 'wasm') {
@@ -92,10 +97,10 @@ function checkRecord(path: string, record: object, checks: Checks): void {
   }
 }
 
-function requireFields(path: string, record: object, checks: Checks): void {
+function requireFields(path: string, record: object, checks: Checks, needed: readonly string[]): void {
   const fields = new Map(Object.entries(record))
-  for (const [key, check] of Object.entries(checks)) {
-    if (fields.get(key) === undefined) throw invalid(`${path}${key}`, undefined, check.allowed)
+  for (const key of needed) {
+    if (fields.get(key) === undefined) throw invalid(`${path}${key}`, undefined, checks[key]?.allowed ?? 'given')
   }
 }
 

@@ -29,6 +29,11 @@ export function numSpeculativeTokens(options: Pick<EngineOptions, 'speculative'>
   return options.speculative === undefined ? 0 : options.speculative.numSpeculativeTokens
 }
 
+/** Draft passes of a step at most: 0 where drafts come with the plan. */
+export function maxDraftPasses(options: Pick<EngineOptions, 'speculative'>): number {
+  return options.speculative?.method === 'mtp' ? options.speculative.numSpeculativeTokens : 0
+}
+
 /** Rows of the target model. */
 export function targetRows(requests: Iterable<Pick<RowCounts, 'n'>>): number {
   let rows = 0

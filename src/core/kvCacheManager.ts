@@ -47,7 +47,7 @@ export class KvCacheManager {
     const { enablePrefixCaching, speculative } = options
     const blocks = totalBlocks(options)
     this.#pool = new BlockPool(blocks)
-    this.#cache = enablePrefixCaching ? new PrefixCache(blocks, speculative !== undefined, hashBlock) : undefined
+    this.#cache = enablePrefixCaching ? new PrefixCache(blocks, speculative?.method === 'mtp', hashBlock) : undefined
   }
 
   get totalBlocks(): number {

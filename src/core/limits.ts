@@ -3,10 +3,18 @@
  * valid. Counts with `cost.ts`, as the scheduler does. It must never know how a request is scheduled.
  */
 
-import { type EngineOptions, SCHEDULING_POLICIES } from '../protocol/engineOptions.ts'
+import { type EngineOptions, SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
-import { BLOCK_SIZE, blocksNeeded, MAX_SPECULATIVE_TOKENS, maxTotalTokens, servable, totalBlocks } from './cost.ts'
+import {
+  BLOCK_SIZE,
+  blocksNeeded,
+  MAX_SPECULATIVE_TOKENS,
+  maxTotalTokens,
+  numSpeculativeTokens,
+  servable,
+  totalBlocks,
+} from './cost.ts'
 import type { SamplingParams } from './samplingParams.ts'
 
 /** What the limits depend on of a model. */
@@ -26,12 +34,17 @@ export interface RequestLimits {
   readonly priority: number
   /** cached KV is shared under the same salt alone */
   readonly cacheSalt: string | undefined
+  /** drafts in one step at most; undefined: the engine's */
+  readonly maxDrafts?: number | undefined
 }
 
 /** Levels of priority above and below 0. */
 const MAX_PRIORITY = 1000
 
 const MAX_SALT_LENGTH = 128
+
+/** Tokens of an n-gram. */
+const MAX_LOOKUP = 16
 
 /** @throws INVALID_OPTION naming the options to change: a value out of range, B < S, a pool smaller than one request. */
 export function validateEngineLimits(options: EngineOptions, model: ModelLimits): void {
@@ -46,8 +59,8 @@ export function validateEngineLimits(options: EngineOptions, model: ModelLimits)
       maxPositions: model.maxPositions,
     })
   }
-  if (speculative !== undefined && !model.drafter) {
-    refuse('speculative is set, but the model has no drafter: leave speculative out or load a model with an MTP head', {
+  if (speculative?.method === 'mtp' && !model.drafter) {
+    refuse('speculative.method is "mtp", but the model has no MTP head: use method "ngram" or leave speculative out', {
       method: speculative.method,
     })
   }
@@ -75,8 +88,16 @@ export function checkSchedulerLimits(options: EngineOptions): void {
     refuse(`budgetPolicy must be one of ${BUDGET_POLICIES.join(', ')}, not ${String(options.budgetPolicy)}`)
   }
   if (speculative !== undefined) {
-    if (speculative.method !== 'mtp') refuse(`speculative.method must be "mtp", not ${String(speculative.method)}`)
-    checkInteger('speculative.numSpeculativeTokens', speculative.numSpeculativeTokens, 0)
+    const { method, numSpeculativeTokens } = speculative
+    if (!SPECULATIVE_METHODS.includes(method)) {
+      refuse(`speculative.method must be one of ${SPECULATIVE_METHODS.join(', ')}, not ${String(method)}`)
+    }
+    checkInteger('speculative.numSpeculativeTokens', numSpeculativeTokens, 0)
+    if (method === 'ngram') {
+      const { promptLookupMin, promptLookupMax } = speculative
+      checkInteger('speculative.promptLookupMin', promptLookupMin, 1, MAX_LOOKUP)
+      checkInteger('speculative.promptLookupMax', promptLookupMax, promptLookupMin, MAX_LOOKUP)
+    }
   }
   if (maxNumBatchedTokens < maxNumSeqs) {
     refuse(
@@ -100,7 +121,7 @@ export function checkSchedulerLimits(options: EngineOptions): void {
 /** @throws INVALID_REQUEST naming the field; UNSERVABLE_REQUEST when it is valid but could never run to its end here. */
 export function validateRequest(
   request: RequestLimits,
-  options: Pick<EngineOptions, 'maxModelLen' | 'kvCacheTokens' | 'watermark' | 'schedulingPolicy'>,
+  options: Pick<EngineOptions, 'maxModelLen' | 'kvCacheTokens' | 'watermark' | 'schedulingPolicy' | 'speculative'>,
   vocabSize: number,
 ): void {
   const { promptTokenIds, maxTokens } = request
@@ -122,6 +143,11 @@ export function validateRequest(
   if (!Number.isInteger(maxTokens) || maxTokens < 1) reject(`max_tokens must be a positive integer, not ${maxTokens}`)
   checkSampling(request.sampling)
   checkStanding(request, options)
+  const mostDrafts = numSpeculativeTokens(options)
+  const { maxDrafts = mostDrafts } = request
+  if (!(Number.isInteger(maxDrafts) && maxDrafts >= 0 && maxDrafts <= mostDrafts)) {
+    reject(`num_speculative_tokens must be an integer from 0 to the engine's ${mostDrafts}, not ${maxDrafts}`)
+  }
   const maxTotal = maxTotalTokens(promptTokens, maxTokens, options)
   if (!servable(maxTotal, options)) {
     throw new WeirError(

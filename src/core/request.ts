@@ -22,6 +22,8 @@ export interface RequestSpec {
   readonly priority: number
   /** cached KV is shared under the same salt alone */
   readonly cacheSalt: string | undefined
+  /** drafts in one step at most; undefined: the engine's */
+  readonly maxDrafts?: number | undefined
 }
 
 export class Request {
@@ -77,8 +79,10 @@ export class RunningRequest {
   readonly prefillEnd: number
   /** tokens whose KV is valid, as far as is confirmed */
   computed: number
-  /** drafts that its latest step proposed */
+  /** drafts that wait to be verified: those its latest step proposed on the device, or `proposal` */
   drafts = 0
+  /** drafts that go with the plan; undefined: the device has them */
+  proposal: readonly number[] | undefined
   /** oldest first */
   readonly #inFlight: InFlightRows[] = []
   // Sums over the rows in flight.
@@ -137,6 +141,12 @@ export class RunningRequest {
   /** Drafts that its next step may verify: those proposed, trimmed so that after them there is a token to sample. */
   get usableDrafts(): number {
     return Math.max(0, Math.min(this.drafts, this.request.maxTotal - this.committedMax - 1))
+  }
+
+  /** Takes drafts that were proposed on the host. */
+  propose(drafts: readonly number[]): void {
+    this.proposal = drafts
+    this.drafts = drafts.length
   }
 
   /** Rows that leave for the runner. */

@@ -7,11 +7,15 @@
  */
 
 import type { EngineOptions } from '../protocol/engineOptions.ts'
+import type { StepTimes } from '../protocol/stepRecord.ts'
 import { assert, cdiv } from '../util/math.ts'
 import { AdmissionRound, type AdmissionState, type Candidate } from './admission.ts'
 import { claimBlocks } from './blockFit.ts'
 import { BUDGET_RULES, type BudgetRule } from './budgetPolicy.ts'
 import { chunkRows, numSpeculativeTokens, servable, slotsNeeded } from './cost.ts'
+import type { DraftDecision } from './drafting/draftPolicy.ts'
+import type { Proposer } from './drafting/proposer.ts'
+import { Speculation } from './drafting/speculation.ts'
 import { dealDrafts } from './draftRounds.ts'
 import { KvCacheManager } from './kvCacheManager.ts'
 import { checkSchedulerLimits } from './limits.ts'
@@ -26,6 +30,7 @@ import { chooseVictim } from './victim.ts'
 
 export class Scheduler {
   readonly kv: KvCacheManager
+  readonly #speculation: Speculation
   readonly #options: EngineOptions
   readonly #rule: BudgetRule
   readonly #waiting = new RequestQueue()
@@ -35,9 +40,13 @@ export class Scheduler {
   /** rows run so far: the clock that requests age by */
   #rowsRun = 0
 
-  /** @throws INVALID_OPTION */
-  constructor(options: EngineOptions) {
+  /**
+   * @param proposer of drafts, in place of the one that the options ask for
+   * @throws INVALID_OPTION
+   */
+  constructor(options: EngineOptions, proposer?: Proposer) {
     checkSchedulerLimits(options)
+    this.#speculation = new Speculation(options, proposer)
     this.#options = options
     this.#rule = BUDGET_RULES[options.budgetPolicy]
     this.#running = new RunningSet(options.maxNumSeqs)
@@ -80,6 +89,7 @@ export class Scheduler {
    * of its blocks and table row writes after them.
    */
   remove(id: number): void {
+    this.#speculation.forget(id)
     if (this.#waiting.remove(id)) return
     const running = this.#running.find(id)
     if (running) this.#vacate(running)
@@ -90,6 +100,20 @@ export class Scheduler {
     running.settle(accepted)
     for (const id of ids) running.request.tokens.push(id)
     this.kv.register(running.request, running.computed)
+    this.#speculation.settled(running)
+  }
+
+  /**
+   * Takes what a step came to, after its rows have settled.
+   * @param accepted drafts of each of its requests
+   * @param ms that it took; the number of drafts may be chosen by them
+   */
+  observe({ requests }: SchedulerOutput, accepted: readonly number[], { encode, wait }: StepTimes): void {
+    this.#speculation.observe(requests, accepted, encode + wait)
+    for (const { running } of requests) {
+      const { request, generation } = running
+      if (!this.find(request.id, generation)) this.#speculation.forget(request.id)
+    }
   }
 
   /** Forgets every cached prefix. Whoever runs keeps its blocks. */
@@ -108,40 +132,43 @@ export class Scheduler {
   /** The next step. It holds no request only when none can get a row before steps in flight have settled. */
   schedule(): SchedulerOutput {
     this.#step++
+    const drafts = this.#decideDrafts()
     const preempted: Victim[] = []
-    let step = this.#deal(true)
+    let step = this.#deal(drafts, true)
     while (!step) {
       preempted.push(this.#preempt())
-      step = this.#deal(false)
+      step = this.#deal(drafts, false)
     }
-    const obstacle = preempted.length === 0 ? this.#admit(step) : 'preemption'
-    return this.#seal(step, preempted, obstacle)
+    const obstacle = preempted.length === 0 ? this.#admit(step, drafts) : 'preemption'
+    return this.#seal(step, drafts, preempted, obstacle)
   }
 
   /** Drafts go before people: without them the step may find its blocks. */
-  #deal(admitting: boolean): StepAllotment | undefined {
-    const limit = numSpeculativeTokens(this.#options)
-    return this.#dealWith(limit, admitting) ?? (limit > 0 ? this.#dealWith(0, admitting) : undefined)
+  #deal(drafts: DraftDecision, admitting: boolean): StepAllotment | undefined {
+    const most = numSpeculativeTokens(this.#options)
+    return this.#dealWith(drafts, most, admitting) ?? (most > 0 ? this.#dealWith(drafts, 0, admitting) : undefined)
   }
 
   /**
    * Deals rows and blocks to the running requests.
+   * @param most drafts of a request, whatever was decided
    * @returns undefined when somebody found no block for a single row
    */
-  #dealWith(draftLimit: number, admitting: boolean): StepAllotment | undefined {
+  #dealWith(drafts: DraftDecision, most: number, admitting: boolean): StepAllotment | undefined {
     const { draftCharge } = this.#rule
     const step = new StepAllotment(this.#rule.budget(this.#options), this.kv.freeBlocks)
-    const decoding = this.#dealBaseRows(step)
+    const decoding = this.#dealBaseRows(step, drafts)
     const setAside = this.#setAside(step, decoding, admitting)
-    dealDrafts(step, decoding, setAside, draftLimit, draftCharge, this.#step)
-    for (const share of decoding) if (!claimBlocks(step, share, this.kv, draftLimit, draftCharge)) return undefined
-    return this.#dealPrefills(step, draftLimit) ? step : undefined
+    dealDrafts(step, decoding, setAside, most, draftCharge, this.#step)
+    for (const share of decoding) if (!this.#claim(step, share, drafts, most)) return undefined
+    return this.#dealPrefills(step, drafts, most) ? step : undefined
   }
 
   /** Everybody gets one: nobody is admitted unless all who run have a row and one is left, so the budget covers them. */
-  #dealBaseRows(step: StepAllotment): readonly Share[] {
+  #dealBaseRows(step: StepAllotment, drafts: DraftDecision): readonly Share[] {
     for (const running of this.#running.ordered) {
-      if (running.decodeReady && running.wantsRows) step.deal(new Share(running, 1, false, false))
+      if (!running.decodeReady || !running.wantsRows) continue
+      step.deal(new Share(running, 1, false, false, this.#speculation.verifiable(running, drafts)))
     }
     return step.shares.slice()
   }
@@ -160,30 +187,30 @@ export class Scheduler {
     return wanted + new AdmissionRound(this.#admissionState, scratch).wantedRows(most - wanted)
   }
 
-  #dealPrefills(step: StepAllotment, draftLimit: number): boolean {
+  #dealPrefills(step: StepAllotment, drafts: DraftDecision, most: number): boolean {
     for (const running of this.#running.ordered) {
       const wanted = running.prefillRemaining
       if (wanted === 0) continue
       const n = Math.min(step.rest, this.#chunk(running))
       const share = n > 0 ? step.deal(new Share(running, n, true, false)) : undefined
       if (share && n < wanted) share.shortage = n < this.#chunk(running) ? 'rows' : 'threshold'
-      if (share && !claimBlocks(step, share, this.kv, draftLimit, this.#rule.draftCharge)) return false
+      if (share && !this.#claim(step, share, drafts, most)) return false
       step.promise(running, share, this.kv)
     }
     return true
   }
 
   /** @returns why the first request that still waits does */
-  #admit(step: StepAllotment): Obstacle | undefined {
+  #admit(step: StepAllotment, drafts: DraftDecision): Obstacle | undefined {
     const round = new AdmissionRound(this.#admissionState, step)
     for (let candidate = round.next(); candidate; candidate = round.next()) {
-      this.#enter(candidate, step)
+      this.#enter(candidate, step, drafts)
       round.admitted()
     }
     return round.obstacle
   }
 
-  #enter({ request, cached }: Candidate, step: StepAllotment): void {
+  #enter({ request, cached }: Candidate, step: StepAllotment, drafts: DraftDecision): void {
     this.#waiting.remove(request.id)
     this.kv.admit(request, cached)
     step.freeBlocks -= cached.blocks.length - cached.held
@@ -192,12 +219,17 @@ export class Scheduler {
     const n = Math.min(step.rest, this.#chunk(running))
     const share = step.deal(new Share(running, n, true, true))
     if (n < wanted) share.shortage = n < this.#chunk(running) ? 'rows' : 'threshold'
-    const fits = claimBlocks(step, share, this.kv, numSpeculativeTokens(this.#options), this.#rule.draftCharge)
+    const fits = this.#claim(step, share, drafts, numSpeculativeTokens(this.#options))
     assert(fits, `the blocks of request ${request.id} were counted before it was admitted`)
     step.promise(running, share, this.kv)
   }
 
-  #seal(step: StepAllotment, preempted: readonly Victim[], obstacle: Obstacle | undefined): SchedulerOutput {
+  #seal(
+    step: StepAllotment,
+    { k, reason }: DraftDecision,
+    preempted: readonly Victim[],
+    obstacle: Obstacle | undefined,
+  ): SchedulerOutput {
     const rows = seal(this.#step, step, this.#rule, this.#options)
     let cachedTokens = 0
     let recomputedTokens = 0
@@ -212,6 +244,7 @@ export class Scheduler {
       step: this.#step,
       requests: step.shares,
       rows,
+      drafts: { k, reason, verification: this.#speculation.verification },
       preempted,
       held: request && obstacle && { request, obstacle },
       cachedTokens,
@@ -232,6 +265,28 @@ export class Scheduler {
     if (table.length > share.firstBlock) share.newBlocks = table.slice(share.firstBlock)
     running.begin(share)
     running.drafts = m
+  }
+
+  /** Drafts are weighed against the rows that prompts would have without them. */
+  #decideDrafts(): DraftDecision {
+    const { maxNumBatchedTokens, longPrefillTokenThreshold } = this.#options
+    let decoding = 0
+    let prompts = 0
+    for (const running of this.#running.ordered) {
+      if (running.decodeReady) decoding++
+      else prompts += this.#chunk(running)
+    }
+    const head = this.#running.freeSlots > 0 ? this.#waiting.at(0) : undefined
+    if (head) prompts += chunkRows(head.tokens.length, longPrefillTokenThreshold)
+    const rest = Math.max(0, maxNumBatchedTokens - decoding)
+    const prefillRows = Math.min(rest, prompts)
+    const setAside = Math.min(prefillRows, cdiv(maxNumBatchedTokens, 4))
+    return this.#speculation.decide(this.#running.ordered, prefillRows, rest - setAside)
+  }
+
+  #claim(step: StepAllotment, share: Share, drafts: DraftDecision, most: number): boolean {
+    const limit = Math.min(most, this.#speculation.proposable(share.running, drafts))
+    return claimBlocks(step, share, this.kv, limit, this.#rule.draftCharge)
   }
 
   /** Rows a prompt may have in this step. */

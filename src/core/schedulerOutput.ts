@@ -1,6 +1,8 @@
 /** What the scheduler decided for one step: plain data, read by the plan builder and by the engine's update. */
 
+import type { DraftReason } from './drafting/draftPolicy.ts'
 import type { Request, RunningRequest } from './request.ts'
+import type { Verification } from './stepPlan.ts'
 
 /** Why a request got fewer rows than it could have used: the step's rows, KV blocks, or `longPrefillTokenThreshold`. */
 export type Shortage = 'rows' | 'blocks' | 'threshold'
@@ -53,6 +55,8 @@ export interface SchedulerOutput {
   readonly step: number
   readonly requests: readonly ScheduledRequest[]
   readonly rows: RowTotals
+  /** drafts of a request at most, as they were decided for this step, and why */
+  readonly drafts: { readonly k: number; readonly reason: DraftReason; readonly verification: Verification | undefined }
   /** in the order they were chosen; they wait again */
   readonly preempted: readonly Victim[]
   /** the first request that waits after this step, and why; undefined when none waits */

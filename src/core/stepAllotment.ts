@@ -28,12 +28,12 @@ export class Share implements ScheduledRequest {
   firstBlock = 0
   newBlocks = NO_BLOCKS
 
-  constructor(running: RunningRequest, n: number, prefill: boolean, admitted: boolean) {
+  constructor(running: RunningRequest, n: number, prefill: boolean, admitted: boolean, usableDrafts = 0) {
     this.running = running
     this.prefill = prefill
     this.admitted = admitted
     this.firstPosition = running.computedMax
-    this.usableDrafts = prefill ? 0 : running.usableDrafts
+    this.usableDrafts = usableDrafts
     this.n = n
   }
 }

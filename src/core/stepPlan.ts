@@ -8,6 +8,9 @@
 
 import type { SamplingParams } from './samplingParams.ts'
 
+/** Which drafts count, for tests: none, or all of them, which changes the answer. Otherwise those that equal what is sampled. */
+export type Verification = 'none' | 'all'
+
 export interface PlannedRequest {
   readonly requestId: number
   /** its permanent row of the request table, 0…S-1 */
@@ -28,6 +31,8 @@ export interface PlannedRequest {
   readonly ids: readonly number[] | undefined
   /** drafts to verify that come with the plan (n-gram, tests), k of them; undefined: the table's */
   readonly drafts: readonly number[] | undefined
+  /** undefined: exact */
+  readonly verification?: Verification
   /** the known token after a chunk that does not sample; -1 where the step samples it */
   readonly nextToken: number
 }

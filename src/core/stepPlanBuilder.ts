@@ -3,7 +3,7 @@
 import { assert } from '../util/math.ts'
 import { targetRows } from './cost.ts'
 import type { ScheduledRequest, SchedulerOutput } from './schedulerOutput.ts'
-import type { BlockWrite, PlannedRequest, StepPlan, TableWrite } from './stepPlan.ts'
+import type { BlockWrite, PlannedRequest, StepPlan, TableWrite, Verification } from './stepPlan.ts'
 
 export function buildStepPlan(output: SchedulerOutput): StepPlan {
   const tableWrites: TableWrite[] = []
@@ -19,13 +19,13 @@ export function buildStepPlan(output: SchedulerOutput): StepPlan {
     step: output.step,
     rows: targetRows(output.requests),
     sampledRows: output.rows.sampled,
-    requests: output.requests.map(plannedRequest),
+    requests: output.requests.map((scheduled) => plannedRequest(scheduled, output.drafts.verification)),
     tableWrites,
     blockWrites,
   }
 }
 
-function plannedRequest(scheduled: ScheduledRequest): PlannedRequest {
+function plannedRequest(scheduled: ScheduledRequest, verification: Verification | undefined): PlannedRequest {
   const { running, prefill, firstPosition, n, k, m, samples } = scheduled
   const { tokens } = running.request
   const end = firstPosition + n
@@ -39,7 +39,8 @@ function plannedRequest(scheduled: ScheduledRequest): PlannedRequest {
     samples,
     firstPosition,
     ids: prefill ? tokens.slice(firstPosition, end) : undefined,
-    drafts: undefined,
+    drafts: k > 0 ? running.proposal?.slice(0, k) : undefined,
+    ...(verification && { verification }),
     nextToken: samples ? -1 : knownToken(tokens, end),
   }
 }

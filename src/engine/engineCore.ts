@@ -6,6 +6,7 @@
  */
 
 import { maxTotalTokens, numSpeculativeTokens } from '../core/cost.ts'
+import type { Proposer } from '../core/drafting/proposer.ts'
 import { validateRequest } from '../core/limits.ts'
 import type { Request, RunningRequest } from '../core/request.ts'
 import { Scheduler } from '../core/scheduler.ts'
@@ -17,7 +18,7 @@ import { EngineMetrics } from '../metrics/engineMetrics.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { FinishReason } from '../protocol/request.ts'
-import type { StepRecord } from '../protocol/stepRecord.ts'
+import type { StepRecord, StepTimes } from '../protocol/stepRecord.ts'
 import { assert } from '../util/math.ts'
 import { describeStall } from './describeStall.ts'
 import type { EngineCoreStats, EngineHooks, NewRequest } from './engineTypes.ts'
@@ -34,6 +35,8 @@ export interface EngineSetup {
   /** milliseconds of a clock that does not run backwards */
   readonly now: () => number
   readonly hooks: EngineHooks
+  /** in place of the proposer that the options ask for; for tests */
+  readonly proposer?: Proposer
 }
 
 /** A request from `add` to its end. */
@@ -64,7 +67,7 @@ export class EngineCore {
   /** @throws INVALID_OPTION */
   constructor(setup: EngineSetup) {
     this.#setup = setup
-    this.#scheduler = new Scheduler(setup.options)
+    this.#scheduler = new Scheduler(setup.options, setup.proposer)
     this.#metrics = new EngineMetrics(numSpeculativeTokens(setup.options))
     if (setup.options.debug.trace) this.#recorder = new TraceRecorder(setup.options, setup.vocabSize)
   }
@@ -72,12 +75,12 @@ export class EngineCore {
   /** @throws INVALID_REQUEST, UNSERVABLE_REQUEST; after a fatal error, that error */
   add(added: NewRequest): void {
     if (this.#fatal) throw this.#fatal
-    const { id, promptTokenIds, sampling, priority, cacheSalt } = added
+    const { id, promptTokenIds, sampling, priority, cacheSalt, maxDrafts } = added
     const { options, vocabSize, now } = this.#setup
     validateRequest(added, options, vocabSize)
     if (this.#live.has(id)) throw new WeirError('INVALID_REQUEST', `request id ${id} is in use`, { id })
     const maxTotal = maxTotalTokens(promptTokenIds.length, added.maxTokens, options)
-    const request = this.#scheduler.add({ id, promptTokenIds, maxTotal, sampling, priority, cacheSalt })
+    const request = this.#scheduler.add({ id, promptTokenIds, maxTotal, sampling, priority, cacheSalt, maxDrafts })
     this.#recorder?.added(request.spec)
     const stopIds = new Set([...added.stopTokenIds, ...(added.ignoreEos ? [] : added.eosTokenIds)])
     this.#live.set(id, { request, stopIds, trace: new RequestTrace(added.debug) })
@@ -182,6 +185,7 @@ export class EngineCore {
   #update({ scheduled, startedAt, scheduledAt }: BegunStep, output: StepOutput): StepRecord {
     const settledAt = this.#setup.now()
     const results: StepResults = { accepted: 0, rejected: 0, proposed: 0, committed: 0 }
+    const accepted = output.requests.map((answer) => answer.accepted)
     scheduled.requests.forEach((share, index) => {
       const answer = output.requests[index]
       assert(answer?.requestId === share.running.request.id, `answer ${index} is for the request of the plan`)
@@ -194,7 +198,8 @@ export class EngineCore {
       else this.#recorder?.ran(answer.accepted, undefined)
     })
     const { options, now, hooks } = this.#setup
-    const ms = { schedule: scheduledAt - startedAt, ...output.ms, update: now() - settledAt }
+    const ms = rounded({ schedule: scheduledAt - startedAt, ...output.ms, update: now() - settledAt })
+    this.#scheduler.observe(scheduled, accepted, ms)
     const record = buildStepRecord(options, scheduled, results, this.#scheduler.kv.totalBlocks, ms)
     this.#metrics.step(record, startedAt)
     this.#recorder?.stepped(record)
@@ -255,4 +260,12 @@ export class EngineCore {
       debug: trace.debug(),
     })
   }
+}
+
+/** To a microsecond, so that decisions made by these times come out the same when a trace is replayed. */
+function rounded(ms: StepTimes): StepTimes {
+  const round = (value: number): number => Math.round(value * 1000) / 1000
+  const { schedule, encode, wait, update, gpu } = ms
+  const times = { schedule: round(schedule), encode: round(encode), wait: round(wait), update: round(update) }
+  return gpu === undefined ? times : { ...times, gpu: round(gpu) }
 }

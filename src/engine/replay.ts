@@ -131,7 +131,7 @@ class TraceReplay {
 
   #close(proposed: number, committed: number, ms: StepTimes): void {
     const step = this.#openStep()
-    const results = step.end(proposed, committed)
+    const results = step.end(proposed, committed, ms)
     const { totalBlocks } = this.#scheduler.kv
     this.#records.push(buildStepRecord(this.#header.options, step.scheduled, results, totalBlocks, ms))
     this.#open = undefined

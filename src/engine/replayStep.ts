@@ -5,6 +5,7 @@
 
 import type { Scheduler } from '../core/scheduler.ts'
 import type { ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
+import type { StepTimes } from '../protocol/stepRecord.ts'
 import type { StepResults } from './stepRecordBuilder.ts'
 import { malformed } from './traceFields.ts'
 import type { RowsOutcome } from './traceLines.ts'
@@ -15,6 +16,8 @@ export class ReplayStep {
   readonly #vocabSize: number
   readonly #results: StepResults = { accepted: 0, rejected: 0, proposed: 0, committed: 0 }
   #heard = 0
+  /** drafts, by request */
+  readonly #accepted: number[] = []
 
   constructor(scheduler: Scheduler, vocabSize: number) {
     this.scheduled = scheduler.schedule()
@@ -30,6 +33,7 @@ export class ReplayStep {
       requests[this.#heard++] ?? malformed(`the plan has ${requests.length} requests, here is one more outcome`)
     const { id } = share.running.request
     if (accepted > share.k) malformed(`request ${id}: ${accepted} of ${share.k} drafts accepted`)
+    this.#accepted.push(accepted)
     this.#results.accepted += accepted
     this.#results.rejected += share.k - accepted
     if (!ids) return
@@ -39,7 +43,7 @@ export class ReplayStep {
   }
 
   /** The step has ended. @param proposed drafts. @param committed ids that stayed when texts had ended */
-  end(proposed: number, committed: number): StepResults {
+  end(proposed: number, committed: number, ms: StepTimes): StepResults {
     const { requests } = this.scheduled
     if (this.#heard < requests.length) malformed(`the outcome of ${requests.length - this.#heard} requests is missing`)
     for (const { request, computed, prefillEnd, stepsInFlight } of this.#scheduler.running) {
@@ -52,6 +56,7 @@ export class ReplayStep {
     const most = requests.reduce((sum, { m }) => sum + m, 0)
     if (proposed > most) malformed(`${proposed} drafts proposed, the plan has ${most}`)
     if (committed > this.#results.committed) malformed(`${committed} of ${this.#results.committed} ids committed`)
+    this.#scheduler.observe(this.scheduled, this.#accepted, ms)
     return { ...this.#results, proposed, committed }
   }
 

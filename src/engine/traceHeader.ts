@@ -1,7 +1,12 @@
 /** The first line of a trace, read: which version wrote it, and for which engine. */
 
 import { checkSchedulerLimits } from '../core/limits.ts'
-import { type EngineOptions, SCHEDULING_POLICIES, type SpeculativeOptions } from '../protocol/engineOptions.ts'
+import {
+  type EngineOptions,
+  SCHEDULING_POLICIES,
+  SPECULATIVE_METHODS,
+  type SpeculativeOptions,
+} from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
 import { finite, flag, integer, malformed, oneOf, onlyKeys, parseJson, record } from './traceFields.ts'
@@ -70,11 +75,20 @@ function readOptions(value: unknown): EngineOptions {
 function readSpeculative(value: unknown): SpeculativeOptions | undefined {
   if (value === undefined) return undefined
   const given = record(value, 'speculative')
-  onlyKeys(given, 'speculative', ['method', 'numSpeculativeTokens'])
-  return {
-    method: oneOf(given.get('method'), 'speculative.method', ['mtp']),
+  const method = oneOf(given.get('method'), 'speculative.method', SPECULATIVE_METHODS)
+  const common = {
     numSpeculativeTokens: finite(given.get('numSpeculativeTokens'), 'speculative.numSpeculativeTokens'),
+    adaptive: flag(given.get('adaptive'), 'speculative.adaptive'),
   }
+  const keys = ['method', 'numSpeculativeTokens', 'adaptive']
+  if (method === 'mtp') {
+    onlyKeys(given, 'speculative', keys)
+    return { method, ...common }
+  }
+  onlyKeys(given, 'speculative', [...keys, 'promptLookupMin', 'promptLookupMax'])
+  const promptLookupMin = finite(given.get('promptLookupMin'), 'speculative.promptLookupMin')
+  const promptLookupMax = finite(given.get('promptLookupMax'), 'speculative.promptLookupMax')
+  return { method, ...common, promptLookupMin, promptLookupMax }
 }
 
 function readDebug(value: unknown): EngineOptions['debug'] {

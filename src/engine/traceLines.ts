@@ -2,10 +2,10 @@
  * The lines of a trace, written: JSON Lines, each line one call that the engine made to its scheduler, with what came of it.
  *
  *     {"weirTrace":1,"vocabSize":…,"options":{…}}
- *     ["add",id,maxTotal,priority,cacheSalt|null,[temperature,topK,topP,seed,sampleIndex],[prompt ids]]
+ *     ["add",id,maxTotal,priority,cacheSalt|null,most drafts|null,[temperature,topK,topP,seed,sampleIndex],[prompt ids]]
  *     ["end",id,why]                               why: a finish reason or an error code
  *     ["reset"]                                    every cached prefix was forgotten
- *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],
+ *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],[drafts at most,why],
  *       [running,waiting,used blocks,cached tokens,recomputed tokens],[shares],[victims],held|null]
  *     ["rows",outcomes…]                           in the order of the shares; a step may have several such lines
  *     ["step",proposed,committed,[ms: schedule,encode,wait,update,gpu?]]      the step has ended
@@ -42,10 +42,11 @@ export function headerLine(options: EngineOptions, vocabSize: number): string {
   return JSON.stringify({ weirTrace: TRACE_VERSION, vocabSize, options })
 }
 
-export function addLine({ id, maxTotal, priority, cacheSalt, sampling, promptTokenIds }: RequestSpec): string {
+export function addLine(spec: RequestSpec): string {
+  const { id, maxTotal, priority, cacheSalt, maxDrafts, sampling, promptTokenIds } = spec
   const { temperature, topK, topP, seed, sampleIndex } = sampling
   const values = [temperature, topK, topP, seed, sampleIndex]
-  return JSON.stringify(['add', id, maxTotal, priority, cacheSalt ?? null, values, promptTokenIds])
+  return JSON.stringify(['add', id, maxTotal, priority, cacheSalt ?? null, maxDrafts ?? null, values, promptTokenIds])
 }
 
 export function endLine(id: number, why: EndReason): string {
@@ -57,13 +58,14 @@ export function resetLine(): string {
 }
 
 export function planLine(scheduled: SchedulerOutput, plan: StepPlan): string {
-  const { step, rows, requests, preempted, held } = scheduled
+  const { step, rows, drafts, requests, preempted, held } = scheduled
   const { running, waiting, usedBlocks, cachedTokens, recomputedTokens } = scheduled
   return JSON.stringify([
     'plan',
     step,
     planDigest(plan),
     [rows.base, rows.draft, rows.prefill, rows.sampled, rows.charged],
+    [drafts.k, drafts.reason],
     [running, waiting, usedBlocks, cachedTokens, recomputedTokens],
     requests.map(shareValues),
     preempted.map(({ request, lostTokens, freedBlocks }) => [request.id, lostTokens, freedBlocks]),

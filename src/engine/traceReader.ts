@@ -39,7 +39,7 @@ export function readLine(line: string): TraceLine {
   const [kind, ...values] = tuple(parseJson(line), 'a line', 1, Number.POSITIVE_INFINITY)
   switch (kind) {
     case 'add':
-      return { kind, spec: readSpec(tuple(values, 'add', 6)) }
+      return { kind, spec: readSpec(tuple(values, 'add', 7)) }
     case 'end': {
       const [id, why] = tuple(values, 'end', 2)
       return { kind, id: readId(id), why: oneOf(why, 'the reason', END_REASONS) }
@@ -67,13 +67,15 @@ export function readLine(line: string): TraceLine {
   }
 }
 
-function readSpec([id, maxTotal, priority, cacheSalt, sampling, promptTokenIds]: readonly unknown[]): RequestSpec {
+function readSpec(values: readonly unknown[]): RequestSpec {
+  const [id, maxTotal, priority, cacheSalt, maxDrafts, sampling, promptTokenIds] = values
   const [temperature, topK, topP, seed, sampleIndex] = tuple(sampling, 'sampling', 5)
   return {
     id: readId(id),
     maxTotal: count(maxTotal, 'maxTotal'),
     priority: finite(priority, 'priority'),
     cacheSalt: cacheSalt === null ? undefined : text(cacheSalt, 'cacheSalt'),
+    maxDrafts: maxDrafts === null ? undefined : count(maxDrafts, 'maxDrafts'),
     sampling: {
       temperature: finite(temperature, 'temperature'),
       topK: finite(topK, 'topK'),

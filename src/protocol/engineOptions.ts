@@ -17,12 +17,30 @@ export type SchedulingPolicy = 'fcfs' | 'priority'
 
 export const SCHEDULING_POLICIES: readonly SchedulingPolicy[] = ['fcfs', 'priority']
 
-export interface SpeculativeOptions {
-  /** the drafter: the model's own multi-token-prediction head */
-  readonly method: 'mtp'
+/** Who proposes drafts: the model's own multi-token-prediction head, or what followed the same tokens earlier in the text. */
+export type SpeculativeMethod = 'mtp' | 'ngram'
+
+export const SPECULATIVE_METHODS: readonly SpeculativeMethod[] = ['mtp', 'ngram']
+
+interface DraftOptions {
   /** the most drafts proposed for a request in one step, 0…4 */
   readonly numSpeculativeTokens: number
+  /** choose the number of drafts by measured times and acceptance, 0 included; false: always the most */
+  readonly adaptive: boolean
 }
+
+export interface MtpOptions extends DraftOptions {
+  readonly method: 'mtp'
+}
+
+export interface NgramOptions extends DraftOptions {
+  readonly method: 'ngram'
+  /** tokens that must be found again, at least and at most */
+  readonly promptLookupMin: number
+  readonly promptLookupMax: number
+}
+
+export type SpeculativeOptions = MtpOptions | NgramOptions
 
 /** Engine options after defaults and checks; what crosses to the worker and what core, runner and plan read. */
 export interface EngineOptions {

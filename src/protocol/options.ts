@@ -3,7 +3,7 @@
  * compiles without the DOM, cannot read it.
  */
 
-import type { Backend, KvCacheDtype, Quantization, SchedulingPolicy, SpeculativeOptions } from './engineOptions.ts'
+import type { Backend, KvCacheDtype, Quantization, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
 import type { SamplingFields } from './request.ts'
 import type { BudgetPolicy, StepRecord } from './stepRecord.ts'
 
@@ -13,6 +13,7 @@ export type {
   KvCacheDtype,
   Quantization,
   SchedulingPolicy,
+  SpeculativeMethod,
   SpeculativeOptions,
 } from './engineOptions.ts'
 
@@ -33,6 +34,18 @@ export interface LoadProgress {
   readonly total: number
 }
 
+export interface SpeculativeLoadOptions {
+  /** `mtp` needs a model with a multi-token-prediction head; `ngram` needs nothing */
+  readonly method: SpeculativeMethod
+  /** the most drafts proposed for a request in one step, 0…4 */
+  readonly numSpeculativeTokens: number
+  /** default true: as many drafts as pay by measured times and acceptance, none if none do; false: always the most */
+  readonly adaptive?: boolean
+  /** of `ngram`: tokens that must be found again, at least and at most; default 2 and 4 */
+  readonly promptLookupMin?: number
+  readonly promptLookupMax?: number
+}
+
 /** What a caller may pass to `LLM.load`; every field is optional. */
 export interface LoadOptions {
   readonly backend?: Backend
@@ -40,7 +53,7 @@ export interface LoadOptions {
   readonly maxNumSeqs?: number
   readonly maxModelLen?: number
   readonly kvCacheTokens?: number
-  readonly speculative?: SpeculativeOptions | undefined
+  readonly speculative?: SpeculativeLoadOptions | undefined
   readonly budgetPolicy?: BudgetPolicy
   readonly quantization?: Quantization
   readonly kvCacheDtype?: KvCacheDtype

@@ -21,6 +21,8 @@ export interface SamplingFields {
   readonly ignore_eos?: boolean
   /** parallel samples of the prompt, at most `maxNumSeqs`; default 1 */
   readonly n?: number
+  /** drafts in one step at most, 0 for none; default and most: `speculative.numSpeculativeTokens` */
+  readonly num_speculative_tokens?: number
   /** with `schedulingPolicy: 'priority'`: an integer from -1000 to 1000, lower comes first; default 0 */
   readonly priority?: number
   /** prompts share cached KV only under the same salt */

@@ -3,7 +3,7 @@
  * partials the device must hold. Nothing here depends on what a step contains.
  */
 
-import { BLOCK_SIZE, maxSampledRows, numSpeculativeTokens, totalBlocks } from '../core/cost.ts'
+import { BLOCK_SIZE, maxDraftPasses, maxSampledRows, totalBlocks } from '../core/cost.ts'
 import { SPLIT_KEYS } from '../kernels/attentionPlan.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
@@ -21,7 +21,7 @@ export interface StepGeometry {
   readonly seqs: number
   /** R: sampled rows */
   readonly sampled: number
-  /** drafts proposed per request; 0: the engine has no drafter */
+  /** drafts proposed on the device per request; 0: the engine has no drafter */
   readonly drafts: number
   /** blocks of the KV pool */
   readonly totalBlocks: number
@@ -42,7 +42,7 @@ export function stepGeometry(spec: ModelSpec, options: EngineOptions): StepGeome
     rows: options.maxNumBatchedTokens,
     seqs: options.maxNumSeqs,
     sampled,
-    drafts: numSpeculativeTokens(options),
+    drafts: maxDraftPasses(options),
     totalBlocks: totalBlocks(options),
     maxBlocks: cdiv(options.maxModelLen, BLOCK_SIZE),
     maxSplits,

@@ -18,6 +18,7 @@ export const RESULT_WORDS = 18
 const SAMPLES = 1
 const PROMPT = 2
 const PLAN_DRAFTS = 4
+const VERIFICATION_FLAGS = { none: 8, all: 16 } as const
 
 export interface PackedStep {
   readonly counts: StepCounts
@@ -87,7 +88,8 @@ export class PlanPacker {
     const flags =
       (request.samples ? SAMPLES : 0) |
       (request.ids === undefined ? 0 : PROMPT) |
-      (request.drafts === undefined ? 0 : PLAN_DRAFTS)
+      (request.drafts === undefined ? 0 : PLAN_DRAFTS) |
+      (request.verification ? VERIFICATION_FLAGS[request.verification] : 0)
     this.requests.set(
       [
         request.tableRow,

@@ -5,13 +5,17 @@
 
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type ModelLimits, validateEngineLimits } from '../core/limits.ts'
-import type { EngineOptions } from '../protocol/engineOptions.ts'
+import type { EngineOptions, SpeculativeOptions } from '../protocol/engineOptions.ts'
+import { WeirError } from '../protocol/errors.ts'
+import type { SpeculativeLoadOptions } from '../protocol/options.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
 
 const DEFAULT_MAX_MODEL_LEN = 1024
 const DEFAULT_KV_CACHE_TOKENS = 8192
 const DEFAULT_AGING_TOKENS = 8192
 const DEFAULT_WATERMARK = 0.01
+const DEFAULT_LOOKUP_MIN = 2
+const DEFAULT_LOOKUP_MAX = 4
 
 /** @throws INVALID_OPTION naming the options to change */
 export function resolveOptions(given: ServiceOptions, model: ModelLimits): EngineOptions {
@@ -23,7 +27,7 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
     maxModelLen: given.maxModelLen ?? Math.min(DEFAULT_MAX_MODEL_LEN, model.maxPositions),
     // Less than one block is left as it is, for the message that refuses it.
     kvCacheTokens: kvCacheTokens < BLOCK_SIZE ? kvCacheTokens : kvCacheTokens - (kvCacheTokens % BLOCK_SIZE),
-    speculative: given.speculative,
+    speculative: given.speculative && resolveSpeculative(given.speculative),
     budgetPolicy: given.budgetPolicy ?? 'exact',
     quantization: given.quantization ?? 'none',
     kvCacheDtype: given.kvCacheDtype ?? 'f16',
@@ -41,4 +45,21 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
   }
   validateEngineLimits(options, model)
   return options
+}
+
+/** @throws INVALID_OPTION when a field of one method is given to the other */
+function resolveSpeculative(given: SpeculativeLoadOptions): SpeculativeOptions {
+  const { method, numSpeculativeTokens, adaptive = true, promptLookupMin, promptLookupMax } = given
+  if (method === 'ngram') {
+    const most = promptLookupMax ?? Math.max(DEFAULT_LOOKUP_MAX, promptLookupMin ?? 0)
+    const least = promptLookupMin ?? Math.min(DEFAULT_LOOKUP_MIN, most)
+    return { method, numSpeculativeTokens, adaptive, promptLookupMin: least, promptLookupMax: most }
+  }
+  if (promptLookupMin !== undefined || promptLookupMax !== undefined) {
+    throw new WeirError(
+      'INVALID_OPTION',
+      `speculative.promptLookupMin and Max belong to method 'ngram', not '${method}'`,
+    )
+  }
+  return { method, numSpeculativeTokens, adaptive }
 }

@@ -21,6 +21,8 @@ export interface RequestFields {
   readonly n: number
   readonly priority: number
   readonly cacheSalt: string | undefined
+  /** undefined: as many as the engine has */
+  readonly maxDrafts: number | undefined
 }
 
 interface Check {
@@ -48,6 +50,7 @@ const CHECKS = {
     allowed: `an integer from ${-MOST_PRIORITY} to ${MOST_PRIORITY}`,
     accepts: (value) => isInteger(value, -MOST_PRIORITY) && Number(value) <= MOST_PRIORITY,
   },
+  num_speculative_tokens: { allowed: 'a non-negative integer', accepts: (value) => isInteger(value, 0) },
   cache_salt: { allowed: `a non-empty string of at most ${MOST_SALT} characters`, accepts: isSalt },
 } satisfies Readonly<Record<keyof SamplingFields, Check>>
 
@@ -70,6 +73,7 @@ export function readFields(fields: SamplingFields, defaults: GenerationDefaults,
     n: fields.n ?? 1,
     priority: fields.priority ?? 0,
     cacheSalt: fields.cache_salt,
+    maxDrafts: fields.num_speculative_tokens,
   }
 }
 

@@ -51,7 +51,7 @@ export class Serving {
     const { maxModelLen, maxNumSeqs, debug } = info.options
     const promptTokenIds = this.#promptIds(prompt)
     const { maxTokens, stop, n, ...rest } = readFields(fields, defaults, spec.vocabSize)
-    const { stopTokenIds, ignoreEos, priority, cacheSalt, ...sampling } = rest
+    const { stopTokenIds, ignoreEos, priority, cacheSalt, maxDrafts, ...sampling } = rest
     if (stop.length > 0 && !tokenizer) throw noTokenizer('stop strings', 'stop_token_ids')
     if (n > maxNumSeqs) throw tooManySamples(n, maxNumSeqs)
     const { eosTokenIds } = spec
@@ -64,6 +64,7 @@ export class Serving {
       sampling: { ...sampling, sampleIndex: 0 },
       priority,
       cacheSalt,
+      maxDrafts,
       stopTokenIds,
       eosTokenIds,
       ignoreEos,

@@ -1,5 +1,6 @@
 /** Options, requests and whole runs for tests of core and engine, with the mock runner behind the engine. */
 
+import type { Proposer } from '../../src/core/drafting/proposer.ts'
 import type { SamplingParams } from '../../src/core/samplingParams.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineHooks, EngineRequestEnd, NewRequest } from '../../src/engine/engineTypes.ts'
@@ -17,7 +18,7 @@ export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptio
     maxNumSeqs: 8,
     maxModelLen: 256,
     kvCacheTokens: 4096,
-    speculative: { method: 'mtp', numSpeculativeTokens: 3 },
+    speculative: mtp(3),
     budgetPolicy: 'exact',
     quantization: 'none',
     kvCacheDtype: 'f16',
@@ -33,7 +34,7 @@ export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptio
 }
 
 export function mtp(numSpeculativeTokens: number): EngineOptions['speculative'] {
-  return { method: 'mtp', numSpeculativeTokens }
+  return { method: 'mtp', numSpeculativeTokens, adaptive: false }
 }
 
 /** A prompt of `length` tokens, another one for each `seed`. */
@@ -70,7 +71,12 @@ export class EngineRig {
   readonly ends = new Map<number, EngineRequestEnd>()
   readonly streamed = new Map<number, number[]>()
 
-  constructor(options: EngineOptions, mock: MockRunnerOptions = {}, hooks: Partial<EngineHooks> = {}) {
+  constructor(
+    options: EngineOptions,
+    mock: MockRunnerOptions = {},
+    hooks: Partial<EngineHooks> = {},
+    proposer?: Proposer,
+  ) {
     this.runner = new MockRunner(options, mock)
     let time = 0
     this.engine = new EngineCore({
@@ -78,6 +84,7 @@ export class EngineRig {
       runner: this.runner,
       vocabSize: MOCK_VOCAB_SIZE,
       now: () => time++,
+      ...(proposer && { proposer }),
       hooks: {
         onTokens: (id, ids) => {
           this.streamed.set(id, [...(this.streamed.get(id) ?? []), ...ids])

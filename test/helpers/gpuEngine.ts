@@ -36,7 +36,7 @@ export function engineOptions({ drafts, ...overrides }: EngineOverrides = {}): E
     maxNumSeqs: 16,
     maxModelLen: 256,
     kvCacheTokens: 4096,
-    speculative: drafts === undefined ? undefined : { method: 'mtp', numSpeculativeTokens: drafts },
+    speculative: drafts === undefined ? undefined : { method: 'mtp', numSpeculativeTokens: drafts, adaptive: false },
     budgetPolicy: 'exact',
     quantization: 'none',
     kvCacheDtype: 'f16',

@@ -53,7 +53,8 @@ export class MockDevice {
     this.#writers = new Array(blocks).fill(undefined)
     this.#givings = new Array(blocks).fill(0)
     this.#target = new Array(blocks * BLOCK_SIZE).fill(undefined)
-    this.#drafter = options.speculative && new Array(blocks * BLOCK_SIZE).fill(undefined)
+    const drafter = options.speculative?.method === 'mtp'
+    this.#drafter = drafter ? new Array(blocks * BLOCK_SIZE).fill(undefined) : undefined
   }
 
   fillRow(write: TableWrite): void {

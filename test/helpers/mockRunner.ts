@@ -3,8 +3,8 @@
  * are as strict as the real ones: more rows than B, or more sampled rows than R, are refused before anything runs.
  */
 
-import { maxSampledRows, numSpeculativeTokens, sampledRows, targetRows } from '../../src/core/cost.ts'
-import type { PlannedRequest, RequestOutput, StepOutput, StepPlan } from '../../src/core/stepPlan.ts'
+import { maxDraftPasses, maxSampledRows, sampledRows, targetRows } from '../../src/core/cost.ts'
+import type { PlannedRequest, RequestOutput, StepOutput, StepPlan, Verification } from '../../src/core/stepPlan.ts'
 import type { StepRunner } from '../../src/core/stepRunner.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
@@ -64,9 +64,10 @@ export class MockRunner implements StepRunner {
     assert(new Set(requests.map(({ requestId }) => requestId)).size === requests.length, 'a request is planned once')
     assert(new Set(requests.map(({ tableRow }) => tableRow)).size === requests.length, 'a table row is planned once')
     for (const { n, k, m, samples, ids, drafts, nextToken } of requests) {
-      assert(m >= 0 && m <= (samples ? numSpeculativeTokens(this.#engine) : 0), `m = ${m}`)
+      assert(m >= 0 && m <= (samples ? maxDraftPasses(this.#engine) : 0), `m = ${m}`)
       assert(nextToken >= 0 !== samples, 'the next token is known or sampled')
-      assert(drafts === undefined, 'drafts come from the table')
+      if (drafts) assert(k > 0 && drafts.length === k, 'k drafts come with the plan')
+      else assert(k === 0 || maxDraftPasses(this.#engine) > 0, 'drafts come with the plan or from the table')
       if (ids) assert(n > 0 && ids.length === n && k === 0, 'a chunk has an id per row and no drafts')
       else assert(n === k + 1 && samples, 'a decoding request has a base row and k drafts')
     }
@@ -86,7 +87,7 @@ export class MockRunner implements StepRunner {
     }
     if (this.#mock.notFinite?.has(requestId)) return { ...output, numericError: true }
     const verifyRows = ran.slice(ran.length - k - 1)
-    const tokens = verify(verifyRows, row)
+    const tokens = verify(verifyRows, row, request.verification)
     const accepted = tokens.length - 1
     row.computed -= k - accepted
     row.lastToken = tokens.at(-1) ?? -1
@@ -109,8 +110,9 @@ export class MockRunner implements StepRunner {
     const { ids: planned, n, k, firstPosition } = request
     if (planned) assert(firstPosition === row.computed, 'a chunk begins where the last one ended')
     else assert(firstPosition >= row.computed, 'the first position is an upper bound')
-    assert(k <= row.drafts.length, `${k} of ${row.drafts.length} drafts are verified`)
-    const ids = planned ?? [row.lastToken, ...row.drafts.slice(0, k)]
+    const drafts = request.drafts ?? row.drafts
+    assert(k <= drafts.length, `${k} of ${drafts.length} drafts are verified`)
+    const ids = planned ?? [row.lastToken, ...drafts.slice(0, k)]
     const first = row.computed
     assert(first + n - 1 <= row.write.lastPosition, 'no row is past the last position')
     let state = this.#device.readPrefix(row, first)
@@ -147,12 +149,14 @@ export class MockRunner implements StepRunner {
 }
 
 /** Samples at each verify row and goes on while the token equals the next draft. */
-function verify(rows: readonly RanRow[], row: DeviceRow): number[] {
+function verify(rows: readonly RanRow[], row: DeviceRow, verification: Verification | undefined): number[] {
   const tokens: number[] = []
   for (const [j, { state }] of rows.entries()) {
-    const token = sampleToken(state, row.write.sampling)
+    const sampled = sampleToken(state, row.write.sampling)
+    const draft = rows[j + 1]?.id
+    const token = verification === 'all' ? (draft ?? sampled) : sampled
     tokens.push(token)
-    if (rows[j + 1]?.id !== token) break
+    if (draft !== token || verification === 'none') break
   }
   return tokens
 }

@@ -46,7 +46,7 @@ export function worstMeasured({ B, S, k }: Setting, budgetPolicy: BudgetPolicy):
       maxNumSeqs: S,
       maxModelLen,
       kvCacheTokens: BLOCK_SIZE * (blocksNeeded(maxModelLen) + S * blocksNeeded(1 + DECODED)),
-      speculative: { method: 'mtp', numSpeculativeTokens: k },
+      speculative: { method: 'mtp', numSpeculativeTokens: k, adaptive: false },
       budgetPolicy,
     }),
   )

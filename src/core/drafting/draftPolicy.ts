@@ -1,0 +1,68 @@
+/** What the scheduler asks about drafts, and what it tells of the steps that ran: plain data, and the policy that never changes. */
+
+import type { VerifiedDrafts } from './acceptanceEstimate.ts'
+
+/** A decode-ready request. */
+export interface DraftingRequest {
+  readonly id: number
+  /** drafts it can use at most: by its length limit, and 0 where it does not want any */
+  readonly limit: number
+}
+
+/** What a step will hold. */
+export interface DraftSituation {
+  readonly requests: readonly DraftingRequest[]
+  /** rows of prompts that would run beside them without drafts. Prompts are not requests that draft. */
+  readonly prefillRows: number
+  /** rows that drafts may take at most */
+  readonly draftRows: number
+}
+
+/**
+ * Why so many drafts. `best`: nothing promises more. `hold`: another number does, but not by enough or not for long enough; or
+ * nobody decodes. `probe`: tried in order to measure. `warm-up`: not even the step without drafts is measured. `debt`: drafts
+ * cost more than they brought. `off`: drafts would lose even if all were accepted. `fixed`: not chosen.
+ */
+export type DraftReason = 'best' | 'hold' | 'probe' | 'warm-up' | 'debt' | 'off' | 'fixed'
+
+export interface DraftDecision {
+  /** drafts of a request at most */
+  readonly k: number
+  readonly reason: DraftReason
+  /** requests that get fewer, by id */
+  readonly fewer: ReadonlyMap<number, number>
+  /** expected tokens per millisecond with 0… drafts; empty where nothing was weighed */
+  readonly goodput: readonly number[]
+  /** milliseconds that may be lost; below 0 what must be earned back */
+  readonly balance: number
+}
+
+/** What came of a step. */
+export interface DraftedStep {
+  /** its decoding requests, also those without drafts */
+  readonly requests: readonly VerifiedDrafts[]
+  readonly prefillRows: number
+  /** requests that proposed drafts at its end */
+  readonly drafting: number
+  /** draft passes: the most drafts proposed for one request; 0 where proposing takes no pass */
+  readonly draftPasses: number
+  /** milliseconds */
+  readonly ms: number
+}
+
+export interface DraftPolicy {
+  /** Once per step, before its rows are dealt. */
+  decide(situation: DraftSituation): DraftDecision
+  /** Once per decision, in the same order. */
+  observe(step: DraftedStep): void
+  /** A request ended. */
+  forget(id: number): void
+}
+
+const NOBODY: ReadonlyMap<number, number> = new Map()
+
+/** The same number of drafts for everybody, always. */
+export function fixedDrafts(k: number): DraftPolicy {
+  const decision: DraftDecision = { k, reason: 'fixed', fewer: NOBODY, goodput: [], balance: 0 }
+  return { decide: () => decision, observe: () => {}, forget: () => {} }
+}

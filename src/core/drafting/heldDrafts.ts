@@ -1,0 +1,57 @@
+/**
+ * The number of drafts in use, and when to leave it: only when another promised more for so long that staying has cost enough.
+ * A great advantage is followed at once, a small one late, none below the margin; who was wrong before waits longer. So equal
+ * choices do not alternate, and every delay costs a few steps at most. It must never know where the promises come from.
+ */
+
+import { at } from '../../util/math.ts'
+import type { Outlook } from './draftOutlook.ts'
+
+/** Advantages up to 1 % are none. */
+export const MARGIN = 0.01
+
+/** What staying must have cost, in steps' worth of tokens: at first, and at most after many changes. */
+const PATIENCE = 0.25
+const MOST_PATIENCE = 4
+
+/** Steps without a change after which patience is halved. */
+const CALM_STEPS = 256
+
+export class HeldDrafts {
+  k = 0
+  /** whether nothing promises more by the margin */
+  leads = true
+  /** what staying has cost since another began to lead, in steps' worth of tokens */
+  #regret = 0
+  #patience = PATIENCE
+  #calm = 0
+
+  /** Considers what each number of drafts promises. @returns whether the number changed */
+  weigh(outlooks: readonly Outlook[]): boolean {
+    if (++this.#calm % CALM_STEPS === 0) this.#patience = Math.max(PATIENCE, this.#patience / 2)
+    const held = at(outlooks, this.k)
+    let best = held
+    for (const outlook of outlooks) if (outlook.goodput > best.goodput) best = outlook
+    const advantage = best.goodput / held.goodput - 1
+    this.leads = advantage <= MARGIN
+    this.#regret = this.leads ? 0 : this.#regret + advantage
+    if (this.#regret < this.#patience) return false
+    this.#change(best.k)
+    return true
+  }
+
+  /** Leaves drafts altogether. @returns whether there were any */
+  drop(): boolean {
+    if (this.k === 0) return false
+    this.#change(0)
+    return true
+  }
+
+  #change(k: number): void {
+    this.k = k
+    this.leads = true
+    this.#regret = 0
+    this.#calm = 0
+    this.#patience = Math.min(2 * this.#patience, MOST_PATIENCE)
+  }
+}

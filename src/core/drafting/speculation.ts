@@ -1,0 +1,113 @@
+/**
+ * Speculation as the scheduler sees it: how many drafts each request may verify and propose in a step. It brings together who
+ * proposes and who chooses their number, and neither knows the other. It must never know rows or blocks.
+ */
+
+import type { EngineOptions } from '../../protocol/engineOptions.ts'
+import { numSpeculativeTokens } from '../cost.ts'
+import type { RunningRequest } from '../request.ts'
+import type { ScheduledRequest } from '../schedulerOutput.ts'
+import type { Verification } from '../stepPlan.ts'
+import { DraftController } from './draftController.ts'
+import { type DraftDecision, type DraftingRequest, type DraftPolicy, fixedDrafts } from './draftPolicy.ts'
+import { NgramProposer } from './ngramProposer.ts'
+import type { Proposer } from './proposer.ts'
+
+export class Speculation {
+  /** undefined: drafts are proposed on the device, at the end of the step before, or not at all */
+  readonly #proposer: Proposer | undefined
+  readonly #policy: DraftPolicy
+  readonly #adaptive: boolean
+  readonly #most: number
+
+  /** @param proposer in place of the one that the options ask for */
+  constructor(options: Pick<EngineOptions, 'speculative'>, proposer?: Proposer) {
+    const { speculative } = options
+    const most = numSpeculativeTokens(options)
+    this.#most = most
+    this.#proposer = proposer ?? (speculative?.method === 'ngram' ? new NgramProposer(speculative) : undefined)
+    this.#adaptive = speculative !== undefined && speculative.adaptive && most > 0
+    const verifiedAtOnce = this.#proposer !== undefined
+    this.#policy = this.#adaptive
+      ? new DraftController({ numSpeculativeTokens: most, verifiedAtOnce })
+      : fixedDrafts(most)
+  }
+
+  get verification(): Verification | undefined {
+    return this.#proposer?.verification
+  }
+
+  /**
+   * Once per step, before its rows are dealt.
+   * @param prefillRows rows of prompts that would run without drafts
+   * @param draftRows rows that drafts may take at most
+   */
+  decide(running: readonly RunningRequest[], prefillRows: number, draftRows: number): DraftDecision {
+    const requests = this.#adaptive ? this.#drafting(running) : []
+    return this.#policy.decide({ requests, prefillRows, draftRows })
+  }
+
+  /** Drafts of a request that a step may verify. */
+  verifiable(running: RunningRequest, decision: DraftDecision): number {
+    const { usableDrafts, request } = running
+    return this.#proposer ? Math.min(usableDrafts, limitOf(request.id, decision)) : usableDrafts
+  }
+
+  /** Drafts that the device may propose for a request at a step's end. */
+  proposable(running: RunningRequest, decision: DraftDecision): number {
+    const { id, spec } = running.request
+    return this.#proposer ? 0 : Math.min(spec.maxDrafts ?? this.#most, limitOf(id, decision))
+  }
+
+  /** A request's rows have settled. */
+  settled(running: RunningRequest): void {
+    if (!this.#proposer) return
+    const { request, decodeReady, stepsInFlight } = running
+    const { maxDrafts = this.#most } = request.spec
+    const wants = decodeReady && stepsInFlight === 0 && maxDrafts > 0
+    running.propose(wants ? this.#proposer.propose(request, maxDrafts) : [])
+  }
+
+  /**
+   * Once per step that was decided, in the same order.
+   * @param accepted [requests.length]
+   * @param ms that the step took
+   */
+  observe(requests: readonly ScheduledRequest[], accepted: readonly number[], ms: number): void {
+    if (!this.#adaptive) return
+    let prefillRows = 0
+    let drafting = 0
+    let draftPasses = 0
+    const verified = []
+    for (const [index, { running, prefill, n, k, m }] of requests.entries()) {
+      if (m > 0) drafting++
+      draftPasses = Math.max(draftPasses, m)
+      if (prefill) prefillRows += n
+      else verified.push({ id: running.request.id, k, accepted: accepted[index] ?? 0 })
+    }
+    this.#policy.observe({ requests: verified, prefillRows, drafting, draftPasses, ms })
+  }
+
+  /** A request ended. */
+  forget(id: number): void {
+    this.#policy.forget(id)
+    this.#proposer?.forget(id)
+  }
+
+  #drafting(running: readonly RunningRequest[]): DraftingRequest[] {
+    const drafting: DraftingRequest[] = []
+    for (const one of running) {
+      if (!one.decodeReady || !one.wantsRows) continue
+      const { id, maxTotal, spec } = one.request
+      const limit = this.#proposer
+        ? one.usableDrafts
+        : Math.max(0, Math.min(spec.maxDrafts ?? this.#most, maxTotal - one.committedMin - 2))
+      drafting.push({ id, limit })
+    }
+    return drafting
+  }
+}
+
+function limitOf(id: number, { k, fewer }: DraftDecision): number {
+  return fewer.size === 0 ? k : (fewer.get(id) ?? k)
+}
