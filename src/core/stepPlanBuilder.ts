@@ -2,6 +2,7 @@
 
 import { assert } from '../util/math.ts'
 import { targetRows } from './cost.ts'
+import { adjustsLogits } from './samplingParams.ts'
 import type { ScheduledRequest, SchedulerOutput } from './schedulerOutput.ts'
 import type { PlannedRequest, StepPlan, TableWrite } from './stepPlan.ts'
 
@@ -53,5 +54,6 @@ function tableWrite({ running, firstPosition }: ScheduledRequest): TableWrite {
     lastPosition: request.maxTotal - 1,
     firstOutputPosition: request.promptLength,
     sampling: request.spec.sampling,
+    history: adjustsLogits(request.spec.sampling) ? request.tokens.slice() : undefined,
   }
 }

@@ -67,7 +67,10 @@ const arrival = fc
     maxTokens: fc.oneof(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 20, max: 56 })),
     priority: fc.integer({ min: -2, max: 3 }),
     cacheSalt: fc.oneof({ weight: 5, arbitrary: fc.constant(undefined) }, fc.constant('salt')),
-    sampling: fc.oneof(fc.constant(GREEDY), fc.nat(99).map((seed) => ({ ...GREEDY, temperature: 1, seed }))),
+    sampling: fc.oneof(
+      fc.constant(GREEDY),
+      fc.nat(99).map((seed) => ({ ...GREEDY, temperature: 1, seed })),
+    ),
     tail: fc.nat(3),
   })
   .map(({ family, common, own, tail, ...rest }): PrefixArrival => {
