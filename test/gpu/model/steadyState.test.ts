@@ -52,7 +52,9 @@ async function mixedSteps(engine: GpuEngine, steps: number): Promise<void> {
 
 function randomRequest(random: () => number, salt: number): TestRequest {
   const prompt = [...randomInts(Math.floor(random() * 2 ** 31) + salt, 1 + Math.floor(random() * 60), 512)]
-  const sampling = random() < 0.5 ? {} : { temperature: 1, topK: 30, topP: 0.9, seed: Math.floor(random() * 1e9) }
+  const cuts = random() < 0.5 ? {} : { temperature: 1, topK: 30, topP: 0.9, seed: Math.floor(random() * 1e9) }
+  const penalties = random() < 0.6 ? {} : { repetitionPenalty: 1.2, frequencyPenalty: 0.3, minP: 0.01 }
+  const sampling = { ...cuts, ...penalties }
   return { prompt, maxTokens: 1 + Math.floor(random() * 40), sampling }
 }
 
