@@ -10,7 +10,7 @@
 @group(2) @binding(0) var<storage, read> logits: array<u32>;
 // [rows] keys
 @group(2) @binding(1) var<storage, read> thresholds: array<u32>;
-// [rows][CHUNKS]
+// [rows][CHUNKS]; of rows that adjustLogits changed it holds the difference to the digest of their raw logits
 @group(2) @binding(2) var<storage, read_write> chunks: array<Chunk>;
 
 override VOCAB_SIZE: u32;
@@ -27,6 +27,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     return;
   }
   var sampled = false;
+  var adjusts = false;
   var inverseTemperature = 1.0f;
   // keeps logit / T finite
   var limit = 0.0f;
@@ -36,6 +37,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let tableRow = sampledTable[row];
     let temperature = table[tableRow].temperature;
     sampled = !isGreedy(temperature);
+    adjusts = table[tableRow].adjusts == 1u;
     if (sampled) {
       inverseTemperature = 1.0f / temperature;
       limit = 1e38f * min(temperature, 1.0f);
@@ -46,6 +48,9 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   }
   // Ids ascend, so that a tie keeps the lowest.
   var best = Chunk(0u, NO_TOKEN, vec2u(0u, 0u));
+  if (DIGEST && adjusts) {
+    best.digest = chunks[row * CHUNKS + chunk].digest;
+  }
   var invalid = false;
   var next = chunk;
   while (next < VOCAB_SIZE) {

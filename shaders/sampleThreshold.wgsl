@@ -1,6 +1,6 @@
-// The smallest logit that top-k and then top-p keep, as a key (lib/logitKey.wgsl), 0 where nothing is cut. Tokens that tie with
-// it are all kept; top-p is a share of what top-k kept. One workgroup per row: a radix select over the keys, 8 bits at a time
-// from the top, on integer masses (lib/mass.wgsl), so lanes may add in any order.
+// The smallest logit that min-p, top-k and then top-p keep, as a key (lib/logitKey.wgsl), 0 where nothing is cut. Tokens that tie
+// with it are all kept; top-p is a share of what the other two kept. One workgroup per row: a radix select over the keys, 8 bits
+// at a time from the top, on integer masses (lib/mass.wgsl), so lanes may add in any order.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [rows]
 @group(0) @binding(1) var<storage, read> sampledTable: array<u32>;
@@ -121,7 +121,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let topP = table[tableRow].topP;
   let cutsK = topK > 0u && topK < VOCAB_SIZE;
   let cutsP = topP < 1.0f;
-  if (isGreedy(temperature) || !(cutsK || cutsP)) {
+  let margin = table[tableRow].minPMargin;
+  let cutsM = margin >= 0.0f;
+  if (isGreedy(temperature) || !(cutsK || cutsP || cutsM)) {
     if (lane == 0u) {
       thresholds[row] = 0u;
     }
@@ -145,9 +147,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     return;
   }
   let softmax = Softmax(keyLogit(top), temperature);
-  var threshold = 0u;
+  var threshold = marginKey(softmax, margin);
   if (cutsK) {
-    threshold = selectKey(lane, base, threshold, topK, topP, softmax);
+    threshold = max(threshold, selectKey(lane, base, 0u, topK, topP, softmax));
   }
   if (cutsP) {
     threshold = selectKey(lane, base, threshold, 0u, topP, softmax);

@@ -155,8 +155,10 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   let topP = table[tableRow].topP;
   let cutsK = topK > 0u && topK < VOCAB_SIZE;
   let cutsP = topP < 1.0f;
+  let margin = table[tableRow].minPMargin;
+  let cutsM = margin >= 0.0f;
   thresholds[row] = 0u;
-  if (isGreedy(temperature) || !(cutsK || cutsP)) {
+  if (isGreedy(temperature) || !(cutsK || cutsP || cutsM)) {
     return;
   }
   let base = row * VOCAB_SIZE;
@@ -168,22 +170,26 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     return;
   }
   let softmax = Softmax(keyLogit(top), temperature);
+  var threshold = marginKey(softmax, margin);
+  if (!(cutsK || cutsP)) {
+    thresholds[row] = threshold;
+    return;
+  }
   clearBins();
   for (var token = 0u; token < VOCAB_SIZE && cutsK; token++) {
     addMass(coarseBin(logitKey(logits[base + token]), softmax), vec2u(0u, 1u));
   }
   for (var token = 0u; token < VOCAB_SIZE && !cutsK; token++) {
     let key = logitKey(logits[base + token]);
-    addMass(coarseBin(key, softmax), probabilityMass(key, softmax));
+    addMass(coarseBin(key, softmax), select(vec2u(0u, 0u), probabilityMass(key, softmax), key >= threshold));
   }
   var goal = countGoal(topK);
   if (!cutsK) {
     goal = shareGoal(totalMass(), topP);
   }
   let source = listKeys(base, goal, softmax);
-  var threshold = 0u;
   if (cutsK) {
-    threshold = selectKey(source, threshold, goal, false, softmax);
+    threshold = max(threshold, selectKey(source, 0u, goal, false, softmax));
     goal = shareGoal(shareFrom(source, threshold, softmax), topP);
   }
   if (cutsP) {

@@ -1,12 +1,16 @@
 // Verification by the one-hot rule: the sampled token of verify row j is kept, and the next row counts only while it equals
 // draft j + 1. Drafts are argmax, so this is exactly the rejection rule (Leviathan et al. 2023 with a one-hot q), and the output
-// equals decoding without speculation. Advances the request's table row. One invocation per request.
+// equals decoding without speculation. Advances the request's table row and counts what it committed. One invocation per request.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
 @group(0) @binding(2) var<storage, read> ids: array<u32>;
 @group(0) @binding(3) var<storage, read> tokens: array<u32>;
 @group(0) @binding(4) var<storage, read_write> table: array<TableRow>;
 @group(2) @binding(0) var<storage, read_write> results: array<StepResult>;
+// [S][VOCAB_SIZE + MAX_BIASES]
+@group(2) @binding(1) var<storage, read_write> adjustments: array<u32>;
+
+override VOCAB_SIZE: u32;
 
 @compute @workgroup_size(32)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
@@ -56,4 +60,9 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   }
   table[request.tableRow].computed = first + request.n - (request.k - accepted);
   table[request.tableRow].lastToken = token;
+  if (table[request.tableRow].adjusts == 1u && numericError == 0u) {
+    for (var j = 0u; j <= accepted; j++) {
+      adjustments[request.tableRow * (VOCAB_SIZE + MAX_BIASES) + results[index].tokens[j]] += 1u;
+    }
+  }
 }

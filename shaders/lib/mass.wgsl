@@ -1,10 +1,15 @@
-// What top-k and top-p sum, as integers, so that any order of summation gives the same threshold. A mass is (high, low),
+// What min-p, top-k and top-p compare and sum, as integers, so that any order of summation gives the same threshold. A mass is (high, low),
 // high * 4096 + low. A token weighs exp((logit - peak) / T) * 2^24 for top-p and 1 for top-k. Needs lib/logitKey.wgsl.
 // Up to 2^20 tokens neither half overflows.
 struct Softmax {
   // the row's largest logit
   peak: f32,
   temperature: f32,
+}
+
+// The key of the smallest logit that min-p keeps; 0 where it is off.
+fn marginKey(softmax: Softmax, margin: f32) -> u32 {
+  return select(0u, logitKey(bitcast<u32>(softmax.peak - margin)), margin >= 0.0f);
 }
 
 fn probabilityMass(key: u32, softmax: Softmax) -> vec2u {

@@ -1,4 +1,4 @@
-// A running request's permanent row on the device: what the next step needs of it without asking the host. 64 bytes.
+// A running request's permanent row on the device: what the next step needs of it without asking the host. 84 bytes.
 const NO_SLOT: u32 = 0xFFFFFFFFu;
 const NO_TOKEN: u32 = 0xFFFFFFFFu;
 const BLOCK_SIZE: u32 = 16u;
@@ -24,5 +24,12 @@ struct TableRow {
   seedLow: u32,
   seedHigh: u32,
   firstOutputPosition: u32,
-  reserved: u32,
+  // 1: its logits are adjusted (adjustLogits.wgsl)
+  adjusts: u32,
+  // tokens whose logit is so far below the largest are cut by min-p; negative is off
+  minPMargin: f32,
+  repetition: f32,
+  inverseRepetition: f32,
+  presence: f32,
+  frequency: f32,
 }

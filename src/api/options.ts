@@ -38,6 +38,7 @@ const SERVICE_CHECKS = {
   schedulingPolicy: oneOf(...SCHEDULING_POLICIES),
   priorityAgingTokens: COUNT,
   watermark: { allowed: 'a number from 0 up to, but not including, 1', accepts: isFraction },
+  penalties: FLAG,
   debug: { ...RECORD, allowed: '{ logits, steps, trace }' },
 } satisfies Readonly<Record<keyof ServiceOptions, Check>>
 

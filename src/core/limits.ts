@@ -15,7 +15,7 @@ import {
   servable,
   totalBlocks,
 } from './cost.ts'
-import type { SamplingParams } from './samplingParams.ts'
+import { adjustsLogits, MAX_LOGIT_BIASES, type SamplingParams } from './samplingParams.ts'
 
 /** What the limits depend on of a model. */
 export interface ModelLimits {
@@ -46,6 +46,9 @@ const MAX_SALT_LENGTH = 128
 /** Tokens of an n-gram. */
 const MAX_LOOKUP = 16
 
+/** How often a token is in an output fits 22 bits. */
+const MAX_MODEL_LEN = 2 ** 22 - 1
+
 /** @throws INVALID_OPTION naming the options to change: a value out of range, B < S, a pool smaller than one request. */
 export function validateEngineLimits(options: EngineOptions, model: ModelLimits): void {
   checkSchedulerLimits(options)
@@ -72,7 +75,7 @@ export function checkSchedulerLimits(options: EngineOptions): void {
   checkInteger('maxNumBatchedTokens', maxNumBatchedTokens, 1)
   checkInteger('maxNumSeqs', maxNumSeqs, 1)
   // One prompt token and one new token.
-  checkInteger('maxModelLen', maxModelLen, 2)
+  checkInteger('maxModelLen', maxModelLen, 2, MAX_MODEL_LEN)
   checkInteger('kvCacheTokens', kvCacheTokens, 1)
   checkInteger('longPrefillTokenThreshold', options.longPrefillTokenThreshold, 0)
   checkInteger('maxNumPartialPrefills', options.maxNumPartialPrefills, 0)
@@ -121,7 +124,10 @@ export function checkSchedulerLimits(options: EngineOptions): void {
 /** @throws INVALID_REQUEST naming the field; UNSERVABLE_REQUEST when it is valid but could never run to its end here. */
 export function validateRequest(
   request: RequestLimits,
-  options: Pick<EngineOptions, 'maxModelLen' | 'kvCacheTokens' | 'watermark' | 'schedulingPolicy' | 'speculative'>,
+  options: Pick<
+    EngineOptions,
+    'maxModelLen' | 'kvCacheTokens' | 'watermark' | 'schedulingPolicy' | 'speculative' | 'penalties'
+  >,
   vocabSize: number,
 ): void {
   const { promptTokenIds, maxTokens } = request
@@ -142,6 +148,7 @@ export function validateRequest(
   }
   if (!Number.isInteger(maxTokens) || maxTokens < 1) reject(`max_tokens must be a positive integer, not ${maxTokens}`)
   checkSampling(request.sampling)
+  checkAdjustments(request.sampling, options.penalties, vocabSize)
   checkStanding(request, options)
   const mostDrafts = numSpeculativeTokens(options)
   const { maxDrafts = mostDrafts } = request
@@ -160,12 +167,40 @@ export function validateRequest(
 }
 
 function checkSampling(sampling: SamplingParams): void {
-  const { temperature, topK, topP, seed, sampleIndex } = sampling
+  const { temperature, topK, topP, minP, seed, sampleIndex } = sampling
   if (!(Number.isFinite(temperature) && temperature >= 0)) reject(`temperature must be 0 or more, not ${temperature}`)
   if (!(topP > 0 && topP <= 1)) reject(`top_p must be in (0, 1], not ${topP}`)
+  if (!(minP >= 0 && minP <= 1)) reject(`min_p must be in [0, 1], not ${minP}`)
   if (!(Number.isInteger(topK) && topK >= 0)) reject(`top_k must be a non-negative integer, not ${topK}`)
   if (!(Number.isSafeInteger(seed) && seed >= 0)) reject(`seed must be an integer in [0, 2^53), not ${seed}`)
   if (!(Number.isInteger(sampleIndex) && sampleIndex >= 0)) reject(`sample index must not be ${sampleIndex}`)
+}
+
+/** @param penalties whether memory for them was planned */
+function checkAdjustments(sampling: SamplingParams, penalties: boolean, vocabSize: number): void {
+  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling
+  // A penalty times or over the largest logit that the runner adjusts is still a number.
+  if (!(repetitionPenalty >= 0.01 && repetitionPenalty <= 100)) {
+    reject(`repetition_penalty must be in [0.01, 100], not ${repetitionPenalty}`)
+  }
+  if (!(Math.abs(presencePenalty) <= 2)) reject(`presence_penalty must be in [-2, 2], not ${presencePenalty}`)
+  if (!(Math.abs(frequencyPenalty) <= 2)) reject(`frequency_penalty must be in [-2, 2], not ${frequencyPenalty}`)
+  if (logitBias.length > MAX_LOGIT_BIASES) {
+    reject(`logit_bias has ${logitBias.length} ids, more than the ${MAX_LOGIT_BIASES} that a request may have`)
+  }
+  for (const [id, bias] of logitBias) {
+    if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
+      reject(`logit_bias: id ${id} is outside the vocabulary of ${vocabSize}`, { id, vocabSize })
+    }
+    if (!(Math.abs(bias) <= 100)) reject(`logit_bias of id ${id} must be in [-100, 100], not ${bias}`)
+  }
+  if (new Set(logitBias.map(([id]) => id)).size < logitBias.length) reject('logit_bias names an id twice')
+  if (!penalties && adjustsLogits(sampling)) {
+    reject(
+      'repetition_penalty, presence_penalty, frequency_penalty and logit_bias, those that generation_config.json recommends ' +
+        'included, need memory that this engine has not planned: load with penalties: true, or send their neutral values',
+    )
+  }
 }
 
 function checkStanding({ priority, cacheSalt }: RequestLimits, options: Pick<EngineOptions, 'schedulingPolicy'>): void {

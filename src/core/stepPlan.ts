@@ -48,6 +48,8 @@ export interface TableWrite {
   /** position of the first output token */
   readonly firstOutputPosition: number
   readonly sampling: SamplingParams
+  /** its known tokens, where `adjustsLogits(sampling)`; the runner counts on from here */
+  readonly history: readonly number[] | undefined
 }
 
 /** Appends a block to the block table of a row. */

@@ -2,6 +2,7 @@
 
 import { assert } from '../util/math.ts'
 import { targetRows } from './cost.ts'
+import { adjustsLogits } from './samplingParams.ts'
 import type { ScheduledRequest, SchedulerOutput } from './schedulerOutput.ts'
 import type { BlockWrite, PlannedRequest, StepPlan, TableWrite, Verification } from './stepPlan.ts'
 
@@ -61,5 +62,6 @@ function tableWrite({ running, firstPosition }: ScheduledRequest): TableWrite {
     lastPosition: request.maxTotal - 1,
     firstOutputPosition: request.promptLength,
     sampling: request.spec.sampling,
+    history: adjustsLogits(request.spec.sampling) ? request.tokens.slice() : undefined,
   }
 }

@@ -59,6 +59,7 @@ function readOptions(value: unknown): EngineOptions {
     schedulingPolicy: oneOf(given.get('schedulingPolicy'), 'schedulingPolicy', SCHEDULING_POLICIES),
     priorityAgingTokens: number('priorityAgingTokens'),
     watermark: number('watermark'),
+    penalties: flag(given.get('penalties'), 'penalties'),
     debug: readDebug(given.get('debug')),
   }
   onlyKeys(given, 'options', Object.keys(options))

@@ -2,7 +2,7 @@
  * The lines of a trace, written: JSON Lines, each line one call that the engine made to its scheduler, with what came of it.
  *
  *     {"weirTrace":1,"vocabSize":…,"options":{…}}
- *     ["add",id,maxTotal,priority,cacheSalt|null,most drafts|null,[temperature,topK,topP,seed,sampleIndex],[prompt ids]]
+ *     ["add",id,maxTotal,priority,cacheSalt|null,most drafts|null,[sampling],[prompt ids]]
  *     ["end",id,why]                               why: a finish reason or an error code
  *     ["reset"]                                    every cached prefix was forgotten
  *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],[drafts at most,why],
@@ -12,6 +12,7 @@
  *     ["fatal",code,message,details]               the engine has ended; nothing follows
  *     {"lines":…}                                  the lines before it
  *
+ * What `sampling` holds is said in traceSampling.ts.
  * A share is [id,k,m,first position] or [id,k,m,first position,shortage] of a decoding request, an object of a prompt.
  * A victim is [id,lost tokens,freed blocks], held is [id,obstacle]. An outcome is the ids that were committed; an object where
  * their number does not tell how many drafts were accepted, without ids where the request had ended or its logits were not finite.
@@ -25,6 +26,7 @@ import type { ErrorCode, ErrorData } from '../protocol/errors.ts'
 import type { FinishReason } from '../protocol/request.ts'
 import type { StepTimes } from '../protocol/stepRecord.ts'
 import { planDigest } from './traceDigest.ts'
+import { samplingValues } from './traceSampling.ts'
 
 export const TRACE_VERSION = 1
 
@@ -44,8 +46,7 @@ export function headerLine(options: EngineOptions, vocabSize: number): string {
 
 export function addLine(spec: RequestSpec): string {
   const { id, maxTotal, priority, cacheSalt, maxDrafts, sampling, promptTokenIds } = spec
-  const { temperature, topK, topP, seed, sampleIndex } = sampling
-  const values = [temperature, topK, topP, seed, sampleIndex]
+  const values = samplingValues(sampling)
   return JSON.stringify(['add', id, maxTotal, priority, cacheSalt ?? null, maxDrafts ?? null, values, promptTokenIds])
 }
 

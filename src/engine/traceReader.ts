@@ -8,6 +8,7 @@ import { ERROR_CODES, type ErrorData, type ErrorDetails } from '../protocol/erro
 import type { StepTimes } from '../protocol/stepRecord.ts'
 import { finite, integer, malformed, numbers, oneOf, onlyKeys, parseJson, record, text, tuple } from './traceFields.ts'
 import { acceptedOf, type EndReason, type RowsOutcome } from './traceLines.ts'
+import { readSampling } from './traceSampling.ts'
 
 export type TraceLine =
   | { readonly kind: 'add'; readonly spec: RequestSpec }
@@ -69,20 +70,13 @@ export function readLine(line: string): TraceLine {
 
 function readSpec(values: readonly unknown[]): RequestSpec {
   const [id, maxTotal, priority, cacheSalt, maxDrafts, sampling, promptTokenIds] = values
-  const [temperature, topK, topP, seed, sampleIndex] = tuple(sampling, 'sampling', 5)
   return {
     id: readId(id),
     maxTotal: count(maxTotal, 'maxTotal'),
     priority: finite(priority, 'priority'),
     cacheSalt: cacheSalt === null ? undefined : text(cacheSalt, 'cacheSalt'),
     maxDrafts: maxDrafts === null ? undefined : count(maxDrafts, 'maxDrafts'),
-    sampling: {
-      temperature: finite(temperature, 'temperature'),
-      topK: finite(topK, 'topK'),
-      topP: finite(topP, 'topP'),
-      seed: finite(seed, 'seed'),
-      sampleIndex: finite(sampleIndex, 'sampleIndex'),
-    },
+    sampling: readSampling(sampling),
     promptTokenIds: numbers(promptTokenIds, 'the prompt'),
   }
 }

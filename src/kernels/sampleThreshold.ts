@@ -1,4 +1,4 @@
-/** Host half of `sampleThreshold`: the smallest logit that top-k and top-p keep, as a key. */
+/** Host half of `sampleThreshold`: the smallest logit that min-p, top-k and top-p keep, as a key. */
 
 import logitKeyText from '../../shaders/lib/logitKey.wgsl?raw'
 import massText from '../../shaders/lib/mass.wgsl?raw'

@@ -1,5 +1,6 @@
-/** Host half of `verifyStep`: accepts drafts and advances the request table. */
+/** Host half of `verifyStep`: accepts drafts, advances the request table, and counts the tokens of requests with penalties. */
 
+import adjustmentWordText from '../../shaders/lib/adjustmentWord.wgsl?raw'
 import passText from '../../shaders/lib/pass.wgsl?raw'
 import requestTableText from '../../shaders/lib/requestTable.wgsl?raw'
 import stepRequestText from '../../shaders/lib/stepRequest.wgsl?raw'
@@ -14,13 +15,20 @@ const kernel: Kernel = {
   groups: {
     step: { pass: 'uniform', requests: 'read', ids: 'read', tokens: 'read', table: 'write' },
     layer: {},
-    activations: { results: 'write' },
+    activations: { results: 'write', adjustments: 'write' },
   },
 }
 
-export const verifyStep: KernelVariant<unknown> = {
+export interface VerifyStepShape {
+  readonly vocabSize: number
+}
+
+export const verifyStep: KernelVariant<VerifyStepShape> = {
   name: 'serial',
   kernel,
-  specialise: () => ({ constants: {}, libs: [passText, requestTableText, stepRequestText] }),
+  specialise: ({ vocabSize }) => ({
+    constants: { VOCAB_SIZE: vocabSize },
+    libs: [passText, requestTableText, stepRequestText, adjustmentWordText],
+  }),
   grid: (_shape, rows) => [cdiv(rows, 32), 1, 1],
 }

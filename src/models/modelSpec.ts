@@ -57,6 +57,10 @@ export interface GenerationDefaults {
   readonly topK: number
   /** 1: off */
   readonly topP: number
+  /** 0: off */
+  readonly minP: number
+  /** 1: off */
+  readonly repetitionPenalty: number
   readonly eosTokenIds: readonly number[]
 }
 
@@ -157,10 +161,16 @@ export function parseGenerationDefaults(
   const topK = fields.has('top_k') ? fields.integer('top_k', -1) : 0
   const topP = fields.has('top_p') ? fields.number('top_p') : 1
   if (topP > 1) fields.refuse('top_p', 'must be in (0, 1]')
+  const minP = fields.has('min_p') ? fields.number('min_p', true) : 0
+  if (minP > 1) fields.refuse('min_p', 'must be in [0, 1]')
+  const repetitionPenalty = fields.has('repetition_penalty') ? fields.number('repetition_penalty') : 1
+  if (repetitionPenalty < 0.01 || repetitionPenalty > 100) fields.refuse('repetition_penalty', 'must be in [0.01, 100]')
   return {
     temperature: fields.boolean('do_sample', true) ? temperature : 0,
     topK: Math.max(0, topK),
     topP,
+    minP,
+    repetitionPenalty,
     eosTokenIds: fields.tokenIds('eos_token_id', vocabSize),
   }
 }

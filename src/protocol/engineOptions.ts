@@ -67,6 +67,8 @@ export interface EngineOptions {
   readonly priorityAgingTokens: number
   /** the part of the KV blocks that stays free when a request is admitted beside others, for these to grow into; in [0, 1) */
   readonly watermark: number
+  /** whether requests may have penalties and logit bias, for which memory is planned: about a row of logits per running request */
+  readonly penalties: boolean
   readonly debug: {
     readonly logits: 'off' | 'digest' | 'full'
     readonly steps: boolean

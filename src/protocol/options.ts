@@ -63,6 +63,7 @@ export interface LoadOptions {
   readonly schedulingPolicy?: SchedulingPolicy
   readonly priorityAgingTokens?: number
   readonly watermark?: number
+  readonly penalties?: boolean
   readonly debug?: DebugOptions
   readonly onProgress?: (progress: LoadProgress) => void
   readonly onStep?: (record: StepRecord) => void

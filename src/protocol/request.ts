@@ -12,6 +12,16 @@ export interface SamplingFields {
   readonly top_p?: number
   /** keep the k largest logits; 0 or -1: off */
   readonly top_k?: number
+  /** keep the tokens with at least this share of the largest probability, from 0 to 1; 0: off */
+  readonly min_p?: number
+  /** positive logits of tokens in the prompt or the output are divided by it, others multiplied; 0.01 to 100, 1: off */
+  readonly repetition_penalty?: number
+  /** taken from the logits of tokens in the output; -2 to 2, 0: off */
+  readonly presence_penalty?: number
+  /** taken from the logits of tokens in the output for each time they are in it; -2 to 2, 0: off */
+  readonly frequency_penalty?: number
+  /** what is added to the logits of these ids, -100 to 100; at most 300 ids */
+  readonly logit_bias?: Readonly<Record<number, number>>
   /** a non-negative integer below 2^53; drawn and reported when missing */
   readonly seed?: number
   /** strings that end the text; they are not part of it */

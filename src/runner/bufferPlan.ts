@@ -16,7 +16,7 @@ import { qkvColumns } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from './packPlan.ts'
 import { passBytes } from './passes.ts'
-import { answerBytes } from './stepResults.ts'
+import { answerBytes, type LogitsDebug } from './stepResults.ts'
 import { type TensorHeaders, weightBuffers } from './weightLayout.ts'
 
 export interface EnginePlan {
@@ -33,7 +33,7 @@ export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: Te
     workspace: [
       ...stepPlans(spec, options, geometry),
       ...rowPlans(spec, geometry),
-      ...samplingPlans(spec, geometry),
+      ...samplingPlans(spec, geometry, options.debug.logits),
       ...(geometry.drafts > 0 ? drafterPlans(spec, geometry) : []),
       ...readbackPlans(answerBytes(geometry.seqs, geometry.sampled, spec.vocabSize, options.debug.logits)),
     ],
@@ -101,12 +101,14 @@ function rowPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
   ]
 }
 
-function samplingPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
-  const { sampled } = geometry
+function samplingPlans(spec: ModelSpec, geometry: StepGeometry, logits: LogitsDebug): BufferPlan[] {
+  const { sampled, seqs, adjustments } = geometry
   return [
     words('sampledTable', sampled),
     words('sampledPositions', sampled),
     words('logits', sampled * spec.vocabSize, 'maxNumSeqs'),
+    ...(logits === 'full' ? [words('rawLogits', sampled * spec.vocabSize, 'maxNumSeqs')] : []),
+    words('adjustments', seqs * adjustments, 'maxNumSeqs'),
     words('thresholds', sampled),
     words('chunks', sampled * chunkWords(spec.vocabSize)),
     words('tokens', sampled),

@@ -27,6 +27,7 @@ import { buildProgram, checkGrids, type Op, op } from './program.ts'
 import { sampleOps } from './sampling.ts'
 import { mayLeavePartials, rowsAreInvariant } from './selfCheck.ts'
 import { mostCounts } from './stepCounts.ts'
+import type { LogitsDebug } from './stepResults.ts'
 import { StepUpload } from './stepUpload.ts'
 import { TuningBench } from './tuningBench.ts'
 import { weightDtypes, weightParts } from './weightLayout.ts'
@@ -72,7 +73,7 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
     buffer: (name) => arena.buffer(name),
     dtype: weightDtypes(parts),
   }
-  const opsOf = (kernels: KernelSet) => stepOps({ ...unchosen, kernels }, options.debug.logits === 'digest')
+  const opsOf = (kernels: KernelSet) => stepOps({ ...unchosen, kernels }, options.debug.logits)
   for (const set of from.kernels ? [from.kernels] : KERNEL_SETS) {
     checkGrids(opsOf(set), mostCounts(geometry), gpu.device.limits)
   }
@@ -114,13 +115,13 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
 }
 
 /** The whole step. */
-function stepOps(model: ModelContext, digest: boolean): Op[] {
-  const verify = op('verify', verifyStep, {}, (counts) => counts.requests, {
+function stepOps(model: ModelContext, logits: LogitsDebug): Op[] {
+  const verify = op('verify', verifyStep, { vocabSize: model.spec.vocabSize }, (counts) => counts.requests, {
     pass: passSlice(model.buffer('passes'), 'requests'),
-    ...named(model, ['requests', 'ids', 'tokens', 'table', 'results']),
+    ...named(model, ['requests', 'ids', 'tokens', 'table', 'results', 'adjustments']),
   })
   const drafter = model.geometry.drafts > 0 ? drafterOps(model) : []
-  return [...targetOps(model), ...sampleOps(model, digest), verify, ...drafter]
+  return [...targetOps(model), ...sampleOps(model, logits), verify, ...drafter]
 }
 
 async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: WeightUploader): Promise<void> {

@@ -4,6 +4,7 @@
  */
 
 import { BLOCK_SIZE, maxDraftPasses, maxSampledRows, totalBlocks } from '../core/cost.ts'
+import { adjustmentWords } from '../kernels/adjustLogits.ts'
 import { SPLIT_KEYS } from '../kernels/attentionPlan.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
@@ -31,6 +32,8 @@ export interface StepGeometry {
   readonly maxSplits: number
   /** rows × splits that may leave partials */
   readonly maxParts: number
+  /** words per request of what adjusts its logits; 0: the engine takes no penalties */
+  readonly adjustments: number
 }
 
 export function stepGeometry(spec: ModelSpec, options: EngineOptions): StepGeometry {
@@ -47,5 +50,6 @@ export function stepGeometry(spec: ModelSpec, options: EngineOptions): StepGeome
     maxBlocks: cdiv(options.maxModelLen, BLOCK_SIZE),
     maxSplits,
     maxParts: Math.min(wanted, MOST_PARTS, Math.floor(PARTIAL_BYTES / partBytes)),
+    adjustments: options.penalties ? adjustmentWords(spec.vocabSize) : 0,
   }
 }

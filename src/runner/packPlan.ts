@@ -3,6 +3,7 @@
  * order of drafting requests, attention items and pass uniforms. The arrays are made once; packing a step writes a prefix.
  */
 
+import { adjustsLogits } from '../core/samplingParams.ts'
 import type { PlannedRequest, StepPlan, TableWrite } from '../core/stepPlan.ts'
 import { type AttentionRows, planAttention } from '../kernels/attentionPlan.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
@@ -12,7 +13,7 @@ import type { StepCounts } from './stepCounts.ts'
 
 /** Words of a `StepRequest`, a `TableRow` and a `StepResult` (shaders/lib). */
 export const REQUEST_WORDS = 12
-export const TABLE_ROW_WORDS = 16
+export const TABLE_ROW_WORDS = 21
 export const RESULT_WORDS = 18
 
 const SAMPLES = 1
@@ -38,6 +39,8 @@ export class PlanPacker {
   readonly passes: Uint32Array<ArrayBuffer>
   readonly #geometry: StepGeometry
   readonly #group: number
+  /** [S]: 1 where the request of a table row adjusts its logits */
+  readonly #adjusts: Uint8Array
 
   constructor(spec: ModelSpec, geometry: StepGeometry) {
     this.requests = new Uint32Array(geometry.seqs * REQUEST_WORDS)
@@ -46,11 +49,13 @@ export class PlanPacker {
     this.draftRequests = new Uint32Array(geometry.seqs)
     this.passes = new Uint32Array(passBytes(geometry.drafts) / 4)
     this.#geometry = geometry
+    this.#adjusts = new Uint8Array(geometry.seqs)
     this.#group = spec.numHeads / spec.numKvHeads
   }
 
   /** Packs a plan that fits the buffers. */
   pack(plan: StepPlan): PackedStep {
+    for (const { tableRow, sampling } of plan.tableWrites) this.#adjusts[tableRow] = adjustsLogits(sampling) ? 1 : 0
     let row = 0
     let sampled = 0
     let parts = 0
@@ -75,6 +80,7 @@ export class PlanPacker {
     const counts: StepCounts = {
       rows: row,
       sampled,
+      adjusted: plan.requests.some(({ samples, tableRow }) => samples && this.#adjusts[tableRow]) ? sampled : 0,
       requests: plan.requests.length,
       drafting,
       items: itemCount,
@@ -136,6 +142,12 @@ export function tableRowWords(write: TableWrite): Uint32Array<ArrayBuffer> {
   words[12] = sampling.seed % 2 ** 32
   words[13] = Math.floor(sampling.seed / 2 ** 32)
   words[14] = write.firstOutputPosition
+  words[15] = adjustsLogits(sampling) ? 1 : 0
+  floats[16] = sampling.minP > 0 ? -sampling.temperature * Math.log(sampling.minP) : -1
+  floats[17] = sampling.repetitionPenalty
+  floats[18] = 1 / sampling.repetitionPenalty
+  floats[19] = sampling.presencePenalty
+  floats[20] = sampling.frequencyPenalty
   return words
 }
 

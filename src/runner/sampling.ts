@@ -1,17 +1,23 @@
-/** From logits to tokens, as a list of ops: the cut of top-k and top-p, the best token by chunk, the best of a row. */
+/** From logits to tokens, as a list of ops: penalties and bias, the cut of min-p, top-k and top-p, the best token of a row. */
 
+import { adjustLogits } from '../kernels/adjustLogits.ts'
+import { keepLogits } from '../kernels/keepLogits.ts'
 import { sampleChunks } from '../kernels/sampleChunks.ts'
 import { sampleSelect } from '../kernels/sampleSelect.ts'
-import type { ModelContext } from './forward.ts'
+import { type ModelContext, named } from './forward.ts'
 import { type PassName, passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
+import type { LogitsDebug } from './stepResults.ts'
 
-/** Chooses a token for every sampled row with its request's parameters; with `digest` also the digest of its logits. */
-export function sampleOps(model: ModelContext, digest: boolean): Op[] {
+/** Chooses a token for every sampled row with its request's parameters; `logits`: and what the host is told of its raw logits. */
+export function sampleOps(model: ModelContext, logits: LogitsDebug): Op[] {
   const { spec, kernels, buffer } = model
   const sampled = (counts: StepCounts) => counts.sampled
+  const digest = logits === 'digest'
   return [
+    ...(logits === 'full' ? [keepOp(model)] : []),
+    ...(model.geometry.adjustments > 0 ? [adjustOp(model, digest)] : []),
     op('sampleThreshold', kernels.sampleThreshold, { vocabSize: spec.vocabSize }, sampled, {
       pass: passSlice(buffer('passes'), 'sampled'),
       sampledTable: buffer('sampledTable'),
@@ -21,6 +27,22 @@ export function sampleOps(model: ModelContext, digest: boolean): Op[] {
     }),
     ...chooseOps(model, 'sampled', sampled, 'sampledTable', { greedy: false, digest }),
   ]
+}
+
+function keepOp(model: ModelContext): Op {
+  const shape = { vocabSize: model.spec.vocabSize }
+  return op('keepLogits', keepLogits, shape, (counts) => counts.sampled, {
+    pass: passSlice(model.buffer('passes'), 'sampled'),
+    ...named(model, ['logits', 'rawLogits']),
+  })
+}
+
+function adjustOp(model: ModelContext, digest: boolean): Op {
+  const shape = { vocabSize: model.spec.vocabSize, digest }
+  return op('adjustLogits', adjustLogits, shape, (counts) => counts.adjusted, {
+    pass: passSlice(model.buffer('passes'), 'sampled'),
+    ...named(model, ['requests', 'rowPlan', 'rowIndex', 'ids', 'table', 'adjustments', 'logits', 'chunks']),
+  })
 }
 
 /** Drafts: the argmax of every row of a draft pass. */

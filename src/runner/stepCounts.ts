@@ -5,6 +5,8 @@ import type { StepGeometry } from './geometry.ts'
 export interface StepCounts {
   readonly rows: number
   readonly sampled: number
+  /** of them, as many as must be looked at because a request adjusts its logits: all, or 0 where none does */
+  readonly adjusted: number
   readonly requests: number
   /** requests that draft in pass 0, 1, … */
   readonly drafting: readonly number[]
@@ -19,6 +21,7 @@ export function mostCounts({ rows, sampled, seqs, drafts, maxParts }: StepGeomet
   return {
     rows,
     sampled,
+    adjusted: sampled,
     requests: seqs,
     drafting: new Array<number>(drafts).fill(seqs),
     items: rows + maxParts,

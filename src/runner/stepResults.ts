@@ -30,7 +30,7 @@ export function answerSources(
 ): ReadbackSource[] {
   const results = { buffer: buffer('results'), bytes: requests * RESULT_WORDS * 4 }
   if (logits === 'digest') return [results, { buffer: buffer('digests'), bytes: sampled * 8 }]
-  if (logits === 'full') return [results, { buffer: buffer('logits'), bytes: sampled * vocabSize * 4 }]
+  if (logits === 'full') return [results, { buffer: buffer('rawLogits'), bytes: sampled * vocabSize * 4 }]
   return [results]
 }
 

@@ -1,8 +1,10 @@
 /** Writes a step's inputs to the device: what the host knows and the kernels read. Queue writes are ordered with submits. */
 
-import type { StepPlan } from '../core/stepPlan.ts'
+import type { StepPlan, TableWrite } from '../core/stepPlan.ts'
 import type { Arena } from '../gpu/arena.ts'
+import { packAdjustments } from '../kernels/adjustLogits.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
+import { assert } from '../util/math.ts'
 import type { StepGeometry } from './geometry.ts'
 import { PlanPacker, TABLE_ROW_WORDS, tableRowWords } from './packPlan.ts'
 import type { StepCounts } from './stepCounts.ts'
@@ -12,18 +14,26 @@ export class StepUpload {
   readonly #arena: Arena
   readonly #geometry: StepGeometry
   readonly #packer: PlanPacker
+  /** one request's row, filled anew for each that needs it */
+  readonly #adjustments: Uint32Array<ArrayBuffer>
+  readonly #vocabSize: number
 
   constructor(queue: GPUQueue, arena: Arena, spec: ModelSpec, geometry: StepGeometry) {
     this.#queue = queue
     this.#arena = arena
     this.#geometry = geometry
     this.#packer = new PlanPacker(spec, geometry)
+    this.#adjustments = new Uint32Array(geometry.adjustments)
+    this.#vocabSize = spec.vocabSize
   }
 
   /** Writes a plan that fits the buffers; the counts decide the grids of its dispatches. */
   write(plan: StepPlan): StepCounts {
     const packer = this.#packer
-    for (const row of plan.tableWrites) this.#write('table', tableRowWords(row), row.tableRow * TABLE_ROW_WORDS)
+    for (const row of plan.tableWrites) {
+      this.#write('table', tableRowWords(row), row.tableRow * TABLE_ROW_WORDS)
+      this.#writeAdjustments(row)
+    }
     for (const { tableRow, index, block } of plan.blockWrites) {
       this.#write('blockTable', new Uint32Array([block]), tableRow * this.#geometry.maxBlocks + index)
     }
@@ -36,6 +46,19 @@ export class StepUpload {
     this.#write('merges', merges)
     if (this.#geometry.drafts > 0) this.#write('draftRequests', packer.draftRequests)
     return counts
+  }
+
+  /** Of a request whose logits are adjusted: all that it knows so far, what it has output included. */
+  #writeAdjustments({ tableRow, history, firstOutputPosition, sampling }: TableWrite): void {
+    if (history === undefined) return
+    const words = this.#adjustments
+    assert(words.length > 0, 'penalties are on')
+    packAdjustments(words, this.#vocabSize, {
+      tokens: history,
+      promptLength: firstOutputPosition,
+      logitBias: sampling.logitBias,
+    })
+    this.#write('adjustments', words, tableRow * words.length)
   }
 
   #write(name: string, words: Uint32Array<ArrayBuffer>, firstWord = 0): void {

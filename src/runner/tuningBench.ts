@@ -1,6 +1,7 @@
 /** Runs parts of a step alone while loading, to time them and to compare their bits: synthetic plans on the planned buffers. */
 
 import { BLOCK_SIZE } from '../core/cost.ts'
+import { GREEDY } from '../core/samplingParams.ts'
 import type { StepPlan } from '../core/stepPlan.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { MAP_READ } from '../gpu/readback.ts'
@@ -73,7 +74,6 @@ export class TuningBench {
     const n = ids.length
     const k = decoding ? n - 1 : 0
     const lastPosition = geometry.maxBlocks * BLOCK_SIZE - 1
-    const sampling = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
     return {
       step: 0,
       rows: n,
@@ -94,7 +94,15 @@ export class TuningBench {
         },
       ],
       tableWrites: [
-        { tableRow: 0, generation: 0, computed: firstPosition, lastPosition, firstOutputPosition: 0, sampling },
+        {
+          tableRow: 0,
+          generation: 0,
+          computed: firstPosition,
+          lastPosition,
+          firstOutputPosition: 0,
+          sampling: GREEDY,
+          history: undefined,
+        },
       ],
       blockWrites: Array.from({ length: geometry.maxBlocks }, (_, index) => ({
         tableRow: 0,

@@ -37,6 +37,7 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
     schedulingPolicy: given.schedulingPolicy ?? 'fcfs',
     priorityAgingTokens: given.priorityAgingTokens ?? DEFAULT_AGING_TOKENS,
     watermark: given.watermark ?? DEFAULT_WATERMARK,
+    penalties: given.penalties ?? true,
     debug: {
       logits: given.debug?.logits ?? 'off',
       steps: given.debug?.steps ?? false,

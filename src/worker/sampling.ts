@@ -2,6 +2,7 @@
  * The fields of a request: checked one by one, completed with the model's own defaults. It must never know the prompt.
  */
 
+import { MAX_LOGIT_BIASES } from '../core/samplingParams.ts'
 import type { GenerationDefaults } from '../models/modelSpec.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { SamplingFields } from '../protocol/request.ts'
@@ -11,6 +12,11 @@ export interface RequestFields {
   readonly temperature: number
   readonly topK: number
   readonly topP: number
+  readonly minP: number
+  readonly repetitionPenalty: number
+  readonly presencePenalty: number
+  readonly frequencyPenalty: number
+  readonly logitBias: readonly (readonly [number, number])[]
   readonly seed: number
   /** undefined: as many as fit */
   readonly maxTokens: number | undefined
@@ -35,12 +41,22 @@ const GREEDY_BELOW = 1e-5
 
 const MOST_PRIORITY = 1000
 const MOST_SALT = 128
+/** entries of an object that an error shows */
+const MOST_SHOWN = 8
 
 const CHECKS = {
   max_tokens: { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) },
-  temperature: { allowed: 'a number from 0 to 100', accepts: (value) => isNumber(value) && value >= 0 && value <= 100 },
+  temperature: { allowed: 'a number from 0 to 100', accepts: (value) => isBetween(value, 0, 100) },
   top_p: { allowed: 'a number above 0, up to 1', accepts: (value) => isNumber(value) && value > 0 && value <= 1 },
   top_k: { allowed: 'a positive integer, or 0 or -1 for off', accepts: (value) => isInteger(value, -1) },
+  min_p: { allowed: 'a number from 0 to 1', accepts: (value) => isBetween(value, 0, 1) },
+  repetition_penalty: { allowed: 'a number from 0.01 to 100', accepts: (value) => isBetween(value, 0.01, 100) },
+  presence_penalty: { allowed: 'a number from -2 to 2', accepts: (value) => isBetween(value, -2, 2) },
+  frequency_penalty: { allowed: 'a number from -2 to 2', accepts: (value) => isBetween(value, -2, 2) },
+  logit_bias: {
+    allowed: `an object of at most ${MAX_LOGIT_BIASES} ids of the vocabulary, each with a number from -100 to 100`,
+    accepts: isBias,
+  },
   seed: { allowed: 'an integer from 0 to 2^53 - 1', accepts: (value) => isInteger(value, 0) },
   stop: { allowed: 'a string or strings, none of them empty', accepts: isStop },
   stop_token_ids: { allowed: 'ids of the vocabulary', accepts: isIds },
@@ -65,6 +81,11 @@ export function readFields(fields: SamplingFields, defaults: GenerationDefaults,
     temperature: temperature < GREEDY_BELOW ? 0 : temperature,
     topK: Math.max(0, fields.top_k ?? defaults.topK),
     topP: fields.top_p ?? defaults.topP,
+    minP: fields.min_p ?? defaults.minP,
+    repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty,
+    presencePenalty: fields.presence_penalty ?? 0,
+    frequencyPenalty: fields.frequency_penalty ?? 0,
+    logitBias: Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
     seed: fields.seed ?? drawSeed(),
     maxTokens: fields.max_tokens,
     stop: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
@@ -87,8 +108,17 @@ function checkField(field: string, value: unknown, vocabSize: number): void {
     )
   }
   if (value === undefined || check.accepts(value, vocabSize)) return
-  const shown = typeof value === 'string' ? `'${value}'` : Array.isArray(value) ? `[${value}]` : String(value)
+  const shown = show(value)
   throw new WeirError('INVALID_REQUEST', `${field} must be ${check.allowed}, not ${shown}`, { field, value: shown })
+}
+
+function show(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  if (Array.isArray(value)) return `[${value}]`
+  if (typeof value !== 'object' || value === null) return String(value)
+  const entries = Object.entries(value)
+  const some = entries.slice(0, MOST_SHOWN).map(([key, each]) => `${key}: ${String(each)}`)
+  return `{ ${some.join(', ')}${entries.length > MOST_SHOWN ? `, … ${entries.length} entries` : ''} }`
 }
 
 /** 53 random bits: every seed that a request may name. */
@@ -99,6 +129,10 @@ function drawSeed(): number {
 
 function isNumber(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value)
+}
+
+function isBetween(value: unknown, least: number, most: number): boolean {
+  return isNumber(value) && value >= least && value <= most
 }
 
 function isInteger(value: unknown, least: number): boolean {
@@ -112,6 +146,18 @@ function isStop(value: unknown): boolean {
 
 function isSalt(value: unknown): boolean {
   return typeof value === 'string' && value !== '' && value.length <= MOST_SALT
+}
+
+function isBias(value: unknown, vocabSize: number): boolean {
+  // A Map or an array would look empty or like something else.
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Map) return false
+  const entries = Object.entries(value)
+  return (
+    entries.length <= MAX_LOGIT_BIASES &&
+    entries.every(
+      ([key, bias]) => String(Number(key)) === key && isIds([Number(key)], vocabSize) && isBetween(bias, -100, 100),
+    )
+  )
 }
 
 function isIds(value: unknown, vocabSize: number): boolean {

@@ -1,7 +1,7 @@
 /** Options, requests and whole runs for tests of core and engine, with the mock runner behind the engine. */
 
 import type { Proposer } from '../../src/core/drafting/proposer.ts'
-import type { SamplingParams } from '../../src/core/samplingParams.ts'
+import { GREEDY } from '../../src/core/samplingParams.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineHooks, EngineRequestEnd, NewRequest } from '../../src/engine/engineTypes.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
@@ -9,7 +9,7 @@ import type { StepRecord } from '../../src/protocol/stepRecord.ts'
 import { MOCK_VOCAB_SIZE } from './mockModel.ts'
 import { MockRunner, type MockRunnerOptions } from './mockRunner.ts'
 
-export const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
+export { GREEDY }
 
 export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptions {
   return {
@@ -28,6 +28,7 @@ export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptio
     schedulingPolicy: 'fcfs',
     priorityAgingTokens: 1024,
     watermark: 0,
+    penalties: true,
     debug: { logits: 'digest', steps: true, trace: false },
     ...changes,
   }

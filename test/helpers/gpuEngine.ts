@@ -1,7 +1,7 @@
 /** The real engine on the shared device, driven by token ids: what golden, invariance and budget tests run. */
 
 import { totalBlocks } from '../../src/core/cost.ts'
-import type { SamplingParams } from '../../src/core/samplingParams.ts'
+import { GREEDY, type SamplingParams } from '../../src/core/samplingParams.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
 import { openModel } from '../../src/loader/source.ts'
@@ -26,8 +26,6 @@ export interface TestRequest {
 
 export type EngineOverrides = Partial<Omit<EngineOptions, 'speculative'>> & { readonly drafts?: number }
 
-const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
-
 /** Options for small models; `drafts` undefined: `speculative` unset. */
 export function engineOptions({ drafts, ...overrides }: EngineOverrides = {}): EngineOptions {
   return {
@@ -46,6 +44,7 @@ export function engineOptions({ drafts, ...overrides }: EngineOverrides = {}): E
     schedulingPolicy: 'fcfs',
     priorityAgingTokens: 1024,
     watermark: 0,
+    penalties: true,
     debug: { logits: 'digest', steps: true, trace: false },
     ...overrides,
   }

@@ -4,6 +4,7 @@ import { chunkWords, sampleChunks } from '../../src/kernels/sampleChunks.ts'
 import { sampleSelect } from '../../src/kernels/sampleSelect.ts'
 import { sampleThreshold } from '../../src/kernels/sampleThreshold.ts'
 import { sampleThresholdSerial } from '../../src/kernels/sampleThresholdSerial.ts'
+import { TABLE_ROW_WORDS } from '../../src/runner/packPlan.ts'
 import { expectPoison, runKernel, runVariants, type Words, type Written } from './kernelHarness.ts'
 import { type SampledRow, type Sampling, tableRowWords } from './samplingReference.ts'
 
@@ -15,12 +16,12 @@ export function samplingBuffers(rows: readonly SampledRow[]): Buffers {
   const requests: Sampling[] = [...new Set(rows.map(({ sampling }) => sampling))].reverse()
   const index = new Map(requests.map((sampling, i) => [sampling, i]))
   const logits = new Float32Array(rows.length * vocabSize)
-  const table = new Uint32Array(requests.length * 16)
+  const table = new Uint32Array(requests.length * TABLE_ROW_WORDS)
   rows.forEach((row, i) => {
     logits.set(row.logits, i * vocabSize)
   })
   requests.forEach((sampling, i) => {
-    table.set(tableRowWords(sampling), i * 16)
+    table.set(tableRowWords(sampling), i * TABLE_ROW_WORDS)
   })
   const sampledTable = Uint32Array.from(rows, ({ sampling }) => index.get(sampling) ?? 0)
   return { logits, table, sampledTable, sampledPositions: Uint32Array.from(rows, ({ position }) => position) }

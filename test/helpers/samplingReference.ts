@@ -1,8 +1,9 @@
 /**
- * Sampling in plain float64, one row at a time: what top-k and top-p keep, the noise, the choice, the digest. The hashes are
+ * Sampling in plain float64, one row at a time: penalties and bias, what min-p, top-k and top-p keep, the noise, the choice, the digest. The hashes are
  * those of `shaders/lib/noise.wgsl` word for word. It must never know how the kernels cut a row.
  */
 
+import { TABLE_ROW_WORDS } from '../../src/runner/packPlan.ts'
 import { at } from '../../src/util/math.ts'
 
 /** What the request table holds of a request's sampling. */
@@ -13,6 +14,17 @@ export interface Sampling {
   readonly topK?: number
   /** 1 is off */
   readonly topP?: number
+  /** 0 is off */
+  readonly minP?: number
+  /** 1 is off */
+  readonly repetition?: number
+  readonly presence?: number
+  readonly frequency?: number
+  /** [id, bias] */
+  readonly bias?: readonly (readonly [number, number])[]
+  /** tokens of the prompt and of the output so far, for the penalties */
+  readonly prompt?: readonly number[]
+  readonly output?: readonly number[]
   readonly seedLow?: number
   readonly seedHigh?: number
   readonly sampleIndex?: number
@@ -24,6 +36,8 @@ export interface SampledRow {
   readonly sampling: Sampling
   /** absolute position of the token that is sampled */
   readonly position: number
+  /** verified in this step before the token is sampled */
+  readonly drafts?: readonly number[]
 }
 
 export const NO_TOKEN = 0xffffffff
@@ -41,9 +55,39 @@ export function logitKey(logit: number): number {
   return (bits >= 0x80000000 ? -bits : bits | 0x80000000) >>> 0
 }
 
+/** The logit of a key. */
+export function keyLogit(key: number): number {
+  scratch.setUint32(0, key >= 0x80000000 ? key - 0x80000000 : -key >>> 0)
+  return scratch.getFloat32(0)
+}
+
 /** Whether the row ends its request: a NaN, +infinity, or nothing but -infinity. */
 export function isInvalidRow(logits: Float32Array): boolean {
   return logits.some((x) => Number.isNaN(x) || x === Infinity) || logits.every((x) => x === -Infinity)
+}
+
+/** Whether the request changes its logits before the choice. */
+export function adjusts({ repetition = 1, presence = 0, frequency = 0, bias = [] }: Sampling): boolean {
+  return repetition !== 1 || presence !== 0 || frequency !== 0 || bias.length > 0
+}
+
+/** The row as the choice sees it: bias, then repetition, frequency and presence penalty; each result is rounded to f32. */
+export function adjustedRow(row: SampledRow): SampledRow {
+  const { repetition = 1, presence = 0, frequency = 0, bias = [], prompt = [], output = [] } = row.sampling
+  if (!adjusts(row.sampling)) return row
+  const out = [...output, ...(row.drafts ?? [])]
+  const logits = row.logits.map((raw, id) => {
+    const biased = bias.find(([token]) => token === id)
+    const count = out.filter((token) => token === id).length
+    const seen = count > 0 || prompt.includes(id)
+    if (!Number.isFinite(raw) || !(seen || biased)) return raw
+    let logit = Math.fround(Math.max(-3e36, Math.min(3e36, raw)) + Math.fround(biased?.[1] ?? 0))
+    if (!seen) return logit
+    logit = Math.fround(logit * Math.fround(logit > 0 ? 1 / repetition : repetition))
+    logit = Math.fround(logit - Math.fround(frequency) * count)
+    return count > 0 ? Math.fround(logit - Math.fround(presence)) : logit
+  })
+  return { ...row, logits }
 }
 
 /** Ids by falling logit; ties by rising id. */
@@ -65,9 +109,17 @@ export function probabilities(logits: Float32Array, temperature: number, smalles
   return weights.map((weight) => weight / total)
 }
 
-/** The smallest logit kept by top-k and then top-p: the greatest at which the probabilities from the top reach topP. */
-export function smallestKept(logits: Float32Array, { temperature, topK, topP = 1 }: Sampling): number {
-  const kept = topKLogit(logits, topK)
+/** The smallest logit that may be kept by min-p; -infinity when it is off. */
+export function minPLogit(logits: Float32Array, { temperature, minP = 0 }: Sampling): number {
+  if (minP === 0) return -Infinity
+  const peak = logits.reduce((a, b) => Math.max(a, b), -Infinity)
+  return Math.fround(peak - Math.fround(-temperature * Math.log(minP)))
+}
+
+/** The smallest logit kept by min-p, top-k and then top-p: the greatest at which the probabilities from the top reach topP. */
+export function smallestKept(logits: Float32Array, sampling: Sampling): number {
+  const { temperature, topK, topP = 1 } = sampling
+  const kept = Math.max(topKLogit(logits, topK), minPLogit(logits, sampling))
   if (topP >= 1) return kept
   const p = probabilities(logits, temperature, kept)
   let sum = 0
@@ -145,11 +197,15 @@ export function digest(logits: Float32Array): [number, number] {
   return [low, high]
 }
 
-/** The row's 16 words of the request table (`shaders/lib/requestTable.wgsl`). */
+/** The row's 21 words of the request table (`shaders/lib/requestTable.wgsl`). */
 export function tableRowWords(sampling: Sampling): Uint32Array {
   const { temperature, topK = 0, topP = 1, seedLow = 0, seedHigh = 0, sampleIndex = 0 } = sampling
-  const words = new Uint32Array(16)
-  new Float32Array(words.buffer).set([temperature, topP], 8)
+  const { minP = 0, repetition = 1, presence = 0, frequency = 0 } = sampling
+  const words = new Uint32Array(TABLE_ROW_WORDS)
+  const floats = new Float32Array(words.buffer)
+  floats.set([temperature, topP], 8)
   words.set([topK, sampleIndex, seedLow, seedHigh], 10)
+  words[15] = adjusts(sampling) ? 1 : 0
+  floats.set([minP > 0 ? -temperature * Math.log(minP) : -1, repetition, 1 / repetition, presence, frequency], 16)
   return words
 }

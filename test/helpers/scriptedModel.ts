@@ -160,7 +160,7 @@ export class MockLoader implements ModelLoader {
         memory: await this.plan(modelUrl, given),
       },
       spec: { vocabSize: VOCAB_SIZE, eosTokenIds: [EOS] },
-      defaults: { temperature: 0.8, topK: 50, topP: 0.95, eosTokenIds: [EOS] },
+      defaults: { temperature: 0.8, topK: 50, topP: 0.95, minP: 0, repetitionPenalty: 1, eosTokenIds: [EOS] },
       tokenizer: modelUrl.endsWith('?ids') ? undefined : tokenizer,
       runner,
       lost: new Promise((resolve) => {

@@ -1,5 +1,6 @@
 /** Runs a prompt's rows alone and stops after every block: the norm of the last row there. Uses the runner's own program. */
 
+import { GREEDY } from '../../src/core/samplingParams.ts'
 import type { StepPlan } from '../../src/core/stepPlan.ts'
 import { encodeProgram } from '../../src/runner/program.ts'
 import { cdiv } from '../../src/util/math.ts'
@@ -69,7 +70,8 @@ function wholePrompt(prompt: readonly number[]): StepPlan {
         computed: 0,
         lastPosition: prompt.length,
         firstOutputPosition: prompt.length,
-        sampling: { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 },
+        sampling: GREEDY,
+        history: undefined,
       },
     ],
     blockWrites: Array.from({ length: blocks }, (_, index) => ({ tableRow: 0, index, block: index })),

@@ -1,10 +1,13 @@
 /** Sizes that both a shader and its host must know, because a shader cannot import one: the same number everywhere. */
 
 import { expect, test } from 'vitest'
+import adjustmentWord from '../../shaders/lib/adjustmentWord.wgsl?raw'
 import requestTable from '../../shaders/lib/requestTable.wgsl?raw'
 import softmax from '../../shaders/lib/softmax.wgsl?raw'
 import stepRequest from '../../shaders/lib/stepRequest.wgsl?raw'
 import { BLOCK_SIZE, MAX_SPECULATIVE_TOKENS } from '../../src/core/cost.ts'
+import { MAX_LOGIT_BIASES } from '../../src/core/samplingParams.ts'
+import { MAX_BIASES } from '../../src/kernels/adjustLogits.ts'
 import { SPLIT_KEYS } from '../../src/kernels/attentionPlan.ts'
 import { KV_BLOCK_SIZE } from '../../src/kernels/kvCache.ts'
 import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from '../../src/runner/packPlan.ts'
@@ -39,4 +42,10 @@ test('packed records are as long as their structs', () => {
   expect(structWords(stepRequest, 'StepRequest')).toBe(REQUEST_WORDS)
   expect(structWords(stepRequest, 'StepResult')).toBe(RESULT_WORDS)
   expect(structWords(requestTable, 'TableRow')).toBe(TABLE_ROW_WORDS)
+})
+
+test('a request has as many biases, and an adjustment word tells them apart', () => {
+  expect(shaderConst(adjustmentWord, 'MAX_BIASES')).toBe(MAX_LOGIT_BIASES)
+  expect(MAX_BIASES).toBe(MAX_LOGIT_BIASES)
+  expect(shaderConst(adjustmentWord, 'BIAS_MASK')).toBeGreaterThanOrEqual(MAX_LOGIT_BIASES)
 })

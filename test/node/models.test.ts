@@ -136,12 +136,26 @@ describe('parseGenerationDefaults', () => {
       temperature: 0.8,
       topK: 50,
       topP: 0.95,
+      minP: 0,
+      repetitionPenalty: 1,
       eosTokenIds: [4093],
     })
   })
 
   it('is neutral where there is no file', () => {
-    expect(parseGenerationDefaults(undefined)).toEqual({ temperature: 1, topK: 0, topP: 1, eosTokenIds: [] })
+    expect(parseGenerationDefaults(undefined)).toEqual({
+      temperature: 1,
+      topK: 0,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1,
+      eosTokenIds: [],
+    })
+  })
+
+  it('reads what vLLM reads of it too', () => {
+    const defaults = parseGenerationDefaults({ min_p: 0.05, repetition_penalty: 1.1 })
+    expect(defaults).toMatchObject({ minP: 0.05, repetitionPenalty: 1.1 })
   })
 
   it('is greedy with do_sample false', () => {
@@ -151,6 +165,10 @@ describe('parseGenerationDefaults', () => {
 
   it.each([
     ['temperature', -1],
+    ['min_p', 1.5],
+    ['min_p', -0.1],
+    ['repetition_penalty', 0],
+    ['repetition_penalty', 101],
     ['top_p', 1.5],
     ['top_p', 0],
     ['top_k', 2.5],

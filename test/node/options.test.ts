@@ -34,6 +34,7 @@ const REFUSED: readonly (readonly [string, unknown, RegExp])[] = [
   ['kvCacheDtype', 'f8', /'f16' or 'f32'/],
   ['enablePrefixCaching', 1, /true or false/],
   ['enablePrefixCaching', 'yes', /true or false/],
+  ['penalties', 1, /true or false/],
   ['speculative', 'mtp', /method: 'mtp'/],
   ['speculative', null, /method: 'mtp'/],
   ['speculative', [], /method: 'mtp'/],
@@ -100,6 +101,7 @@ describe('load options', () => {
       schedulingPolicy: 'priority',
       priorityAgingTokens: 1,
       watermark: 0,
+      penalties: false,
       debug: { logits: 'digest', steps: true, trace: false },
     } as const
     const page = { onProgress: () => {}, onStep: () => {}, signal: new AbortController().signal }

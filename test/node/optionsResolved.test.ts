@@ -23,6 +23,7 @@ describe('engine options', () => {
       schedulingPolicy: 'fcfs',
       priorityAgingTokens: 8192,
       watermark: 0.01,
+      penalties: true,
       debug: { logits: 'off', steps: false, trace: false },
     })
     expect(resolveOptions({}, { ...model, maxPositions: 32_768 }).maxModelLen).toBe(1024)
@@ -36,6 +37,7 @@ describe('engine options', () => {
       schedulingPolicy: 'priority',
       priorityAgingTokens: 100,
       watermark: 0,
+      penalties: false,
       debug: { trace: true },
     } as const
     const debug = { logits: 'off', steps: false, trace: true }
@@ -46,7 +48,7 @@ describe('engine options', () => {
     [{ maxNumBatchedTokens: 8 }, /maxNumBatchedTokens 8.*maxNumSeqs 16/],
     [{ maxNumSeqs: 257 }, /maxNumBatchedTokens 256.*maxNumSeqs 257/],
     [{ maxModelLen: 513 }, /maxModelLen 513.*512 positions/],
-    [{ maxModelLen: 1 }, /maxModelLen.*at least 2/],
+    [{ maxModelLen: 1 }, /maxModelLen.*in 2…4194303/],
     [{ kvCacheTokens: 511 }, /kvCacheTokens 496.*maxModelLen 512/],
     [{ kvCacheTokens: 15 }, /kvCacheTokens 15.*block size 16/],
   ] as const)('refuse %j', (given, message) => {

@@ -1,6 +1,7 @@
 /** What a request may ask for: the fields and prompts that are refused, the defaults that fill in, how it ends. */
 
 import { describe, expect, it } from 'vitest'
+import { GREEDY } from '../../src/core/samplingParams.ts'
 import type { Prompt } from '../../src/protocol/request.ts'
 import { EOS, endless, MODEL_URL, tokenizer, VOCAB_SIZE } from '../helpers/scriptedModel.ts'
 import { serve, unwrap } from '../helpers/serviceRig.ts'
@@ -13,6 +14,31 @@ const BAD_FIELDS: readonly (readonly [string, unknown, RegExp])[] = [
   ),
   ...[0, -0.5, 1.01, Number.NaN, '1'].map((value) => ['top_p', value, /above 0, up to 1/] as const),
   ...[-2, 2.5, '4', Number.NaN].map((value) => ['top_k', value, /a positive integer, or 0 or -1/] as const),
+  ...[-0.1, 1.1, '0', Number.NaN].map((value) => ['min_p', value, /a number from 0 to 1/] as const),
+  ...[0, -1, 0.009, 101, '1', Number.NaN].map(
+    (value) => ['repetition_penalty', value, /a number from 0\.01 to 100/] as const,
+  ),
+  ...[-2.1, 2.1, '1', null].flatMap((value) => [
+    ['presence_penalty', value, /a number from -2 to 2/] as const,
+    ['frequency_penalty', value, /a number from -2 to 2/] as const,
+  ]),
+  ...[
+    7,
+    null,
+    [],
+    [[1, 2]],
+    new Map([[1, 2]]),
+    { [VOCAB_SIZE]: 1 },
+    { '-1': 1 },
+    { 1.5: 1 },
+    { '01': 1 },
+    { a: 1 },
+    { 1: 100.5 },
+    { 1: -101 },
+    { 1: '2' },
+    { 1: Number.NaN },
+    Object.fromEntries(Array.from({ length: 301 }, (_, id) => [id, 1])),
+  ].map((value) => ['logit_bias', value, /at most 300 ids of the vocabulary, each .* from -100 to 100/] as const),
   ...[-1, 0.5, 2 ** 53, '7'].map((value) => ['seed', value, /from 0 to 2\^53 - 1/] as const),
   ...['', ['.', ''], [3], 7, null].map((value) => ['stop', value, /none of them empty/] as const),
   ...[7, [-1], [0.5], [VOCAB_SIZE], ['7']].map((value) => ['stop_token_ids', value, /ids of the vocabulary/] as const),
@@ -89,16 +115,59 @@ describe('requests', () => {
     const served = await serve(endless)
     const plain = await served.answer('A', { max_tokens: 1 })
     const again = await served.answer('A', { max_tokens: 1 })
-    const asked = { temperature: 0.5, top_k: -1, top_p: 1, seed: 2 ** 53 - 1, max_tokens: 1 }
+    const bias = Object.fromEntries(Array.from({ length: 300 }, (_, id) => [String(id), -100]))
+    const penalties = { repetition_penalty: 1.2, presence_penalty: -2, frequency_penalty: 0.5, logit_bias: bias }
+    const asked = { temperature: 0.5, top_k: -1, top_p: 1, min_p: 0.1, seed: 2 ** 53 - 1, max_tokens: 1, ...penalties }
     const given = await served.answer('A', asked)
     await served.answer('A', { temperature: 1e-6, max_tokens: 1 })
     const sampling = served.loader.runner?.tableWrites.map((write) => write.sampling)
-    expect(sampling?.[0]).toEqual({ temperature: 0.8, topK: 50, topP: 0.95, seed: plain.end?.seed, sampleIndex: 0 })
+    expect(sampling?.[0]).toEqual({
+      ...GREEDY,
+      temperature: 0.8,
+      topK: 50,
+      topP: 0.95,
+      seed: plain.end?.seed,
+    })
     expect(plain.end?.seed).not.toBe(again.end?.seed)
     expect(Number.isSafeInteger(plain.end?.seed)).toBe(true)
-    expect(sampling?.[2]).toEqual({ temperature: 0.5, topK: 0, topP: 1, seed: 2 ** 53 - 1, sampleIndex: 0 })
+    expect(sampling?.[2]).toEqual({
+      ...GREEDY,
+      temperature: 0.5,
+      minP: 0.1,
+      repetitionPenalty: 1.2,
+      presencePenalty: -2,
+      frequencyPenalty: 0.5,
+      logitBias: Array.from({ length: 300 }, (_, id) => [id, -100]),
+      seed: 2 ** 53 - 1,
+    })
     expect(given.end?.seed).toBe(2 ** 53 - 1)
     expect(sampling?.[3]?.temperature).toBe(0)
+  })
+
+  it('refuses penalties where no memory was planned for them, naming the option', async () => {
+    const { service } = await serve(endless, { penalties: false })
+    const wishes = [
+      { repetition_penalty: 1.1 },
+      { presence_penalty: 1 },
+      { frequency_penalty: -1 },
+      { logit_bias: { 3: 1 } },
+    ]
+    for (const wish of wishes) {
+      const outcome = await service.submit(0, 'A', wish)
+      expect(outcome).toMatchObject({ ok: false, error: { code: 'INVALID_REQUEST' } })
+      if (!outcome.ok) expect(outcome.error.message).toMatch(/penalties: true/)
+    }
+    const neutral = { repetition_penalty: 1, presence_penalty: 0, frequency_penalty: 0, logit_bias: {}, min_p: 0.1 }
+    expect(await service.submit(0, 'A', { ...neutral, max_tokens: 1 })).toEqual({ ok: true, value: null })
+  })
+
+  it('tells the runner what a request with penalties knows, and of others nothing', async () => {
+    const served = await serve(endless)
+    const prompt = { prompt_token_ids: [9, 8, 9] }
+    await served.answer(prompt, { max_tokens: 1, min_p: 0.5 })
+    await served.answer(prompt, { max_tokens: 1, frequency_penalty: 1 })
+    await served.answer(prompt, { max_tokens: 1, logit_bias: { 4: -1 } })
+    expect(served.loader.runner?.tableWrites.map(({ history }) => history)).toEqual([undefined, [9, 8, 9], [9, 8, 9]])
   })
 
   it('generates what fits, and no more than that', async () => {

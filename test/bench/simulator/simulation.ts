@@ -4,15 +4,13 @@
  */
 
 import type { RefusedStep } from '../../../src/chart/stepText.ts'
-import type { SamplingParams } from '../../../src/core/samplingParams.ts'
+import { GREEDY } from '../../../src/core/samplingParams.ts'
 import { EngineCore } from '../../../src/engine/engineCore.ts'
 import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
 import { Observer, type RequestTimeline } from './observer.ts'
 import { type DeviceModel, SimulatedRunner, VirtualClock } from './simulatedRunner.ts'
 import { type ArrivingRequest, VOCAB_SIZE } from './workload.ts'
-
-const GREEDY: SamplingParams = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
 
 export interface SimulationRun {
   readonly options: EngineOptions

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { digestHex } from '../../../src/kernels/sampleChunks.ts'
+import { TABLE_ROW_WORDS } from '../../../src/runner/packPlan.ts'
 import { seededRandom } from '../../helpers/kernelHarness.ts'
 import { runChoice, sample, samplingBuffers } from '../../helpers/samplingKernels.ts'
 import {
@@ -33,7 +34,7 @@ describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
 
   test('drafting is greedy without the request table', async () => {
     const rows = [...valid, ...invalid].map(greedyRow)
-    const buffers = { ...samplingBuffers(rows), table: new Uint32Array(16).fill(NO_TOKEN) }
+    const buffers = { ...samplingBuffers(rows), table: new Uint32Array(TABLE_ROW_WORDS).fill(NO_TOKEN) }
     const far = new Uint32Array(rows.length).fill(NO_TOKEN)
     const drafted = await runChoice({ ...buffers, sampledTable: far }, far, { greedy: true, digest: false })
     expect(drafted.tokens).toEqual((await sample(rows)).tokens)

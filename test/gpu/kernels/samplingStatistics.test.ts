@@ -1,6 +1,7 @@
 /** The draws as a statistician sees them. Seeds are fixed, so each test gives one answer for good. */
 
 import { describe, expect, test } from 'vitest'
+import { chiSquareDeviation, count } from '../../helpers/chiSquare.ts'
 import { sample } from '../../helpers/samplingKernels.ts'
 import { probabilities, type Sampling, smallestKept } from '../../helpers/samplingReference.ts'
 
@@ -14,29 +15,6 @@ async function draw(logits: Float32Array, sampling: Sampling, draws = DRAWS): Pr
   return (await sample(rows)).tokens
 }
 
-function count(values: Iterable<number>, cells: number): Float64Array {
-  const counts = new Float64Array(cells)
-  for (const value of values) counts[value] = (counts[value] ?? Number.NaN) + 1
-  return counts
-}
-
-/** Pearson's statistic, in standard deviations above its mean (Wilson and Hilferty's cube root). Empty cells must be empty. */
-function chiSquareDeviation(observed: Float64Array, expected: Float64Array): number {
-  let [statistic, freedom] = [0, -1]
-  observed.forEach((n, i) => {
-    const e = expected[i] ?? 0
-    if (e === 0) {
-      expect(n, `cell ${i} is never drawn`).toBe(0)
-      return
-    }
-    statistic += (n - e) ** 2 / e
-    freedom++
-  })
-  if (freedom === 0) return 0
-  const spread = 2 / (9 * freedom)
-  return (Math.cbrt(statistic / freedom) - (1 - spread)) / Math.sqrt(spread)
-}
-
 describe('draws follow the distribution', () => {
   const cases: Sampling[] = [
     { temperature: 1, seedLow: 1 },
@@ -44,6 +22,8 @@ describe('draws follow the distribution', () => {
     { temperature: 1, topK: 5, seedLow: 4 },
     { temperature: 1, topP: 0.7, seedLow: 5 },
     { temperature: 1.3, topK: 9, topP: 0.85, seedLow: 6 },
+    { temperature: 1, minP: 0.2, seedLow: 7 },
+    { temperature: 1.4, minP: 0.05, topK: 8, topP: 0.9, seedLow: 8 },
   ]
   test.each(cases)('%o', async (sampling) => {
     const expected = probabilities(SKEWED, sampling.temperature, smallestKept(SKEWED, sampling))

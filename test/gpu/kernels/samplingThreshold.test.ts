@@ -1,6 +1,14 @@
 import { describe, expect, test } from 'vitest'
 import { runThresholds, samplingBuffers } from '../../helpers/samplingKernels.ts'
-import { logitKey, probabilities, type SampledRow, type Sampling, topKLogit } from '../../helpers/samplingReference.ts'
+import {
+  keyLogit,
+  logitKey,
+  minPLogit,
+  probabilities,
+  type SampledRow,
+  type Sampling,
+  topKLogit,
+} from '../../helpers/samplingReference.ts'
 import { invalidRows, normalLogits, validRows } from '../../helpers/samplingRows.ts'
 
 const CUTS: readonly Sampling[] = [
@@ -10,16 +18,22 @@ const CUTS: readonly Sampling[] = [
   { temperature: 1.7, topP: 0.999 },
   { temperature: 0.05, topP: 0.9 },
   { temperature: 1, topK: 1 },
+  { temperature: 1, minP: 0.1 },
+  { temperature: 0.7, minP: 1 },
+  { temperature: 1.2, minP: 0.02, topP: 0.8 },
+  { temperature: 1, minP: 1e-6, topK: 4, topP: 0.9 },
   { temperature: 1, topP: 1e-9 },
   { temperature: 2, topK: 6, topP: 1 - 2 ** -24 },
 ]
 
 /** The laws of a threshold, where rounding may move the border by `slack` of probability. */
 function expectKept({ logits, sampling }: SampledRow, key: number, name: string) {
-  const kept = topKLogit(logits, sampling.topK)
+  const kept = Math.max(topKLogit(logits, sampling.topK), minPLogit(logits, sampling))
   const topP = Math.fround(sampling.topP ?? 1)
   if (topP >= 1) {
-    expect(key, name).toBe(logitKey(kept))
+    // A difference of subnormals may be flushed to 0.
+    if (sampling.minP) expect(Math.abs(keyLogit(key) - kept), name).toBeLessThan(2 ** -126)
+    else expect(key, name).toBe(logitKey(kept))
     return
   }
   const finite = logits.filter((x) => x >= kept && x > -Infinity)
@@ -37,7 +51,7 @@ function expectKept({ logits, sampling }: SampledRow, key: number, name: string)
 }
 
 describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
-  test('top-k and top-p keep what they should, in both variants alike', async () => {
+  test('min-p, top-k and top-p keep what they should, in both variants alike', async () => {
     const rows = Object.entries(validRows(vocabSize, vocabSize)).flatMap(([name, logits]) =>
       CUTS.map((sampling) => ({ name: `${name} ${JSON.stringify(sampling)}`, logits, sampling, position: 0 })),
     )

@@ -1,6 +1,7 @@
 /** What a runner does when the device or a plan lets it down: nothing hangs, nothing stale is taken for an answer. */
 
 import { expect, test } from 'vitest'
+import { GREEDY } from '../../../src/core/samplingParams.ts'
 import type { StepPlan } from '../../../src/core/stepPlan.ts'
 import { type Gpu, openDevice } from '../../../src/gpu/device.ts'
 import { openModel } from '../../../src/loader/source.ts'
@@ -39,7 +40,6 @@ async function load(
 
 /** One prompt, sampled at its end. */
 function promptPlan(step: number, ids: readonly number[]): StepPlan {
-  const sampling = { temperature: 0, topK: 0, topP: 1, seed: 0, sampleIndex: 0 }
   return {
     step,
     rows: ids.length,
@@ -60,7 +60,15 @@ function promptPlan(step: number, ids: readonly number[]): StepPlan {
       },
     ],
     tableWrites: [
-      { tableRow: 0, generation: 1, computed: 0, lastPosition: 15, firstOutputPosition: ids.length, sampling },
+      {
+        tableRow: 0,
+        generation: 1,
+        computed: 0,
+        lastPosition: 15,
+        firstOutputPosition: ids.length,
+        sampling: GREEDY,
+        history: undefined,
+      },
     ],
     blockWrites: [{ tableRow: 0, index: 0, block: 0 }],
   }

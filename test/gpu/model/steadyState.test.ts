@@ -23,7 +23,9 @@ function randomRequest(random: () => number, salt: number): TestRequest {
   const prefix = random() < 0.5 ? [...randomInts(Math.floor(random() * 3), 36, 512)] : []
   const length = 1 + Math.floor(random() * (60 - prefix.length))
   const prompt = [...prefix, ...randomInts(Math.floor(random() * 2 ** 31) + salt, length, 512)]
-  const sampling = random() < 0.5 ? {} : { temperature: 1, topK: 30, topP: 0.9, seed: Math.floor(random() * 1e9) }
+  const cuts = random() < 0.5 ? {} : { temperature: 1, topK: 30, topP: 0.9, seed: Math.floor(random() * 1e9) }
+  const penalties = random() < 0.6 ? {} : { repetitionPenalty: 1.2, frequencyPenalty: 0.3, minP: 0.01 }
+  const sampling = { ...cuts, ...penalties }
   return { prompt, maxTokens: 1 + Math.floor(random() * 40), sampling }
 }
 

@@ -87,6 +87,26 @@ describe('request limits', () => {
     ['an infinite temperature', { sampling: { ...GREEDY, temperature: Number.POSITIVE_INFINITY } }, 'temperature'],
     ['top_p 0', { sampling: { ...GREEDY, topP: 0 } }, 'top_p'],
     ['top_p above 1', { sampling: { ...GREEDY, topP: 1.01 } }, 'top_p'],
+    ['min_p above 1', { sampling: { ...GREEDY, minP: 1.01 } }, 'min_p'],
+    ['repetition_penalty 0', { sampling: { ...GREEDY, repetitionPenalty: 0 } }, 'repetition_penalty'],
+    ['a large presence_penalty', { sampling: { ...GREEDY, presencePenalty: 2.1 } }, 'presence_penalty'],
+    ['no frequency_penalty', { sampling: { ...GREEDY, frequencyPenalty: Number.NaN } }, 'frequency_penalty'],
+    ['a bias outside the vocabulary', { sampling: { ...GREEDY, logitBias: [[100, 1]] } }, 'id 100'],
+    ['a bias out of range', { sampling: { ...GREEDY, logitBias: [[1, -101]] } }, 'logit_bias of id 1'],
+    [
+      'an id with two biases',
+      {
+        sampling: {
+          ...GREEDY,
+          logitBias: [
+            [1, 1],
+            [1, 2],
+          ],
+        },
+      },
+      'twice',
+    ],
+    ['301 biases', { sampling: { ...GREEDY, logitBias: Array.from({ length: 301 }, () => [1, 1] as const) } }, '300'],
     ['a negative top_k', { sampling: { ...GREEDY, topK: -1 } }, 'top_k'],
     ['a seed past 2^53', { sampling: { ...GREEDY, seed: 2 ** 53 } }, 'seed'],
     ['a broken priority', { priority: 0.5 }, 'priority'],

@@ -162,7 +162,7 @@ describe('the strict device', () => {
   /** Row 0 of generation 1 was given block 0; row 1 of generation 2 shares it and was given block 1. */
   function twoRows() {
     const device = new MockDevice(engineOptions())
-    const write = { lastPosition: 99, firstOutputPosition: 20, sampling: GREEDY }
+    const write = { lastPosition: 99, firstOutputPosition: 20, sampling: GREEDY, history: undefined }
     const fill = (tableRow: number, generation: number, computed: number): void =>
       device.fillRow({ ...write, tableRow, generation, computed })
     fill(0, 1, 0)

@@ -1,0 +1,79 @@
+/**
+ * What verification commits, as a statistician sees it: whatever was drafted, each token follows the distribution that it has
+ * without speculation. Seeds are fixed, so each test gives one answer for good.
+ */
+
+import { describe, expect, test } from 'vitest'
+import { chiSquareDeviation, count } from '../../helpers/chiSquare.ts'
+import { adjustedRow, argmax, probabilities, type Sampling, smallestKept } from '../../helpers/samplingReference.ts'
+import { type VerifiedRequest, verifySampled } from '../../helpers/verifyKernels.ts'
+
+const REQUESTS = 20_480
+const LOGITS = [
+  [2, 0.5, -1, 1.5, 1.4, 0, -2, 2.2, 0.9, -0.3, -4, 1, 0.4],
+  [1.9, 0.2, 0.1, -1.5, 1.2, 0.6, -2, 2.6, 0.3, 0.7, -3, 1, -0.4],
+  [1.4, 2.1, -1, 0.5, 1.4, 0.2, -1, 2.4, -0.9, -0.3, 0, 1.7, 0.8],
+].map((row) => Float32Array.from(row))
+
+const HISTORY = { prompt: [0, 3, 3, 6], output: [7, 4, 7, 12] }
+const PENALTIES = { ...HISTORY, repetition: 1.4, presence: 0.3, frequency: 0.25 }
+
+const CASES: readonly Sampling[] = [
+  { temperature: 1, seedLow: 1 },
+  { temperature: 1, topP: 0.7, seedLow: 2 },
+  { temperature: 1.2, minP: 0.15, seedLow: 3 },
+  { ...PENALTIES, temperature: 1, seedLow: 4 },
+  { ...PENALTIES, temperature: 1.1, topP: 0.85, seedLow: 5 },
+  { temperature: 1, bias: [[10, 5.5], [7, -1.25]], seedLow: 6 }, // biome-ignore format: one case a line
+  { ...PENALTIES, temperature: 1.2, bias: [[2, 2], [7, 1]], minP: 0.03, topK: 10, topP: 0.95, seedLow: 7 }, // biome-ignore format: one case a line
+]
+
+/** The exact distribution of the token after `drafts`. */
+function distribution(sampling: Sampling, drafts: readonly number[]): Float64Array {
+  const logits = LOGITS[drafts.length] ?? new Float32Array()
+  const row = adjustedRow({ logits, sampling, position: 0, drafts })
+  return probabilities(row.logits, sampling.temperature, smallestKept(row.logits, sampling))
+}
+
+function deviation(observed: Float64Array, p: Float64Array): number {
+  const total = observed.reduce((a, b) => a + b, 0)
+  return Math.abs(
+    chiSquareDeviation(
+      observed,
+      p.map((x) => x * total),
+    ),
+  )
+}
+
+describe('committed tokens follow the distribution', () => {
+  test.each(CASES)('%o', async (sampling) => {
+    const first = argmax(distribution(sampling, []))
+    const drafts = [first, argmax(distribution(sampling, [first]))]
+    const requests = Array.from(
+      { length: REQUESTS },
+      (_, i): VerifiedRequest => ({ sampling: { ...sampling }, drafts, logits: LOGITS, position: 3 * i }),
+    )
+    const { outcomes } = await verifySampled(requests, 'serial')
+    for (let j = 0; j <= drafts.length; j++) {
+      const tokens = outcomes.flatMap((outcome) => outcome.tokens.slice(j, j + 1))
+      const observed = count(tokens, 13)
+      expect(tokens.length).toBeGreaterThan(REQUESTS / 50)
+      // 3.7 standard deviations: one seed in 10,000.
+      expect(deviation(observed, distribution(sampling, drafts.slice(0, j))), `token ${j}`).toBeLessThan(3.7)
+    }
+    if (!sampling.presence || sampling.topP) return
+    // The same numbers tell that the draft before it was counted.
+    const second = count(
+      outcomes.flatMap(({ tokens }) => tokens.slice(1, 2)),
+      13,
+    )
+    const uncounted = adjustedRow({ logits: LOGITS[1] ?? new Float32Array(), sampling, position: 0 }).logits
+    const p = probabilities(uncounted, sampling.temperature, smallestKept(uncounted, sampling))
+    expect(
+      deviation(
+        second.map((n, id) => (p[id] ? n : 0)),
+        p,
+      ),
+    ).toBeGreaterThan(6)
+  })
+})
