@@ -44,7 +44,7 @@ describe.each(WAYS)('a trace %s', (_name, open) => {
   })
 
   it('is there after a fatal error, and gone with the engine', async () => {
-    const speculative = { method: 'mtp', numSpeculativeTokens: 4 } as const
+    const speculative = { method: 'mtp', numSpeculativeTokens: 4, adaptive: false } as const
     const model = await connect(open(new MockLoader(endless)), { ...TRACED, speculative, budgetPolicy: 'uncharged' })
     const error = await errorOf(Promise.all([1, 2, 3, 4].map(() => model.generate('A').result())))
     expect(error.code).toBe('BUDGET_EXCEEDED')

@@ -57,7 +57,7 @@ describe('engine options', () => {
 
   it('refuse drafts of a model without a drafter', () => {
     const speculative = { method: 'mtp', numSpeculativeTokens: 2 } as const
-    expect(() => resolveOptions({ speculative }, { ...model, drafter: false })).toThrow(/speculative.*no drafter/)
-    expect(resolveOptions({ speculative }, model).speculative).toEqual(speculative)
+    expect(() => resolveOptions({ speculative }, { ...model, drafter: false })).toThrow(/speculative.*no MTP head/)
+    expect(resolveOptions({ speculative }, model).speculative).toEqual({ ...speculative, adaptive: true })
   })
 })

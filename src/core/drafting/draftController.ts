@@ -74,8 +74,9 @@ export class DraftController implements DraftPolicy {
     const proposal = this.#proposals.shift()
     const base = this.#times.base(decoding)
     if (decoding === 0 || base === undefined) return
-    // As the times are understood now: a stray one is not booked.
-    const spent = base + this.#times.added(size)
+    // As the times are understood now: a stray one is not booked. Beside prompts they are a guess, which must not weigh too much.
+    const added = this.#times.added(size)
+    const spent = base + (size.prefillRows > 0 ? Math.min(added, base) : added)
     // The first step of a size may have paid for warming up.
     if (!first) this.#ledger.book((base * tokens) / decoding, spent, base * this.#setup.numSpeculativeTokens)
     if (proposal?.probe !== undefined) this.#probes.judge(proposal.probe, tokens - proposal.held * spent)

@@ -1,6 +1,6 @@
 /**
  * The number of drafts in use, and when to leave it: only when another promised more for so long that staying has cost enough.
- * A great advantage is followed at once, a small one late, none below the margin; who was wrong before waits longer. So equal
+ * A great advantage is followed at once, a small one late, none below the margin; who turned back before waits longer. So equal
  * choices do not alternate, and every delay costs a few steps at most. It must never know where the promises come from.
  */
 
@@ -25,6 +25,8 @@ export class HeldDrafts {
   #regret = 0
   #patience = PATIENCE
   #calm = 0
+  /** whether the last change was to more drafts */
+  #rose = true
 
   /** Considers what each number of drafts promises. @returns whether the number changed */
   weigh(outlooks: readonly Outlook[]): boolean {
@@ -47,11 +49,14 @@ export class HeldDrafts {
     return true
   }
 
+  /** Only who turns back was wrong: several steps in one direction are a way to go. */
   #change(k: number): void {
+    const rises = k > this.k
+    if (rises !== this.#rose) this.#patience = Math.min(2 * this.#patience, MOST_PATIENCE)
+    this.#rose = rises
     this.k = k
     this.leads = true
     this.#regret = 0
     this.#calm = 0
-    this.#patience = Math.min(2 * this.#patience, MOST_PATIENCE)
   }
 }

@@ -56,7 +56,11 @@ export class ProbeSchedule {
     const { loss, affordable } = prospect(k)
     const cheap = loss > 0 ? Math.floor((this.#waited * CURIOSITY) / loss) : LONGEST_PROBE
     const steps = Math.min(Math.max(paid ? this.#length : 1, cheap), LONGEST_PROBE, affordable)
-    if (steps < 1) return
+    if (steps < 1) {
+      // What cannot be afforded must not keep others from their turn.
+      this.number++
+      return
+    }
     this.#k = k
     this.#loss = loss
     this.#length = steps

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
 import { MAX_PREEMPTIONS } from '../../../src/core/victim.ts'
-import { engineOptions, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
+import { engineOptions, GREEDY, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
 import { crowdedWorkloads } from '../../helpers/crowdedWorkloads.ts'
 import { endOf, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
 import { draftsAfter } from '../../helpers/mockModel.ts'
@@ -131,7 +131,7 @@ describe('invariance', () => {
       maxModelLen: 96,
       kvCacheTokens: blocksNeeded(96) * BLOCK_SIZE,
     })
-    const sampling = { temperature: 1, topK: 0, topP: 1, seed: 5, sampleIndex: 0 }
+    const sampling = { ...GREEDY, temperature: 1, seed: 5 }
     const rest = { step: 0, maxTokens: 50, sampling, priority: 0, cacheSalt: undefined }
     const some = [20, 25, 30].map((length, seed) => ({ ...rest, promptTokenIds: promptOf(length, seed) }))
     const workload = { options, rightInEight: 5, arrivals: some }

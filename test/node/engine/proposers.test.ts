@@ -3,7 +3,7 @@ import type { Proposer } from '../../../src/core/drafting/proposer.ts'
 import type { NewRequest } from '../../../src/engine/engineTypes.ts'
 import type { EngineOptions, SpeculativeOptions } from '../../../src/protocol/engineOptions.ts'
 import { proposerConformance, type RunProposer } from '../../conformance/proposer.ts'
-import { EngineRig, engineOptions, newRequest, realRows } from '../../helpers/coreFixtures.ts'
+import { EngineRig, engineOptions, GREEDY, newRequest, realRows } from '../../helpers/coreFixtures.ts'
 import { generateAlone, MOCK_VOCAB_SIZE } from '../../helpers/mockModel.ts'
 import { noise, oracle } from '../../helpers/testProposers.ts'
 
@@ -27,7 +27,7 @@ function runner(method: 'mtp' | 'ngram', adaptive: boolean, proposer?: () => Pro
   }
 }
 
-const SAMPLED = { temperature: 1, topK: 0, topP: 1, seed: 9, sampleIndex: 0 }
+const SAMPLED = { ...GREEDY, temperature: 1, seed: 9 }
 const REQUESTS: readonly NewRequest[] = Array.from({ length: 7 }, (_, id) =>
   newRequest(id, 5 + id * 9, 30, id % 2 ? { sampling: SAMPLED } : {}),
 )

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { replayTrace } from '../../../src/engine/replay.ts'
 import { WeirError } from '../../../src/protocol/errors.ts'
 import type { EngineOptions } from '../../../src/protocol/options.ts'
-import { EngineRig, engineOptions, mtp, newRequest } from '../../helpers/coreFixtures.ts'
+import { EngineRig, engineOptions, GREEDY, mtp, newRequest } from '../../helpers/coreFixtures.ts'
 
 const TRACED = { logits: 'off', steps: false, trace: true } as const
 
@@ -24,20 +24,21 @@ function kinds(rig: EngineRig): unknown[] {
 describe('a traced engine', () => {
   it('records every call of its scheduler in order, one line each', async () => {
     const rig = new EngineRig(traced({ speculative: mtp(1), maxNumBatchedTokens: 16 }))
-    const sampling = { temperature: 0.5, topK: 3, topP: 0.9, seed: 7, sampleIndex: 2 }
+    const sampling = { ...GREEDY, temperature: 0.5, topK: 3, topP: 0.9, seed: 7, sampleIndex: 2 }
     rig.engine.add({ ...newRequest(4, 18, 2, { sampling, cacheSalt: 'mine' }), promptTokenIds: new Array(18).fill(5) })
     rig.engine.resetPrefixCache()
     await rig.drain()
     const [token, last] = rig.ends.get(4)?.tokenIds ?? []
     const digest = expect.stringMatching(/^[0-9a-f]{16}$/)
     expect(body(rig).map((line) => JSON.parse(line))).toEqual([
-      ['add', 4, 20, 0, 'mine', [0.5, 3, 0.9, 7, 2], new Array(18).fill(5)],
+      ['add', 4, 20, 0, 'mine', null, [0.5, 3, 0.9, 7, 2, 0, 1, 0, 0, []], new Array(18).fill(5)],
       ['reset'],
       [
         'plan',
         1,
         digest,
         [0, 0, 16, 0, 16],
+        [1, 'fixed'],
         [1, 0, 1, 0, 0],
         [{ id: 4, n: 16, at: 0, cached: 0, shortage: 'rows' }],
         [],
@@ -45,10 +46,20 @@ describe('a traced engine', () => {
       ],
       ['rows', []],
       ['step', 0, 0, [1, 0, 0, 1]],
-      ['plan', 2, digest, [0, 0, 2, 1, 2], [1, 0, 2, 0, 0], [{ id: 4, n: 2, at: 16, samples: true, m: 0 }], [], null],
+      [
+        'plan',
+        2,
+        digest,
+        [0, 0, 2, 1, 2],
+        [1, 'fixed'],
+        [1, 0, 2, 0, 0],
+        [{ id: 4, n: 2, at: 16, samples: true, m: 0 }],
+        [],
+        null,
+      ],
       ['rows', [token]],
       ['step', 0, 1, [1, 0, 0, 1]],
-      ['plan', 3, digest, [1, 0, 0, 1, 1], [1, 0, 2, 0, 0], [[4, 0, 0, 18]], [], null],
+      ['plan', 3, digest, [1, 0, 0, 1, 1], [1, 'fixed'], [1, 0, 2, 0, 0], [[4, 0, 0, 18]], [], null],
       ['rows', [last]],
       ['end', 4, 'length'],
       ['step', 0, 1, [1, 0, 0, 1]],

@@ -1,0 +1,221 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { DraftController } from '../../../src/core/drafting/draftController.ts'
+import { ALLOWANCE } from '../../../src/core/drafting/draftLedger.ts'
+import { type DraftedStep, type DraftPolicy, fixedDrafts } from '../../../src/core/drafting/draftPolicy.ts'
+import { LONGEST_WAIT } from '../../../src/core/drafting/probeSchedule.ts'
+import {
+  COSTS,
+  type DraftCosts,
+  fixedGoodputs,
+  goodputOf,
+  type SimulatedStep,
+  type Surroundings,
+  simulateDrafts,
+} from '../../helpers/draftSimulator.ts'
+
+const DRAFTS = 4
+
+function controller(): DraftController {
+  return new DraftController({ numSpeculativeTokens: DRAFTS, verifiedAtOnce: false })
+}
+
+function costsOf(name: string): DraftCosts {
+  return COSTS[name] ?? expect.fail(name)
+}
+
+function run(costs: DraftCosts, steps: number, at: (step: number) => Surroundings, policy: DraftPolicy = controller()) {
+  return simulateDrafts(policy, { drafts: DRAFTS, costs, at, steps, seed: 3, maxRows: 256 })
+}
+
+/**
+ * The most that any part of a run took beyond what its tokens would have taken without drafts and the allowance. Not counted is
+ * what nobody can know before: a size that runs for the first time, and a number of streams of which no step ran without drafts.
+ */
+function excess(steps: readonly SimulatedStep[], costs: DraftCosts) {
+  const sizes = new Set<string>()
+  const bases = new Set<number>()
+  let worst = 0
+  let run = 0
+  let largest = 0
+  for (const { rows, passes, streams, tokens, trueMs } of steps) {
+    const size = `${rows} ${passes}`
+    const base = (costs.target(streams) * tokens) / streams
+    if (sizes.has(size) && bases.has(streams)) {
+      const loss = trueMs - base * (1 + ALLOWANCE)
+      largest = Math.max(largest, loss)
+      run = Math.max(0, run + loss)
+      worst = Math.max(worst, run)
+    }
+    sizes.add(size)
+    if (passes === 0) bases.add(rows)
+  }
+  return { worst, largest }
+}
+
+describe('drafts', () => {
+  it('never cost more than none by more than 1 %, the purse and two decisions, whatever costs and acceptance', () => {
+    const table = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 32, maxLength: 32 })
+    const phase = fc.record({
+      steps: fc.integer({ min: 1, max: 200 }),
+      streams: fc.integer({ min: 1, max: 5 }),
+      acceptance: fc.constantFrom(0, 0.2, 0.5, 0.8, 1),
+    })
+    const phases = fc.array(phase, { minLength: 1, maxLength: 8 })
+    let drafted = 0
+    fc.assert(
+      fc.property(table, table, phases, fc.nat(), (target, pass, some, seed) => {
+        const costs = { target: (rows: number) => target[rows] ?? 1000, pass: (n: number) => (pass[n] ?? 0) / 10 }
+        const plan = some.flatMap(({ steps, ...rest }) => Array.from({ length: steps }, () => rest))
+        const at = (step: number): Surroundings => {
+          const { streams, acceptance } = plan[step] ?? expect.fail('no such step')
+          return { streams, acceptance: () => acceptance }
+        }
+        const steps = simulateDrafts(controller(), { drafts: DRAFTS, costs, at, steps: plan.length, seed })
+        const { worst, largest } = excess(steps, costs)
+        const purse = DRAFTS * Math.max(...steps.map(({ streams }) => costs.target(streams)))
+        expect(worst).toBeLessThanOrEqual(purse + 2 * largest + 1e-6)
+        drafted += steps.filter(({ k }) => k > 0).length
+      }),
+      { numRuns: 300 },
+    )
+    expect(drafted).toBeGreaterThan(1000)
+  })
+
+  it('never cost more than that either when acceptance falls as soon as they are used', () => {
+    for (const [name, costs] of Object.entries(COSTS)) {
+      let used = false
+      const policy = controller()
+      const spy: DraftPolicy = {
+        decide: (situation) => policy.decide(situation),
+        observe: (step) => {
+          used = step.draftPasses > 0
+          policy.observe(step)
+        },
+        forget: () => {},
+      }
+      let lucky = 0
+      const at = () => {
+        lucky = used ? lucky - 1 : 12
+        return { streams: 2, acceptance: () => (lucky > 0 ? 1 : 0) }
+      }
+      const steps = run(costs, 5000, at, spy)
+      const { worst, largest } = excess(steps, costs)
+      expect(worst, name).toBeLessThanOrEqual(DRAFTS * costs.target(2) + 2 * largest)
+    }
+  })
+
+  it('are not even tried where full acceptance would lose by the measured times', () => {
+    const dear = { target: (rows: number) => 2 * rows, pass: () => 0.5 }
+    const steps = run(dear, 10_000, () => ({ streams: 4, acceptance: () => 1 }))
+    expect(steps.slice(6000).every(({ decision }) => decision.k === 0)).toBe(true)
+    expect(steps.filter(({ k }) => k > 0).length).toBeLessThan(100)
+  })
+
+  it('are tried less and less often while they lose, and never stop being tried', () => {
+    const steps = run(costsOf('linear'), 4000, () => ({ streams: 1, acceptance: () => 0 }))
+    const tried = (from: number, to: number) => steps.slice(from, to).filter(({ k }) => k > 0).length
+    expect(tried(1000, 4000)).toBeGreaterThan(3)
+    expect(tried(1000, 4000)).toBeLessThan(3 * tried(0, 1000))
+  })
+
+  it('follow acceptance down within 64 steps and up within twice the longest wait', () => {
+    const at = (step: number) => ({ streams: 2, acceptance: () => (step >= 1500 && step < 3000 ? 0.1 : 0.9) })
+    const steps = run(costsOf('linear'), 4500, at)
+    const best = (step: number) => Math.max(...fixedGoodputs(DRAFTS, costsOf('linear'), at(step)))
+    expect(goodputOf(steps.slice(1564, 2064)) / best(2000)).toBeGreaterThan(0.95)
+    const back = 3000 + 2 * LONGEST_WAIT
+    expect(goodputOf(steps.slice(back, back + 500)) / best(4000)).toBeGreaterThan(0.95)
+  })
+
+  it('follow the number of streams within 64 steps', () => {
+    const at = (step: number) => ({ streams: step >= 1000 && step < 2000 ? 16 : 1, acceptance: () => 0.8 })
+    const steps = run(costsOf('linear'), 3000, at)
+    for (const from of [500, 1064, 2064]) {
+      const best = Math.max(...fixedGoodputs(DRAFTS, costsOf('linear'), at(from)))
+      expect(goodputOf(steps.slice(from, from + 500)) / best, `from step ${from}`).toBeGreaterThan(0.95)
+    }
+  })
+
+  it('do not collapse when a prompt comes beside: prompts do not count as requests that draft', () => {
+    for (const prefillRows of [1, 7, 60]) {
+      const at = (step: number) => ({
+        streams: 4,
+        acceptance: () => 0.9,
+        prefillRows: step > 500 && step % 5 === 0 ? prefillRows : 0,
+      })
+      const steps = run(costsOf('flat'), 2000, at).slice(500)
+      const chosen = steps.filter(({ decision }) => decision.reason !== 'probe')
+      expect(chosen.some(({ prefillRows: rows }) => rows > 0)).toBe(true)
+      expect(chosen.every(({ decision }) => decision.k === 4)).toBe(true)
+    }
+  })
+
+  it('pay for the prompt rows that they push out of a step', () => {
+    // Free beside one another, dear beside a prompt that could use every row.
+    const costs = { target: (rows: number) => 10 + 8 * Math.max(0, rows - 32), pass: () => 0.1 }
+    const at = (step: number) => ({
+      streams: 4,
+      acceptance: () => 0.5,
+      prefillRows: step > 600 ? 20 + (step % 100) : 0,
+    })
+    const policy = controller()
+    const steps = simulateDrafts(policy, { drafts: DRAFTS, costs, at, steps: 2000, seed: 1, maxRows: 128 })
+    expect(steps[599]?.k).toBeGreaterThan(2)
+    expect(steps.slice(700).filter(({ k }) => k > 0).length).toBeLessThan(100)
+    const request = { id: 0, limit: DRAFTS }
+    const requests = [request, { ...request, id: 1 }, { ...request, id: 2 }, { ...request, id: 3 }]
+    const alone = policy.decide({ requests, prefillRows: 0, draftRows: 124 }).goodput
+    const beside = policy.decide({ requests, prefillRows: 124, draftRows: 92 }).goodput
+    expect((alone[4] ?? 0) / (alone[0] ?? 1)).toBeGreaterThan(1.5)
+    expect((beside[4] ?? 0) / (beside[0] ?? 1)).toBeLessThan(1)
+  })
+
+  it('beyond the rows of a step are not counted on', () => {
+    const requests = Array.from({ length: 8 }, (_, id) => ({ id, limit: DRAFTS }))
+    const policy = controller()
+    simulateDrafts(policy, {
+      drafts: DRAFTS,
+      costs: costsOf('flat'),
+      at: () => ({ streams: 8, acceptance: () => 0.9 }),
+      steps: 500,
+      seed: 1,
+      maxRows: 14,
+    })
+    const { goodput } = policy.decide({ requests, prefillRows: 0, draftRows: 6 })
+    // Six rows are less than one draft each: a second round finds none.
+    expect(goodput[2]).toBeLessThanOrEqual(goodput[1] ?? 0)
+  })
+
+  it('are the same for the same steps, also when these were written down and read again', () => {
+    const written: string[] = []
+    const policy = controller()
+    const spy: DraftPolicy = {
+      decide: (situation) => {
+        const decision = policy.decide(situation)
+        written.push(JSON.stringify({ situation, k: decision.k, reason: decision.reason, goodput: decision.goodput }))
+        return decision
+      },
+      observe: (step) => {
+        written.push(JSON.stringify({ step }))
+        policy.observe(step)
+      },
+      forget: () => {},
+    }
+    const at = (step: number) => ({ streams: 1 + (step >> 8), acceptance: () => 0.7 })
+    const setup = { drafts: DRAFTS, costs: costsOf('stepped'), at, steps: 1000, seed: 5, noise: 0.1, maxRows: 256 }
+    simulateDrafts(spy, setup)
+    const again = controller()
+    for (const line of written) {
+      const { step, situation, ...expected } = JSON.parse(line)
+      if (step) again.observe(step as DraftedStep)
+      else expect(again.decide(situation)).toMatchObject(expected)
+    }
+    expect(written).toHaveLength(2000)
+  })
+
+  it('are as many as said where they are fixed', () => {
+    const steps = run(costsOf('steep'), 50, () => ({ streams: 3, acceptance: () => 0 }), fixedDrafts(2))
+    expect(steps.slice(1).every(({ k, decision }) => k === 2 && decision.reason === 'fixed')).toBe(true)
+  })
+})
