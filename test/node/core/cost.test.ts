@@ -12,6 +12,7 @@ import {
   slotsNeeded,
   targetRows,
   totalBlocks,
+  watermarkBlocks,
 } from '../../../src/core/cost.ts'
 import { engineOptions, mtp } from '../../helpers/coreFixtures.ts'
 
@@ -58,5 +59,10 @@ describe('cost', () => {
     expect(servable(160, options)).toBe(true)
     expect(servable(161, options)).toBe(false)
     expect(maxTotalTokens(990, 50, options)).toBe(1000)
+  })
+
+  it('keeps one block free at least where a watermark is asked for, and none where it is not', () => {
+    const blocks = (watermark: number) => watermarkBlocks({ kvCacheTokens: 160, watermark })
+    expect([0, 0.01, 0.1, 0.11].map(blocks)).toEqual([0, 1, 1, 2])
   })
 })

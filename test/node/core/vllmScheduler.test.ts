@@ -121,6 +121,19 @@ describe('schedule', () => {
 })
 
 describe('steps in flight', () => {
+  it('find nobody for an answer to a request that was preempted and came in again meanwhile (26)', () => {
+    const rig = rigOf({ maxNumSeqs: 2, maxModelLen: 160, kvCacheTokens: 160, enablePrefixCaching: false })
+    rig.add(0, 80, 20)
+    const other = rig.add(1, 80, 20)
+    const stale = rig.scheduler.schedule().requests[1]?.running.generation ?? -1
+    expect(rig.scheduler.schedule().preempted.map(({ request }) => request)).toEqual([other])
+    rig.scheduler.remove(0)
+    const [again] = rig.scheduler.schedule().requests
+    expect(again?.running.request).toBe(other)
+    expect(rig.scheduler.find(1, again?.running.generation ?? -1)).toBe(again?.running)
+    expect(rig.scheduler.find(1, stale)).toBeUndefined()
+  })
+
   it('drop the answer of a request that was preempted meanwhile [test_preempt_during_execution] [async test_preempt]', () => {
     // Two prompts of five blocks in ten.
     const rig = rigOf({ maxNumSeqs: 2, maxModelLen: 160, kvCacheTokens: 160, enablePrefixCaching: false })

@@ -19,6 +19,16 @@ async function stepError(rig: Pick<EngineRig, 'engine'>): Promise<WeirError> {
 }
 
 describe('an error of one request', () => {
+  it('leaves nothing of the step that ended it in the prefix cache', async () => {
+    const rig = new EngineRig(engineOptions(), { notFinite: new Set([1]) })
+    const prompt = { promptTokenIds: promptOf(40, 1) }
+    for (const id of [1, 2]) {
+      rig.engine.add(newRequest(id, 0, 4, prompt))
+      await rig.drain()
+    }
+    expect(rig.records.map(({ cachedTokens }) => cachedTokens)).toEqual(rig.records.map(() => 0))
+  })
+
   it('ends it with NUMERIC_ERROR and no other', async () => {
     const rig = new EngineRig(engineOptions(), { notFinite: new Set([1]) })
     for (const id of [0, 1, 2]) rig.engine.add(newRequest(id, 8, 12))

@@ -1,0 +1,155 @@
+/** Mutations of how a step's rows are handed out and counted; `scripts/mutate.mjs` runs them. */
+
+/**
+ * @typedef {object} Mutation
+ * @property {string} words what is wrong then
+ * @property {string} file under src
+ * @property {string} from text that the file has exactly once
+ * @property {string} to what it is replaced by
+ * @property {string} test file under test/node
+ * @property {string} title of the test that fails then, as it is reported
+ */
+
+/** @type {readonly Mutation[]} */
+export const ROWS = [
+  {
+    words: 'a decode is charged 1 under `exact`, whatever drafts it verifies',
+    file: 'core/budgetPolicy.ts',
+    from: 'draftCharge: 1,',
+    to: 'draftCharge: 0,',
+    test: 'core/invariantsBudget.test.ts',
+    title: 'is charged so beside other prompts, and in any budget',
+  },
+  {
+    words: 'rows of drafts cut for lack of blocks are not refunded',
+    file: 'core/blockFit.ts',
+    from: '  step.rest += (share.n - n) * (share.prefill ? 1 : draftCharge)\n',
+    to: '',
+    test: 'core/schedulerBlocks.test.ts',
+    title: 'gives up proposals, then drafts, before it preempts anybody',
+  },
+  {
+    words: 'base rows are dealt after the drafts of those before',
+    file: 'core/scheduler.ts',
+    from: `    const decoding = this.#dealBaseRows(step)
+    const setAside = this.#setAside(step, decoding, admitting)
+    dealDrafts(step, decoding, setAside, draftLimit, draftCharge, this.#step)
+`,
+    to: `    const decoding: Share[] = []
+    for (const running of this.#running.ordered) {
+      if (!running.decodeReady || !running.wantsRows || step.rest === 0) continue
+      const share = step.deal(new Share(running, 1, false, false))
+      share.k = Math.min(share.usableDrafts, draftLimit, step.rest)
+      share.n += share.k
+      step.rest -= share.k * draftCharge
+      decoding.push(share)
+    }
+`,
+    test: 'core/scheduler.test.ts',
+    title: 'trims drafts before base rows, evenly, and favours nobody over time',
+  },
+  {
+    words: 'the rounds of drafts begin at the same request in every step',
+    file: 'core/draftRounds.ts',
+    from: 'shares[(stepNumber + turn) % turns]',
+    to: 'shares[turn]',
+    test: 'core/invariantsBudget.test.ts',
+    title: 'are shared out fairly when rows are short: over one rotation nobody gets more than another',
+  },
+  {
+    words: 'no rows are set aside for prompts: drafts starve them',
+    file: 'core/scheduler.ts',
+    from: 'dealDrafts(step, decoding, setAside, ',
+    to: 'dealDrafts(step, decoding, 0, ',
+    test: 'core/scheduler.test.ts',
+    title: 'leaves a quarter of B to prompts, and no more than they want',
+  },
+  {
+    words: 'rows are set aside for running prompts, and none for those that wait',
+    file: 'core/scheduler.ts',
+    from: 'if (wanted >= most || !admitting) return',
+    to: 'return',
+    test: 'core/scheduler.test.ts',
+    title: 'leaves a quarter of B to prompts, and no more than they want',
+  },
+  {
+    words: 'rows are set aside though no prompt can come in',
+    file: 'core/scheduler.ts',
+    from: 'return wanted + new AdmissionRound(this.#admissionState, scratch).wantedRows(most - wanted)',
+    to: 'return most',
+    test: 'core/scheduler.test.ts',
+    title: 'sets nothing aside for a prompt that cannot come in',
+  },
+  {
+    words: 'drafts are verified past the length limit',
+    file: 'core/request.ts',
+    from: 'Math.max(0, Math.min(this.drafts, this.request.maxTotal - this.committedMax - 1))',
+    to: 'this.drafts',
+    test: 'core/scheduler.test.ts',
+    title: 'trims drafts and proposals to what may still be said',
+  },
+  {
+    words: 'rows are dealt past the length limit while steps are in flight',
+    file: 'core/request.ts',
+    from: 'return this.committedMax < this.request.maxTotal',
+    to: 'return this.request.tokens.length < this.request.maxTotal',
+    test: 'core/vllmScheduler.test.ts',
+    title: 'run no row too many for 3 tokens',
+  },
+  {
+    words: 'every chunk of a prompt samples',
+    file: 'core/stepAllotment.ts',
+    from: 'return !prefill || firstPosition + n === running.prefillEnd',
+    to: 'return true',
+    test: 'core/scheduler.test.ts',
+    title: 'cuts three prompts of 800 to 400 + 400 + 224 of 1024 rows, and goes on in order',
+  },
+  {
+    words: 'drafts are proposed in the middle of a prompt',
+    file: 'core/stepAllotment.ts',
+    from: '  if (!samples(share)) return 0\n',
+    to: '',
+    test: 'core/scheduler.test.ts',
+    title: 'verifies no drafts on the chunks of a prompt',
+  },
+  {
+    words: '`longPrefillTokenThreshold` is ignored',
+    file: 'core/cost.ts',
+    from: 'return threshold > 0 ? Math.min(remaining, threshold) : remaining',
+    to: 'return remaining',
+    test: 'core/scheduler.test.ts',
+    title: 'cuts three prompts of 800 to 400 + 400 + 224 of 1024 rows, and goes on in order',
+  },
+  {
+    words: 'the drafter sees the last token of a chunk instead of the next one',
+    file: 'core/stepPlanBuilder.ts',
+    from: 'knownToken(tokens, end)',
+    to: 'knownToken(tokens, end - 1)',
+    test: 'core/invariantsChunking.test.ts',
+    title: 'tell the drafter the next known token, so that its drafts are those of the prompt uncut',
+  },
+  {
+    words: 'sampled rows are counted without the one after the drafts',
+    file: 'core/cost.ts',
+    from: 'if (samples) rows += k + 1',
+    to: 'if (samples) rows += k',
+    test: 'core/budgetPolicy.test.ts',
+    title: 'recounts the rows',
+  },
+  {
+    words: 'the seal refuses nothing',
+    file: 'core/seal.ts',
+    from: '  const budget = rule.budget(options)\n',
+    to: '  return { base, draft, prefill, sampled, charged }\n  const budget = rule.budget(options)\n',
+    test: 'core/budgetPolicy.test.ts',
+    title: 'refuses more rows than B under exact, even when each is charged',
+  },
+  {
+    words: 'the seal believes the charge',
+    file: 'core/seal.ts',
+    from: 'if (charged !== due || charged > budget) {',
+    to: 'if (charged > budget) {',
+    test: 'core/budgetPolicy.test.ts',
+    title: 'refuses a charge that is not the rows',
+  },
+]
