@@ -4,7 +4,7 @@ import { byId, element } from './dom.ts'
 import { readSettings, type Settings, writeSettings } from './settings.ts'
 
 /** Settings that only a new engine takes up. */
-const ENGINE_FIELDS = ['b', 's', 'drafts', 'policy', 'trace'] as const
+const ENGINE_FIELDS = ['b', 's', 'drafts', 'adaptive', 'policy', 'trace'] as const
 
 export class Controls {
   readonly #form = byId('controls', HTMLFormElement)
@@ -38,6 +38,7 @@ export class Controls {
       s: number('s'),
       drafts: Number(this.#select('drafts').value),
       policy: this.#select('policy').value,
+      adaptive: this.#input('adaptive').checked,
       trace: this.#input('trace').checked,
       temperature: number('temperature'),
       seed: number('seed'),
@@ -55,6 +56,7 @@ export class Controls {
   #fill(settings: Settings): void {
     this.#input('b').value = settings.b === undefined ? '' : `${settings.b}`
     for (const name of ['s', 'temperature', 'seed', 'tokens'] as const) this.#input(name).value = `${settings[name]}`
+    this.#input('adaptive').checked = settings.adaptive
     this.#input('trace').checked = settings.trace
     for (const name of ['drafts', 'policy'] as const) {
       const select = this.#select(name)

@@ -100,7 +100,7 @@ async function runCase(loader: ComparisonLoader, modelUrl: string, policyCase: P
     maxNumBatchedTokens: limit,
     maxNumSeqs,
     kvCacheTokens,
-    speculative: { method: 'mtp', numSpeculativeTokens: drafts },
+    speculative: { method: 'mtp', numSpeculativeTokens: drafts, adaptive: false },
     budgetPolicy: policy,
     onStep: (record) => records.push(record),
   })

@@ -14,6 +14,8 @@ export interface Settings {
   readonly drafts: number
   readonly policy: string
   /** record what led to each step */
+  /** the engine chooses how many drafts pay, up to `drafts`; otherwise always so many */
+  readonly adaptive: boolean
   readonly trace: boolean
   readonly temperature: number
   /** of the first story; the next one's is one more */
@@ -28,6 +30,7 @@ export const DEFAULT_SETTINGS: Settings = {
   s: 16,
   drafts: 2,
   policy: 'exact',
+  adaptive: false,
   trace: false,
   temperature: 0.8,
   seed: 7,
@@ -52,6 +55,7 @@ export function readSettings(search: string): Settings {
     s: number('s', DEFAULT_SETTINGS.s),
     drafts: number('drafts', DEFAULT_SETTINGS.drafts),
     policy: query.get('policy') ?? DEFAULT_SETTINGS.policy,
+    adaptive: query.get('adaptive') === '1',
     trace: query.get('trace') === '1',
     temperature: number('temperature', DEFAULT_SETTINGS.temperature),
     seed: number('seed', DEFAULT_SETTINGS.seed),
@@ -71,11 +75,11 @@ export function writeSettings(settings: Settings): string {
 }
 
 export function engineOptions(settings: Settings, adapter: AdapterInfo): LoadOptions {
-  const { drafts } = settings
+  const { drafts, adaptive } = settings
   return {
     maxNumBatchedTokens: settings.b ?? defaultBatchTokens(adapter),
     maxNumSeqs: settings.s,
-    speculative: drafts === 0 ? undefined : { method: 'mtp', numSpeculativeTokens: drafts },
+    speculative: drafts === 0 ? undefined : { method: 'mtp', numSpeculativeTokens: drafts, adaptive },
     // A policy that does not exist is the engine's to refuse.
     budgetPolicy: settings.policy as BudgetPolicy,
     debug: { trace: settings.trace },

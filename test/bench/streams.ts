@@ -72,7 +72,7 @@ async function openEngines(): Promise<BenchEngine[]> {
       maxNumSeqs: 16,
       maxModelLen: 256,
       kvCacheTokens: 4096,
-      speculative: { method: 'mtp', numSpeculativeTokens: drafts },
+      speculative: { method: 'mtp', numSpeculativeTokens: drafts, adaptive: false },
       onStep: (record) => records.push(record),
     })
     // The first steps of an engine compile what a driver left for later.

@@ -71,7 +71,7 @@ it.each<ModelName>(['qwen3-mtp', 'fairy-tales'])(
       maxNumSeqs: 16,
       maxModelLen: 416,
       kvCacheTokens: 4096,
-      speculative: { method: 'mtp', numSpeculativeTokens: 4 },
+      speculative: { method: 'mtp', numSpeculativeTokens: 4, adaptive: false },
       debug: { steps: true },
     }
     const prompts = cases.map((each) => each.prompt_ids)

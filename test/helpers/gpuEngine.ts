@@ -1,6 +1,7 @@
 /** The real engine on the shared device, driven by token ids: what golden, invariance and budget tests run. */
 
 import { totalBlocks } from '../../src/core/cost.ts'
+import type { Proposer } from '../../src/core/drafting/proposer.ts'
 import { GREEDY, type SamplingParams } from '../../src/core/samplingParams.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
@@ -24,10 +25,15 @@ export interface TestRequest {
   readonly cacheSalt?: string
 }
 
-export type EngineOverrides = Partial<Omit<EngineOptions, 'speculative'>> & { readonly drafts?: number }
+export type EngineOverrides = Partial<EngineOptions> & {
+  /** of the model's own drafter, always so many */
+  readonly drafts?: number | undefined
+  /** in place of the one that the options ask for */
+  readonly proposer?: Proposer | undefined
+}
 
 /** Options for small models; `drafts` undefined: `speculative` unset. */
-export function engineOptions({ drafts, ...overrides }: EngineOverrides = {}): EngineOptions {
+export function engineOptions({ drafts, proposer: _, ...overrides }: EngineOverrides = {}): EngineOptions {
   return {
     backend: 'webgpu',
     maxNumBatchedTokens: 64,
@@ -59,7 +65,7 @@ export class GpuEngine {
   readonly ends = new Map<number, EngineRequestEnd>()
   #nextId = 0
 
-  private constructor(spec: ModelSpec, options: EngineOptions, runner: GpuRunner) {
+  private constructor(spec: ModelSpec, options: EngineOptions, runner: GpuRunner, proposer: Proposer | undefined) {
     this.spec = spec
     this.options = options
     this.runner = runner
@@ -68,6 +74,7 @@ export class GpuEngine {
       runner,
       vocabSize: spec.vocabSize,
       now: () => performance.now(),
+      ...(proposer && { proposer }),
       hooks: {
         onTokens: () => undefined,
         onFinish: (end) => this.ends.set(end.requestId, end),
@@ -91,7 +98,7 @@ export class GpuEngine {
       now,
       ...(kernels ? { kernels } : {}),
     })
-    return new GpuEngine(spec, options, runner)
+    return new GpuEngine(spec, options, runner, overrides.proposer)
   }
 
   add(request: TestRequest): number {

@@ -73,7 +73,7 @@ describe.each(WAYS)('errors %s', (_name, open) => {
     const options = {
       maxNumBatchedTokens: 16,
       maxNumSeqs: 8,
-      speculative: { method: 'mtp', numSpeculativeTokens: 4 },
+      speculative: { method: 'mtp', numSpeculativeTokens: 4, adaptive: false },
     } as const
     llm = await connect(way, { ...options, budgetPolicy: 'uncharged' })
     const generations = Array.from({ length: 8 }, () => llm?.generate('A') as Generation)

@@ -60,4 +60,13 @@ describe('engine options', () => {
     expect(() => resolveOptions({ speculative }, { ...model, drafter: false })).toThrow(/speculative.*no MTP head/)
     expect(resolveOptions({ speculative }, model).speculative).toEqual({ ...speculative, adaptive: true })
   })
+
+  it("complete n-grams, and refuse their fields for a model's own drafter", () => {
+    const ngram = { method: 'ngram', numSpeculativeTokens: 3 } as const
+    const resolved = (more: object) => resolveOptions({ speculative: { ...ngram, ...more } }, model).speculative
+    expect(resolved({})).toEqual({ ...ngram, adaptive: true, promptLookupMin: 2, promptLookupMax: 4 })
+    expect(resolved({ promptLookupMax: 1 })).toMatchObject({ promptLookupMin: 1, promptLookupMax: 1 })
+    expect(resolved({ promptLookupMin: 6 })).toMatchObject({ promptLookupMin: 6, promptLookupMax: 6 })
+    expect(() => resolved({ method: 'mtp', promptLookupMin: 2 })).toThrow(/belong to method 'ngram'/)
+  })
 })

@@ -20,6 +20,7 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   s: fc.integer({ min: -5, max: 256 }),
   drafts: fc.nat({ max: 9 }),
   policy: fc.constantFrom('exact', 'reserve', 'uncharged', 'no such policy'),
+  adaptive: fc.boolean(),
   trace: fc.boolean(),
   temperature: fc.constantFrom(0, 0.1, 0.8, 2, -1),
   seed: fc.maxSafeNat(),

@@ -16,7 +16,7 @@ const TEXTS = ['Once upon a time there was a fox.', 'There', 'The old king â€” â
 const TEXT_IDS = TEXTS.map((text) => [...tokenizer.encode(text), EOS])
 const texts: Script = (engineId, index) => TEXT_IDS[engineId]?.[index] ?? EOS
 
-const MTP = { speculative: { method: 'mtp', numSpeculativeTokens: 3 } } as const
+const MTP = { speculative: { method: 'mtp', numSpeculativeTokens: 3, adaptive: false } } as const
 
 describe.each(WAYS)('parallel samples %s', (_name, open) => {
   let loader: MockLoader

@@ -74,7 +74,7 @@ describe('comparison of the budget policies', () => {
     )
     for (const load of loads) {
       expect(load.maxNumSeqs).toBe(16)
-      expect(load.speculative).toEqual({ method: 'mtp', numSpeculativeTokens: 3 })
+      expect(load.speculative).toEqual({ method: 'mtp', numSpeculativeTokens: 3, adaptive: false })
     }
     expect(models.disposed).toBe(loads.length)
   })

@@ -11,7 +11,7 @@ describe('messages', () => {
     const served = await serve(saying('Once upon a time there was a fox.'), {
       maxNumBatchedTokens: 32,
       maxNumSeqs: 4,
-      speculative: { method: 'mtp', numSpeculativeTokens: 2 },
+      speculative: { method: 'mtp', numSpeculativeTokens: 2, adaptive: false },
     })
     for (let i = 0; i < 7; i++) unwrap(await served.submit('There once was a house in the wood', { n: 1 + (i % 3) }))
     await served.ended(7)
@@ -37,7 +37,7 @@ describe('messages', () => {
   it('carry the debug that was asked for', async () => {
     const served = await serve(saying('Once upon a time'), {
       debug: { steps: true },
-      speculative: { method: 'mtp', numSpeculativeTokens: 2 },
+      speculative: { method: 'mtp', numSpeculativeTokens: 2, adaptive: false },
     })
     const { ids, end, debug } = await served.answer('A')
     const steps = debug?.steps ?? []

@@ -26,7 +26,7 @@ export class Speculation {
     const most = numSpeculativeTokens(options)
     this.#most = most
     this.#proposer = proposer ?? (speculative?.method === 'ngram' ? new NgramProposer(speculative) : undefined)
-    this.#adaptive = speculative !== undefined && speculative.adaptive && most > 0
+    this.#adaptive = most > 0 && speculative?.adaptive === true
     const verifiedAtOnce = this.#proposer !== undefined
     this.#policy = this.#adaptive
       ? new DraftController({ numSpeculativeTokens: most, verifiedAtOnce })

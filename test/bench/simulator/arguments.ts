@@ -60,13 +60,15 @@ export function parseArguments(argv: readonly string[]): SimulationArguments {
 
 function engineOptions(given: GivenArguments, policies: readonly BudgetPolicy[]): EngineOptions {
   const k = given.text('k')
+  const adaptive = given.oneOf('adaptive', ['on', 'off']) === 'on'
   const maxModelLen = given.integer('max-model-len', 2)
   try {
     return resolveOptions(
       {
         maxNumBatchedTokens: given.integer('b', 1),
         maxNumSeqs: given.integer('s', 1),
-        speculative: k === 'none' ? undefined : { method: 'mtp', numSpeculativeTokens: given.integer('k', 0, 4) },
+        speculative:
+          k === 'none' ? undefined : { method: 'mtp', numSpeculativeTokens: given.integer('k', 0, 4), adaptive },
         budgetPolicy: policies[0] ?? 'exact',
         schedulingPolicy: given.oneOf<SchedulingPolicy>('scheduling', SCHEDULING_POLICIES),
         maxModelLen,

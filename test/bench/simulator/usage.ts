@@ -34,6 +34,7 @@ export const ARGUMENTS = {
   'partial-prefills': { value: 'N', fallback: '0', help: 'maxNumPartialPrefills; 0: no bound' },
   watermark: { value: 'F', fallback: '0.01', help: 'part of the KV blocks kept free on admission' },
   'prefix-cache': { value: 'on|off', fallback: 'on', help: 'enablePrefixCaching' },
+  adaptive: { value: 'on|off', fallback: 'off', help: 'speculative.adaptive: as many drafts as pay, up to K' },
   acceptance: { value: 'P', fallback: '0.7', help: 'chance that a draft is right, given those before it' },
   cost: {
     value: 'MODEL',

@@ -21,7 +21,7 @@ async function load(model: ModelName, options: LoadOptions = {}, fetch: Fetch = 
 }
 
 const SMALL = { maxNumBatchedTokens: 48, maxNumSeqs: 8, maxModelLen: 128, kvCacheTokens: 1024 } as const
-const MTP = { method: 'mtp', numSpeculativeTokens: 2 } as const
+const MTP = { method: 'mtp', numSpeculativeTokens: 2, adaptive: false } as const
 
 test('a story streams as text, and its pieces are the whole', async () => {
   const records: StepRecord[] = []

@@ -47,6 +47,22 @@ describe('engine limits', () => {
     validateEngineLimits(engineOptions({ speculative: undefined }), { ...MODEL, drafter: false })
   })
 
+  it('refuses malformed n-grams, and asks for no drafter where none is needed', () => {
+    const ngram = (promptLookupMin: number, promptLookupMax: number) =>
+      engineOptions({
+        speculative: { method: 'ngram', numSpeculativeTokens: 2, adaptive: false, promptLookupMin, promptLookupMax },
+      })
+    for (const [min, max, word] of [
+      [0, 2, 'promptLookupMin'],
+      [3, 2, 'promptLookupMax'],
+      [1.5, 2, 'promptLookupMin'],
+      [1, 17, 'promptLookupMax'],
+    ] as const) {
+      expect(refusal(() => validateEngineLimits(ngram(min, max), MODEL)).message).toContain(word)
+    }
+    validateEngineLimits(ngram(1, 16), { ...MODEL, drafter: false })
+  })
+
   it('refuses an unknown policy', () => {
     const options = { ...engineOptions(), budgetPolicy: 'generous' } as unknown as EngineOptions
     expect(refusal(() => validateEngineLimits(options, MODEL)).message).toContain('budgetPolicy')
@@ -113,6 +129,8 @@ describe('request limits', () => {
     ['a priority out of range', { priority: -1001 }, '-1001'],
     ['a priority that nobody heeds', { priority: 1 }, 'schedulingPolicy'],
     ['an empty salt', { cacheSalt: '' }, 'cache_salt'],
+    ['more drafts than the engine has', { maxDrafts: 5 }, 'num_speculative_tokens'],
+    ['a broken number of drafts', { maxDrafts: 0.5 }, 'num_speculative_tokens'],
     ['a long salt', { cacheSalt: 'x'.repeat(129) }, '128'],
   ]
   it.each(bad)('refuses %s', (_name, changes, word) => {
