@@ -4,7 +4,7 @@ import { build, createServer } from 'vite'
 import { dawnEnvironment, ensureBrowser, hasGpu } from './browser.mjs'
 
 /** On the engine with Dawn in Node. */
-const GPU_BENCHES = ['policies', 'streams']
+const GPU_BENCHES = ['policies', 'speculation']
 /** Core alone: bundled as it ships, run with a heap that can be read. */
 const CORE_BENCHES = ['scheduler']
 const CHILD = 'WEIR_BENCH'

@@ -11,6 +11,13 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? high : (low + high) / 2
 }
 
+/** The mean, and half of its 95 % interval by the normal approximation. */
+export function interval(values: readonly number[]): { readonly mean: number; readonly half: number } {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, values.length - 1)
+  return { mean, half: 1.96 * Math.sqrt(variance / values.length) }
+}
+
 /** Prints rows under a header, numbers to the right. */
 export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
   const all = [header, ...rows]

@@ -45,8 +45,8 @@ export const ORDER = [
   {
     words: 'requests come in in the very step in which somebody is preempted',
     file: 'core/scheduler.ts',
-    from: "preempted.length === 0 ? this.#admit(step) : 'preemption'",
-    to: 'this.#admit(step)',
+    from: "preempted.length === 0 ? this.#admit(step, drafts) : 'preemption'",
+    to: 'this.#admit(step, drafts)',
     test: 'core/admission.test.ts',
     title: 'is the preemption in a step in which somebody was preempted: nobody comes in',
   },
@@ -84,9 +84,9 @@ export const ORDER = [
   },
   {
     words: 'somebody is preempted where giving up drafts is enough',
-    file: 'core/scheduler.ts',
-    from: 'this.#dealWith(limit, admitting) ?? (limit > 0 ? this.#dealWith(0, admitting) : undefined)',
-    to: 'this.#dealWith(limit, admitting)',
+    file: 'core/stepDealer.ts',
+    from: 'return step ?? (most > 0 ? this.#dealWith(stepNumber, drafts, 0, admitting) : undefined)',
+    to: 'return step',
     test: 'core/schedulerBlocks.test.ts',
     title: 'takes back blocks for drafts from one request when another finds none for its base row',
   },

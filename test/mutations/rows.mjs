@@ -30,18 +30,19 @@ export const ROWS = [
   },
   {
     words: 'base rows are dealt after the drafts of those before',
-    file: 'core/scheduler.ts',
-    from: `    const decoding = this.#dealBaseRows(step)
+    file: 'core/stepDealer.ts',
+    from: `    const decoding = this.#dealBaseRows(step, drafts)
     const setAside = this.#setAside(step, decoding, admitting)
-    dealDrafts(step, decoding, setAside, draftLimit, draftCharge, this.#step)
+    dealDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
 `,
     to: `    const decoding: Share[] = []
-    for (const running of this.#running.ordered) {
-      if (!running.decodeReady || !running.wantsRows || step.rest === 0) continue
-      const share = step.deal(new Share(running, 1, false, false))
-      share.k = Math.min(share.usableDrafts, draftLimit, step.rest)
+    for (const one of running.ordered) {
+      if (!one.decodeReady || !one.wantsRows || step.rest === 0) continue
+      const usable = this.#state.speculation.verifiable(one, drafts)
+      const share = step.deal(new Share(one, 1, false, false, usable))
+      share.k = Math.min(usable, most, step.rest)
       share.n += share.k
-      step.rest -= share.k * draftCharge
+      step.rest -= share.k * rule.draftCharge
       decoding.push(share)
     }
 `,
@@ -58,7 +59,7 @@ export const ROWS = [
   },
   {
     words: 'no rows are set aside for prompts: drafts starve them',
-    file: 'core/scheduler.ts',
+    file: 'core/stepDealer.ts',
     from: 'dealDrafts(step, decoding, setAside, ',
     to: 'dealDrafts(step, decoding, 0, ',
     test: 'core/scheduler.test.ts',
@@ -66,7 +67,7 @@ export const ROWS = [
   },
   {
     words: 'rows are set aside for running prompts, and none for those that wait',
-    file: 'core/scheduler.ts',
+    file: 'core/stepDealer.ts',
     from: 'if (wanted >= most || !admitting) return',
     to: 'return',
     test: 'core/scheduler.test.ts',
@@ -74,8 +75,8 @@ export const ROWS = [
   },
   {
     words: 'rows are set aside though no prompt can come in',
-    file: 'core/scheduler.ts',
-    from: 'return wanted + new AdmissionRound(this.#admissionState, scratch).wantedRows(most - wanted)',
+    file: 'core/stepDealer.ts',
+    from: 'return wanted + new AdmissionRound(this.#state, scratch).wantedRows(most - wanted)',
     to: 'return most',
     test: 'core/scheduler.test.ts',
     title: 'sets nothing aside for a prompt that cannot come in',
