@@ -32,6 +32,7 @@ export class StepDealer {
   /** Drafts are weighed against the rows that prompts would have without them. */
   decideDrafts(): DraftDecision {
     const { running, waiting, options, speculation } = this.#state
+    if (!speculation.adaptive) return speculation.decide(running.ordered, 0, 0)
     const { maxNumBatchedTokens, longPrefillTokenThreshold } = options
     let decoding = 0
     let prompts = 0

@@ -53,7 +53,10 @@ interface Run {
 
 export async function run(): Promise<void> {
   const engines: Engine[] = []
-  for (const setting of SETTINGS) engines.push(await open(setting))
+  for (const setting of SETTINGS) {
+    engines.push(await open(setting))
+    console.log(`loaded: ${setting.name}`)
+  }
   const runs: Run[] = []
   const alone: StepRecord[] = []
   for (let round = 0; round < ROUNDS; round++) {

@@ -17,7 +17,8 @@ export class Speculation {
   /** undefined: drafts are proposed on the device, at the end of the step before, or not at all */
   readonly #proposer: Proposer | undefined
   readonly #policy: DraftPolicy
-  readonly #adaptive: boolean
+  /** the number of drafts is chosen in every step; otherwise it is always the same */
+  readonly adaptive: boolean
   readonly #most: number
 
   /** @param proposer in place of the one that the options ask for */
@@ -26,9 +27,9 @@ export class Speculation {
     const most = numSpeculativeTokens(options)
     this.#most = most
     this.#proposer = proposer ?? (speculative?.method === 'ngram' ? new NgramProposer(speculative) : undefined)
-    this.#adaptive = most > 0 && speculative?.adaptive === true
+    this.adaptive = most > 0 && speculative?.adaptive === true
     const verifiedAtOnce = this.#proposer !== undefined
-    this.#policy = this.#adaptive
+    this.#policy = this.adaptive
       ? new DraftController({ numSpeculativeTokens: most, verifiedAtOnce })
       : fixedDrafts(most)
   }
@@ -43,7 +44,7 @@ export class Speculation {
    * @param draftRows rows that drafts may take at most
    */
   decide(running: readonly RunningRequest[], prefillRows: number, draftRows: number): DraftDecision {
-    const requests = this.#adaptive ? this.#drafting(running) : []
+    const requests = this.adaptive ? this.#drafting(running) : []
     return this.#policy.decide({ requests, prefillRows, draftRows })
   }
 
@@ -74,7 +75,7 @@ export class Speculation {
    * @param ms that the step took
    */
   observe(requests: readonly ScheduledRequest[], accepted: readonly number[], ms: number): void {
-    if (!this.#adaptive) return
+    if (!this.adaptive) return
     let prefillRows = 0
     let drafting = 0
     let draftPasses = 0
