@@ -67,11 +67,15 @@ export class AdmissionRound {
     while (!this.#barred()) {
       const request = this.#state.waiting.at(this.#passed.length + this.#supposed)
       if (!request) return undefined
+      const full = this.#full()
+      if (full) {
+        this.#obstacle ??= full
+        return undefined
+      }
       const cached = this.#state.kv.findCached(request)
       const obstacle = this.#obstacleOf(request, cached)
       if (!obstacle) return { request, cached }
       this.#obstacle ??= obstacle
-      if (obstacle === 'rows' || obstacle === 'slots') return undefined
       this.#passed.push(request)
     }
     return undefined
@@ -103,11 +107,15 @@ export class AdmissionRound {
     return passed.length > MAX_OVERTAKES || passed.some(({ standing }) => standing.overtaken >= MAX_OVERTAKES)
   }
 
+  /** Why nobody at all can come in; asked before any prefix is looked up. */
+  #full(): Obstacle | undefined {
+    if (this.#state.running.freeSlots <= this.#supposed) return 'slots'
+    return this.#room.rest <= 0 ? 'rows' : undefined
+  }
+
   #obstacleOf(request: Request, cached: CachedPrefix): Obstacle | undefined {
     const { running, options } = this.#state
     const { rest, freeBlocks, promisedBlocks, partialPrefills } = this.#room
-    if (running.freeSlots <= this.#supposed) return 'slots'
-    if (rest <= 0) return 'rows'
     const blocks = admissionBlocks(request.tokens.length, running.size + this.#supposed, options) - cached.held
     if (blocks > freeBlocks - promisedBlocks) return 'blocks'
     const remaining = request.tokens.length - cached.tokens
