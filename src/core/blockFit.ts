@@ -3,8 +3,7 @@
  * chunk shrinks to the slots there are. Only then is anybody preempted, which is the scheduler's business.
  */
 
-import { slotsNeeded } from './cost.ts'
-import type { KvCacheManager } from './kvCacheManager.ts'
+import { BLOCK_SIZE, slotsNeeded } from './cost.ts'
 import { draftsToPropose, type Share, type StepAllotment } from './stepAllotment.ts'
 
 /**
@@ -12,32 +11,19 @@ import { draftsToPropose, type Share, type StepAllotment } from './stepAllotment
  * @param draftLimit drafts to propose at most
  * @returns false when not even one row fits; the step must then be dealt anew
  */
-export function claimBlocks(
-  step: StepAllotment,
-  share: Share,
-  kv: KvCacheManager,
-  draftLimit: number,
-  draftCharge: 0 | 1,
-): boolean {
+export function claimBlocks(step: StepAllotment, share: Share, draftLimit: number, draftCharge: 0 | 1): boolean {
   const wanted = draftsToPropose(share, draftLimit)
-  if (claim(step, share, kv, share.n, wanted, draftCharge)) return true
+  if (claim(step, share, share.n, wanted, draftCharge)) return true
   share.shortage = 'blocks'
-  if (wanted > 0 && claim(step, share, kv, share.n, 0, draftCharge)) return true
-  if (!share.prefill) return share.k > 0 && claim(step, share, kv, 1, 0, draftCharge)
-  const room = kv.capacity(share.running.request.id, step.freeBlocks) - share.firstPosition
-  return room > 0 && claim(step, share, kv, Math.min(room, share.n), 0, draftCharge)
+  if (wanted > 0 && claim(step, share, share.n, 0, draftCharge)) return true
+  if (!share.prefill) return share.k > 0 && claim(step, share, 1, 0, draftCharge)
+  const room = (share.running.blocks.length + step.freeBlocks) * BLOCK_SIZE - share.firstPosition
+  return room > 0 && claim(step, share, Math.min(room, share.n), 0, draftCharge)
 }
 
-function claim(
-  step: StepAllotment,
-  share: Share,
-  kv: KvCacheManager,
-  n: number,
-  m: number,
-  draftCharge: 0 | 1,
-): boolean {
-  const { id, maxTotal } = share.running.request
-  const blocks = kv.missing(id, slotsNeeded(share.firstPosition, n, m, maxTotal))
+function claim(step: StepAllotment, share: Share, n: number, m: number, draftCharge: 0 | 1): boolean {
+  const { running, firstPosition } = share
+  const blocks = running.missingBlocks(slotsNeeded(firstPosition, n, m, running.request.maxTotal))
   if (blocks > step.freeBlocks) return false
   step.rest += (share.n - n) * (share.prefill ? 1 : draftCharge)
   step.freeBlocks -= blocks

@@ -68,16 +68,6 @@ export class KvCacheManager {
     return this.#tables.get(requestId)?.blocks ?? NO_BLOCKS
   }
 
-  /** Blocks missing before `tokens` tokens of a request have a slot. */
-  missing(requestId: number, tokens: number): number {
-    return Math.max(0, blocksNeeded(tokens) - this.table(requestId).length)
-  }
-
-  /** Tokens of a request that have a slot once it holds `more` more blocks. */
-  capacity(requestId: number, more: number): number {
-    return (this.table(requestId).length + more) * BLOCK_SIZE
-  }
-
   /** The longest cached prefix of a request's known tokens, at least one token short of all of them. */
   findCached(request: Request): CachedPrefix {
     const found = this.#cache?.find(request)

@@ -8,6 +8,7 @@
  */
 
 import { assert } from '../util/math.ts'
+import { blocksNeeded } from './cost.ts'
 import type { SamplingParams } from './samplingParams.ts'
 import type { Standing } from './standing.ts'
 
@@ -77,6 +78,8 @@ export class RunningRequest {
   readonly generation: number
   /** the tokens known at admission; rows before it are prefill rows, even of tokens that were output once */
   readonly prefillEnd: number
+  /** its block table, which the KV cache manager appends to */
+  readonly blocks: readonly number[]
   /** tokens whose KV is valid, as far as is confirmed */
   computed: number
   /** drafts that wait to be verified: those its latest step proposed on the device, or `proposal` */
@@ -90,12 +93,18 @@ export class RunningRequest {
   #drafts = 0
   #samples = 0
 
-  constructor(request: Request, tableRow: number, generation: number, computed: number) {
+  constructor(request: Request, tableRow: number, generation: number, computed: number, blocks: readonly number[]) {
     this.request = request
     this.tableRow = tableRow
     this.generation = generation
     this.prefillEnd = request.tokens.length
     this.computed = computed
+    this.blocks = blocks
+  }
+
+  /** Blocks to append before `tokens` tokens have a slot. */
+  missingBlocks(tokens: number): number {
+    return Math.max(0, blocksNeeded(tokens) - this.blocks.length)
   }
 
   /** Steps whose outcome is not known yet. */

@@ -34,11 +34,14 @@ export class RunningSet {
     return this.#byId.get(id)
   }
 
-  /** @param computed tokens whose KV is in the cache already */
-  enter(request: Request, computed: number): RunningRequest {
+  /**
+   * @param computed tokens whose KV is in the cache already
+   * @param blocks its block table
+   */
+  enter(request: Request, computed: number, blocks: readonly number[]): RunningRequest {
     const tableRow = this.#freeTableRows.pop()
     assert(tableRow !== undefined, 'a table row is free')
-    const running = new RunningRequest(request, tableRow, ++this.#admissions, computed)
+    const running = new RunningRequest(request, tableRow, ++this.#admissions, computed, blocks)
     let place = this.#ordered.length
     while (place > 0 && comesAfter(this.#ordered[place - 1], request)) place--
     this.#ordered.splice(place, 0, running)

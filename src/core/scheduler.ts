@@ -158,7 +158,7 @@ export class Scheduler {
     this.#state.waiting.remove(request.id)
     this.kv.admit(request, cached)
     step.freeBlocks -= cached.blocks.length - cached.held
-    const running = this.#state.running.enter(request, cached.tokens)
+    const running = this.#state.running.enter(request, cached.tokens, this.kv.table(request.id))
     const fits = this.#dealer.dealPrefill(step, running, true, drafts)
     assert(fits, `the blocks of request ${request.id} were counted before it was admitted`)
   }
@@ -198,7 +198,7 @@ export class Scheduler {
   #commit(share: Share): void {
     const { running, firstPosition, n, m, blocks } = share
     const { id, maxTotal } = running.request
-    const table = this.kv.table(id)
+    const table = running.blocks
     share.firstBlock = share.admitted ? 0 : table.length
     if (blocks > 0) this.kv.allocate(id, slotsNeeded(firstPosition, n, m, maxTotal))
     if (table.length > share.firstBlock) share.newBlocks = table.slice(share.firstBlock)

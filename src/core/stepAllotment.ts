@@ -4,7 +4,6 @@
  * dealt as if the victim had not been there.
  */
 
-import type { KvCacheManager } from './kvCacheManager.ts'
 import type { RunningRequest } from './request.ts'
 import type { ScheduledRequest, Shortage } from './schedulerOutput.ts'
 
@@ -69,10 +68,10 @@ export class StepAllotment {
   }
 
   /** Counts what a running prefill leaves for later steps, `share` being its part of this one. */
-  promise(running: RunningRequest, share: Share | undefined, kv: KvCacheManager): void {
+  promise(running: RunningRequest, share: Share | undefined): void {
     if (running.prefillRemaining === (share?.n ?? 0)) return
     this.partialPrefills++
-    this.promisedBlocks += Math.max(0, kv.missing(running.request.id, running.prefillEnd) - (share?.blocks ?? 0))
+    this.promisedBlocks += Math.max(0, running.missingBlocks(running.prefillEnd) - (share?.blocks ?? 0))
   }
 }
 

@@ -76,7 +76,7 @@ export class StepDealer {
     const share = n > 0 ? step.deal(new Share(running, n, true, admitted)) : undefined
     if (share && n < running.prefillRemaining) share.shortage = n < chunk ? 'rows' : 'threshold'
     if (share && !this.#claim(step, share, drafts, most)) return false
-    step.promise(running, share, this.#state.kv)
+    step.promise(running, share)
     return true
   }
 
@@ -106,7 +106,7 @@ export class StepDealer {
 
   /** Rows that drafts must leave for prompts: what prompts want, at most a quarter of B. */
   #setAside(step: StepAllotment, decoding: readonly Share[], admitting: boolean): number {
-    const { options, running, kv } = this.#state
+    const { options, running } = this.#state
     const most = Math.max(0, Math.min(step.rest, cdiv(options.maxNumBatchedTokens, 4)))
     let drafts = 0
     for (const { usableDrafts } of decoding) drafts += usableDrafts
@@ -115,13 +115,13 @@ export class StepDealer {
     for (const one of running.ordered) wanted += this.#chunk(one)
     if (wanted >= most || !admitting) return Math.min(wanted, most)
     const scratch = new StepAllotment(step.rest, step.freeBlocks)
-    for (const one of running.ordered) scratch.promise(one, undefined, kv)
+    for (const one of running.ordered) scratch.promise(one, undefined)
     return wanted + new AdmissionRound(this.#state, scratch).wantedRows(most - wanted)
   }
 
   #claim(step: StepAllotment, share: Share, drafts: DraftDecision, most: number): boolean {
-    const { kv, rule, speculation } = this.#state
-    return claimBlocks(step, share, kv, Math.min(most, speculation.proposable(share.running, drafts)), rule.draftCharge)
+    const { rule, speculation } = this.#state
+    return claimBlocks(step, share, Math.min(most, speculation.proposable(share.running, drafts)), rule.draftCharge)
   }
 
   /** Rows a prompt may have in one step. */

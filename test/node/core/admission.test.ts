@@ -81,7 +81,7 @@ describe('one formula', () => {
           if (!requests.some(({ admitted }) => admitted)) return
           const promised = scheduler.running.reduce((sum, running) => {
             const unfinished = running.prefillRemaining > 0
-            return sum + (unfinished ? scheduler.kv.missing(running.request.id, running.prefillEnd) : 0)
+            return sum + (unfinished ? running.missingBlocks(running.prefillEnd) : 0)
           }, 0)
           const spare = scheduler.running.length > 1 ? watermarkBlocks(options) : 0
           expect(scheduler.kv.freeBlocks).toBeGreaterThanOrEqual(promised + spare)

@@ -132,7 +132,7 @@ describe('seal', () => {
   function share(n: number, k: number, prefill: boolean): Share {
     const spec = { id: n, promptTokenIds: promptOf(20, 0), maxTotal: 40, sampling: GREEDY, priority: 0 }
     const request = new Request({ ...spec, cacheSalt: undefined }, new Standing(0, 1, 0, 1))
-    return Object.assign(new Share(new RunningRequest(request, 0, 1, 0), n, prefill, false), { k })
+    return Object.assign(new Share(new RunningRequest(request, 0, 1, 0, []), n, prefill, false), { k })
   }
   const decode = () => share(4, 3, false)
   const chunk = (n: number) => share(n, 0, true)

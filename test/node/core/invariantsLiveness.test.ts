@@ -190,7 +190,7 @@ describe('a victim', () => {
             free = kv.freeBlocks
             decoders = running.map((one) => ({
               id: one.request.id,
-              missing: kv.missing(one.request.id, one.decodeReady ? one.computed + 1 : one.prefillEnd),
+              missing: one.missingBlocks(one.decodeReady ? one.computed + 1 : one.prefillEnd),
               blocks: kv.table(one.request.id).length,
             }))
           },

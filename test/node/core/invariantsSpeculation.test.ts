@@ -164,7 +164,7 @@ describe('drafts', () => {
           },
           ({ scheduler: { running, kv } }) => {
             prompts = running.filter(({ decodeReady }) => !decodeReady).length
-            const blocks = running.reduce((sum, one) => sum + kv.missing(one.request.id, one.computed + 1), 0)
+            const blocks = running.reduce((sum, one) => sum + one.missingBlocks(one.computed + 1), 0)
             fits = blocks <= kv.freeBlocks
           },
         )

@@ -57,14 +57,13 @@ function ask(model: KvModel, kv: KvCacheManager, tokens: readonly number[], salt
 function allocate(model: KvModel, kv: KvCacheManager, table: ModelTable, end: number): boolean {
   const { request, blocks } = table
   const missing = Math.max(0, blocksNeeded(end) - blocks.length)
-  expect(kv.missing(request.id, end)).toBe(missing)
   if (missing > model.free.length) {
     expect(() => kv.allocate(request.id, end)).toThrow('free blocks')
     return false
   }
   kv.allocate(request.id, end)
   model.allocate(table, end)
-  expect(kv.capacity(request.id, 0)).toBeGreaterThanOrEqual(end)
+  expect(kv.table(request.id).length * BLOCK_SIZE).toBeGreaterThanOrEqual(end)
   return true
 }
 

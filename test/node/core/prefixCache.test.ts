@@ -2,7 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { BLOCK_SIZE } from '../../../src/core/cost.ts'
+import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
 import { KvCacheManager } from '../../../src/core/kvCacheManager.ts'
 import { CACHED_BLOCK, FREE_BLOCK, SHARED_BLOCK } from '../../../src/protocol/blockMap.ts'
 import {
@@ -253,7 +253,7 @@ describe('a failed allocation', () => {
       if (fail) {
         const before = [...kv.blockOwners()]
         const cached = kv.findCached(wish)
-        expect(kv.missing(wish.id, wish.tokens.length) - cached.held).toBeGreaterThan(kv.freeBlocks)
+        expect(blocksNeeded(wish.tokens.length) - cached.held).toBeGreaterThan(kv.freeBlocks)
         expect(() => kv.allocate(1, 100 * BLOCK_SIZE)).toThrow('free blocks')
         expect(() => kv.allocate(2, 1)).toThrow('request 2 has a block table')
         expect([...kv.blockOwners()]).toEqual(before)

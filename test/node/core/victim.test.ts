@@ -16,7 +16,7 @@ function run(kv: KvCacheManager, id: number, tokens: readonly number[], priority
   const request = new Request(spec, new Standing(priority, id + 1, 0, 1))
   request.standing.preemptions = preemptions
   serve(kv, request)
-  return new RunningRequest(request, id, id + 1, tokens.length)
+  return new RunningRequest(request, id, id + 1, tokens.length, kv.table(id))
 }
 
 function victimOf(kv: KvCacheManager, running: readonly RunningRequest[]): number {
@@ -59,7 +59,7 @@ describe('the victim', () => {
     const request = new Request({ ...spec, cacheSalt: undefined }, new Standing(9, 3, 0, 1))
     kv.admit(request, kv.findCached(request))
     expect(kv.table(2)).toEqual(kv.table(0).slice(0, 1))
-    const sharer = new RunningRequest(request, 2, 3, BLOCK_SIZE)
+    const sharer = new RunningRequest(request, 2, 3, BLOCK_SIZE, kv.table(2))
     expect(victimOf(kv, [whole, other, sharer])).not.toBe(2)
     expect(kv.exclusiveBlocks(2)).toBe(0)
   })
@@ -71,7 +71,7 @@ describe('the victim', () => {
       const spec = { id, promptTokenIds: spell('ABC'), maxTotal: 100, sampling: GREEDY, priority: 0 }
       const request = new Request({ ...spec, cacheSalt: undefined }, new Standing(0, id + 1, 0, 1))
       kv.admit(request, kv.findCached(request))
-      return new RunningRequest(request, id, id + 1, 2 * BLOCK_SIZE)
+      return new RunningRequest(request, id, id + 1, 2 * BLOCK_SIZE, kv.table(id))
     })
     expect(chooseVictim(sharers, kv)).toMatchObject({ request: { id: 1 }, freedBlocks: 0, lostTokens: 0 })
   })

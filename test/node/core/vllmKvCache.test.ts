@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { hashBlock, saltHash } from '../../../src/core/blockHash.ts'
-import { BLOCK_SIZE, slotsNeeded } from '../../../src/core/cost.ts'
+import { BLOCK_SIZE, blocksNeeded, slotsNeeded } from '../../../src/core/cost.ts'
 import { FreeBlockList } from '../../../src/core/freeBlockList.ts'
 import type { KvCacheManager } from '../../../src/core/kvCacheManager.ts'
 import type { Request } from '../../../src/core/request.ts'
@@ -139,7 +139,7 @@ describe('prefix cache', () => {
     const before = [...kv.blockOwners()]
     const cached = kv.findCached(wish)
     expect(cached).toMatchObject({ tokens: 64, held: 3 })
-    expect(kv.missing(wish.id, wish.tokens.length) - cached.held).toBeGreaterThan(kv.freeBlocks)
+    expect(blocksNeeded(wish.tokens.length) - cached.held).toBeGreaterThan(kv.freeBlocks)
     expect([...kv.blockOwners()]).toEqual(before)
     expect(kv.exclusiveBlocks(0)).toBe(3)
   })
@@ -311,8 +311,8 @@ describe('room', () => {
     const kv = kvManager(8)
     serve(kv, requestOf(0, spell('UVWX')))
     const long = requestOf(1, spell('ABCDE'))
-    expect(kv.missing(1, BLOCK_SIZE)).toBeLessThanOrEqual(kv.freeBlocks)
-    expect(kv.missing(1, long.tokens.length)).toBeGreaterThan(kv.freeBlocks)
+    expect(blocksNeeded(BLOCK_SIZE) - kv.table(1).length).toBeLessThanOrEqual(kv.freeBlocks)
+    expect(blocksNeeded(long.tokens.length) - kv.table(1).length).toBeGreaterThan(kv.freeBlocks)
   })
 
   it('of a found prefix only what others hold comes for free: free cached blocks are taken too [test_can_fit_full_sequence_*]', () => {
@@ -323,7 +323,7 @@ describe('room', () => {
     // Three blocks are free, two of them cached; three more are held.
     const fits = (letters: string): boolean => {
       const request = requestOf(3, spell(letters))
-      return kv.missing(3, request.tokens.length) - kv.findCached(request).held <= kv.freeBlocks
+      return blocksNeeded(request.tokens.length) - kv.table(3).length - kv.findCached(request).held <= kv.freeBlocks
     }
     expect([fits('ABCDEF'), fits('ABCDEFG'), fits('QRS'), fits('QRST')]).toEqual([true, false, true, false])
     const request = requestOf(3, spell('ABCDEF'))
