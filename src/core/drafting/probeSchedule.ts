@@ -5,7 +5,7 @@
  */
 
 /** Steps between two probes, at first and at most. */
-export const SHORTEST_WAIT = 16
+const SHORTEST_WAIT = 16
 export const LONGEST_WAIT = 256
 
 /** Steps of a probe at most: by then the estimates have followed. */
