@@ -1,6 +1,9 @@
 // Folds a row's chunks into its token and digest. A row with a NaN or +infinity, or without a token that is not masked, gives
-// NO_TOKEN.
+// NO_TOKEN. Logits may be of part of the vocabulary: then the token is the id of the best column, and as ids ascend by column, a
+// tie still keeps the lowest.
 @group(0) @binding(0) var<uniform> pass_: Pass;
+// [columns]
+@group(1) @binding(0) var<storage, read> tokenIds: array<u32>;
 // [rows][CHUNKS]
 @group(2) @binding(0) var<storage, read> chunks: array<Chunk>;
 // [rows]
@@ -11,6 +14,8 @@
 override CHUNKS: u32;
 // without it `digests` is not written
 override DIGEST: bool;
+// columns are not ids: `tokenIds` has them; without it `tokenIds` is not read
+override SUBSET: bool;
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
@@ -30,7 +35,11 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
       best.token = chunk.token;
     }
   }
-  tokens[row] = select(best.token, NO_TOKEN, invalid);
+  var token = select(best.token, NO_TOKEN, invalid);
+  if (SUBSET && token != NO_TOKEN) {
+    token = tokenIds[token];
+  }
+  tokens[row] = token;
   if (DIGEST) {
     digests[row] = best.digest;
   }

@@ -52,6 +52,8 @@ const SPECULATIVE_CHECKS: Checks = {
   method: oneOf(...SPECULATIVE_METHODS),
   numSpeculativeTokens: { allowed: 'an integer from 0 to 4', accepts: (value) => isInteger(value, 0) && value <= 4 },
   adaptive: FLAG,
+  draftVocabSize: COUNT,
+  draftVocabFile: { allowed: 'a URL', accepts: (value) => typeof value === 'string' && value !== '' },
   promptLookupMin: COUNT,
   promptLookupMax: COUNT,
 }

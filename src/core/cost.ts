@@ -34,6 +34,11 @@ export function maxDraftPasses(options: Pick<EngineOptions, 'speculative'>): num
   return options.speculative?.method === 'mtp' ? options.speculative.numSpeculativeTokens : 0
 }
 
+/** Tokens that drafts come from; undefined: all of the vocabulary. */
+export function draftVocabSize(options: Pick<EngineOptions, 'speculative'>): number | undefined {
+  return options.speculative?.method === 'mtp' ? options.speculative.draftVocabSize : undefined
+}
+
 /** Rows of the target model. */
 export function targetRows(requests: Iterable<Pick<RowCounts, 'n'>>): number {
   let rows = 0

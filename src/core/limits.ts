@@ -96,6 +96,9 @@ export function checkSchedulerLimits(options: EngineOptions): void {
       refuse(`speculative.method must be one of ${SPECULATIVE_METHODS.join(', ')}, not ${String(method)}`)
     }
     checkInteger('speculative.numSpeculativeTokens', numSpeculativeTokens, 0)
+    if (method === 'mtp' && speculative.draftVocabSize !== undefined) {
+      checkInteger('speculative.draftVocabSize', speculative.draftVocabSize, 1)
+    }
     if (method === 'ngram') {
       const { promptLookupMin, promptLookupMax } = speculative
       checkInteger('speculative.promptLookupMin', promptLookupMin, 1, MAX_LOOKUP)

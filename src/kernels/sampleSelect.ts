@@ -10,7 +10,10 @@ import { numChunks } from './sampleChunks.ts'
 import type { KernelVariant } from './variant.ts'
 
 export interface SampleSelectShape {
+  /** logits in a row */
   readonly vocabSize: number
+  /** they are of part of the vocabulary: `tokenIds` [vocabSize], ascending, has the id of each */
+  readonly subset: boolean
   /** write `digests`; without it the buffer is left alone */
   readonly digest: boolean
 }
@@ -20,7 +23,7 @@ const kernel: Kernel = {
   source,
   groups: {
     step: { pass: 'uniform' },
-    layer: {},
+    layer: { tokenIds: 'read' },
     activations: { chunks: 'read', tokens: 'write', digests: 'write' },
   },
 }
@@ -29,8 +32,8 @@ const kernel: Kernel = {
 export const sampleSelect: KernelVariant<SampleSelectShape> = {
   name: 'serial',
   kernel,
-  specialise: ({ vocabSize, digest }) => ({
-    constants: { CHUNKS: numChunks(vocabSize), DIGEST: digest },
+  specialise: ({ vocabSize, subset, digest }) => ({
+    constants: { CHUNKS: numChunks(vocabSize), DIGEST: digest, SUBSET: subset },
     libs: [passText, requestTableText, chunkText],
   }),
   grid: (_shape, rows) => [cdiv(rows, 16), 1, 1],

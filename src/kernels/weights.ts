@@ -58,3 +58,17 @@ export function packWeight(target: PackedWeight, source: Uint8Array, firstColumn
     }
   }
 }
+
+/** The matrix of some columns of another, in the order they are named. */
+export function selectColumns(from: PackedWeight, columns: readonly number[]): PackedWeight {
+  const selected = packedWeight(from.dtype, columns.length, from.k)
+  const word = VALUE_BYTES[from.dtype]
+  for (let group = 0; group < from.k / 4; group++) {
+    for (const [index, column] of columns.entries()) {
+      const read = (group * from.columns + column) * word
+      const write = (group * columns.length + index) * word
+      for (let i = 0; i < word; i++) selected.words[write + i] = from.words[read + i] as number
+    }
+  }
+  return selected
+}

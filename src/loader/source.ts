@@ -32,6 +32,11 @@ export interface ModelFiles {
   readonly tokenizer: unknown
   readonly tokenizerConfig: unknown
   readonly weights: WeightSource
+  /**
+   * Any other JSON file, by a URL relative to the folder.
+   * @throws MODEL_FETCH, MODEL_FORMAT, ABORTED, INVALID_OPTION (the URL)
+   */
+  readJson(url: string): Promise<unknown>
 }
 
 const WEIGHTS = 'model.safetensors'
@@ -56,7 +61,8 @@ export async function openModel(url: string, options: OpenOptions = {}): Promise
     optionalJson(http, fileUrl(folder, 'tokenizer_config.json')),
     openWeights(http, folder),
   ])
-  return { url: folder.href, config, generationConfig, tokenizer, tokenizerConfig, weights }
+  const readJson = (relative: string) => requiredJson(http, otherUrl(folder, relative))
+  return { url: folder.href, config, generationConfig, tokenizer, tokenizerConfig, weights, readJson }
 }
 
 function parseFolder(url: string): URL {
@@ -75,6 +81,18 @@ function fileUrl(folder: URL, name: string): string {
   const file = new URL(name, folder)
   file.search = folder.search
   return file.href
+}
+
+/** What stands outside the folder gets none of its query: a token is for its own server. */
+function otherUrl(folder: URL, relative: string): string {
+  try {
+    const file = new URL(relative, folder)
+    const inside = file.origin === folder.origin && file.pathname.startsWith(folder.pathname)
+    if (inside && file.search === '') file.search = folder.search
+    return file.href
+  } catch (cause) {
+    throw new WeirError('INVALID_OPTION', `"${relative}" is not a URL`, { url: relative }, { cause })
+  }
 }
 
 /** The parsed file, or 'html' where the server sent a page in its place, as many do for whatever they do not find. */

@@ -41,6 +41,13 @@ export interface SpeculativeLoadOptions {
   readonly numSpeculativeTokens: number
   /** default true: as many drafts as pay by measured times and acceptance, none if none do; false: always the most */
   readonly adaptive?: boolean
+  /**
+   * of `mtp`: draft from so many tokens of the vocabulary, the most frequent ones, which makes drafts cheaper and leaves answers
+   * as they are; default all
+   */
+  readonly draftVocabSize?: number
+  /** of `mtp`: a JSON array of token ids, most frequent first, as a URL relative to the model's folder; default: the tokenizer's order */
+  readonly draftVocabFile?: string
   /** of `ngram`: tokens that must be found again, at least and at most; default 2 and 4 */
   readonly promptLookupMin?: number
   readonly promptLookupMax?: number

@@ -12,8 +12,9 @@ import { chunkWords } from '../kernels/sampleChunks.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
-import { qkvColumns } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
+import { draftsFromSubset } from './head.ts'
+import { qkvColumns } from './modelOps.ts'
 import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from './packPlan.ts'
 import { passBytes } from './passes.ts'
 import { answerBytes, type LogitsDebug } from './stepResults.ts'
@@ -28,7 +29,7 @@ export interface EnginePlan {
 export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): EnginePlan {
   const geometry = stepGeometry(spec, options)
   return {
-    weights: weightBuffers(spec, geometry.drafts > 0, tensors),
+    weights: weightBuffers(spec, geometry.drafts > 0, tensors, geometry.draftVocab),
     kvCache: kvCachePlans(spec, options, geometry),
     workspace: [
       ...stepPlans(spec, options, geometry),
@@ -117,8 +118,9 @@ function samplingPlans(spec: ModelSpec, geometry: StepGeometry, logits: LogitsDe
 }
 
 function drafterPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
-  const { rows, seqs } = geometry
+  const { rows, seqs, draftVocab } = geometry
   return [
+    ...(draftsFromSubset({ spec, geometry }) ? [words('draftIds', draftVocab, 'speculative.draftVocabSize')] : []),
     words('nextTokens', rows),
     words('drafterSlots', rows),
     words('joined', rows * 2 * spec.hiddenSize),

@@ -14,14 +14,17 @@ import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { LoadProgress } from '../protocol/options.ts'
+import { assert } from '../util/math.ts'
 import { allBuffers, planBuffers } from './bufferPlan.ts'
 import { chooseKernels } from './chooseKernels.ts'
 import { drafterOps } from './drafter.ts'
-import { type ModelContext, named, targetOps } from './forward.ts'
+import { targetOps } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { GpuRunner } from './gpuRunner.ts'
+import { draftsFromSubset } from './head.ts'
 import { KERNEL_SETS, type KernelSet, variantNames } from './kernelSet.ts'
-import { type WeightStream, WeightUploader } from './loadWeights.ts'
+import { type ColumnCopy, type WeightStream, WeightUploader } from './loadWeights.ts'
+import { type ModelContext, named } from './modelOps.ts'
 import { passSlice } from './passes.ts'
 import { buildProgram, checkGrids, type Op, op } from './program.ts'
 import { sampleOps } from './sampling.ts'
@@ -30,13 +33,15 @@ import { mostCounts } from './stepCounts.ts'
 import type { LogitsDebug } from './stepResults.ts'
 import { StepUpload } from './stepUpload.ts'
 import { TuningBench } from './tuningBench.ts'
-import { weightDtypes, weightParts } from './weightLayout.ts'
+import { DRAFT_HEAD, headBuffer, weightDtypes, weightParts } from './weightLayout.ts'
 
 export interface GpuRunnerOptions {
   readonly gpu: Gpu
   readonly spec: ModelSpec
   readonly options: EngineOptions
   readonly weights: WeightStream
+  /** the ids that drafts come from, ascending, where the options say how many these are */
+  readonly draftVocab?: readonly number[] | undefined
   /** milliseconds */
   readonly now: () => number
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
@@ -71,14 +76,14 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
     geometry,
     kvDtype: options.kvCacheDtype,
     buffer: (name) => arena.buffer(name),
-    dtype: weightDtypes(parts),
+    dtype: weightDtypes(spec, parts),
   }
   const opsOf = (kernels: KernelSet) => stepOps({ ...unchosen, kernels }, options.debug.logits)
   for (const set of from.kernels ? [from.kernels] : KERNEL_SETS) {
     checkGrids(opsOf(set), mostCounts(geometry), gpu.device.limits)
   }
-  await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts))
-  writeConstants(gpu.device.queue, arena, spec, options, geometry)
+  await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts, draftHead(from, geometry)))
+  writeConstants(from, arena, geometry)
 
   const common = {
     gpu,
@@ -135,14 +140,20 @@ async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: Weigh
   onProgress?.({ phase: 'upload', file: '', loaded: arena.allocatedBytes, total: arena.allocatedBytes })
 }
 
-/** What never changes: the rotary table, and the draft passes' attention items, one whole row each. */
-function writeConstants(
-  queue: GPUQueue,
-  arena: Arena,
-  spec: ModelSpec,
-  options: EngineOptions,
-  geometry: StepGeometry,
-): void {
+/** The columns of the head that drafts come from; undefined where these are all. */
+function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: StepGeometry): ColumnCopy | undefined {
+  if (!draftsFromSubset({ spec, geometry })) return undefined
+  assert(draftVocab?.length === geometry.draftVocab, `${geometry.draftVocab} ids that drafts come from`)
+  return { from: headBuffer(spec), to: DRAFT_HEAD, columns: draftVocab }
+}
+
+/**
+ * What never changes: the rotary table, the ids of the drafter's logits, and the draft passes' attention items, one whole row
+ * each.
+ */
+function writeConstants(from: GpuRunnerOptions, arena: Arena, geometry: StepGeometry): void {
+  const { gpu, spec, options, draftVocab } = from
+  const { queue } = gpu.device
   queue.writeBuffer(arena.buffer('rope'), 0, ropeTable(spec.ropeTheta, spec.headDim, options.maxModelLen))
   if (geometry.drafts === 0) return
   const items = new Uint32Array(geometry.seqs * ITEM_WORDS)
@@ -150,6 +161,9 @@ function writeConstants(
     items.set([row, 1, 0, geometry.maxSplits, NO_PART], row * ITEM_WORDS)
   }
   queue.writeBuffer(arena.buffer('draftItems'), 0, items)
+  if (draftVocab && draftsFromSubset({ spec, geometry })) {
+    queue.writeBuffer(arena.buffer('draftIds'), 0, Uint32Array.from(draftVocab))
+  }
 }
 
 function aborted(signal: AbortSignal | undefined): void {

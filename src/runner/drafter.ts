@@ -13,19 +13,9 @@ import { gatherRows } from '../kernels/gatherRows.ts'
 import { startDrafts } from '../kernels/startDrafts.ts'
 import { storeDrafts } from '../kernels/storeDrafts.ts'
 import { assert } from '../util/math.ts'
-import {
-  type BlockRows,
-  blockOps,
-  embedOp,
-  headOp,
-  linearOp,
-  type ModelContext,
-  named,
-  normOp,
-  qkvOp,
-  ropeKvOp,
-  TARGET_ROWS,
-} from './forward.ts'
+import { blockOps, qkvOp, ropeKvOp, TARGET_ROWS } from './forward.ts'
+import { draftHeadOp } from './head.ts'
+import { type BlockRows, embedOp, linearOp, type ModelContext, named, normOp } from './modelOps.ts'
 import { type PassName, passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import { draftTokenOps } from './sampling.ts'
@@ -96,7 +86,7 @@ function draftPassOps(model: ModelContext, draft: number): Op[] {
     ...input,
     ...blockOps(model, BLOCK, CACHE, rows),
     normOp(model, 'mtp.norm', pass, count, 'draftResidual', 'draftHidden'),
-    headOp(model, `${pass}.head`, pass, count, 'draftHidden', false),
+    draftHeadOp(model, pass, count),
     ...draftTokenOps(model, pass, count),
     op(`${pass}.store`, storeDrafts, { maxBlocks: geometry.maxBlocks }, count, {
       pass: passSlice(buffer('passes'), pass),

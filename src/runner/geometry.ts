@@ -3,7 +3,7 @@
  * partials the device must hold. Nothing here depends on what a step contains.
  */
 
-import { BLOCK_SIZE, maxDraftPasses, maxSampledRows, totalBlocks } from '../core/cost.ts'
+import { BLOCK_SIZE, draftVocabSize, maxDraftPasses, maxSampledRows, totalBlocks } from '../core/cost.ts'
 import { adjustmentWords } from '../kernels/adjustLogits.ts'
 import { SPLIT_KEYS } from '../kernels/attentionPlan.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
@@ -24,6 +24,8 @@ export interface StepGeometry {
   readonly sampled: number
   /** drafts proposed on the device per request; 0: the engine has no drafter */
   readonly drafts: number
+  /** logits of a draft: the vocabulary, or the part of it that drafts come from */
+  readonly draftVocab: number
   /** blocks of the KV pool */
   readonly totalBlocks: number
   /** blocks of one request */
@@ -46,6 +48,7 @@ export function stepGeometry(spec: ModelSpec, options: EngineOptions): StepGeome
     seqs: options.maxNumSeqs,
     sampled,
     drafts: maxDraftPasses(options),
+    draftVocab: draftVocabSize(options) ?? spec.vocabSize,
     totalBlocks: totalBlocks(options),
     maxBlocks: cdiv(options.maxModelLen, BLOCK_SIZE),
     maxSplits,

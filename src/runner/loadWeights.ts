@@ -1,10 +1,24 @@
 /** Streams a checkpoint to the GPU: each tensor is laid out as its kernels read it and written once. */
 
 import type { Arena } from '../gpu/arena.ts'
-import { type PackedWeight, packedWeight, packWeight, type WeightDtype, weightBytes } from '../kernels/weights.ts'
+import {
+  type PackedWeight,
+  packedWeight,
+  packWeight,
+  selectColumns,
+  type WeightDtype,
+  weightBytes,
+} from '../kernels/weights.ts'
 import type { TensorHeader } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
 import type { MatrixPart, VectorPart, WeightPart } from './weightLayout.ts'
+
+/** A buffer that gets some columns of a matrix as well. */
+export interface ColumnCopy {
+  readonly from: string
+  readonly to: string
+  readonly columns: readonly number[]
+}
 
 /** A source of tensors, in any order. */
 export interface WeightStream {
@@ -27,15 +41,17 @@ export class WeightUploader {
   readonly #queue: GPUQueue
   readonly #arena: Arena
   readonly #parts: ReadonlyMap<string, WeightPart>
+  readonly #copy: ColumnCopy | undefined
   /** matrices whose tensors have not all come, and how many columns are missing */
   readonly #open = new Map<string, { readonly matrix: PackedWeight; missing: number }>()
   /** tensors that have not come */
   readonly #missing: Set<string>
 
-  constructor(queue: GPUQueue, arena: Arena, parts: ReadonlyMap<string, WeightPart>) {
+  constructor(queue: GPUQueue, arena: Arena, parts: ReadonlyMap<string, WeightPart>, copy?: ColumnCopy) {
     this.#queue = queue
     this.#arena = arena
     this.#parts = parts
+    this.#copy = copy
     this.#missing = new Set(parts.keys())
   }
 
@@ -71,7 +87,14 @@ export class WeightUploader {
       return
     }
     this.#open.delete(part.buffer)
-    this.#queue.writeBuffer(this.#arena.buffer(part.buffer), 0, open.matrix.words)
+    this.#write(part.buffer, open.matrix)
+    if (this.#copy?.from === part.buffer) {
+      this.#write(this.#copy.to, selectColumns(open.matrix, this.#copy.columns))
+    }
+  }
+
+  #write(buffer: string, { words }: PackedWeight): void {
+    this.#queue.writeBuffer(this.#arena.buffer(buffer), 0, words)
   }
 }
 

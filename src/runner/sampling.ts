@@ -2,9 +2,10 @@
 
 import { adjustLogits } from '../kernels/adjustLogits.ts'
 import { keepLogits } from '../kernels/keepLogits.ts'
-import { sampleChunks } from '../kernels/sampleChunks.ts'
-import { sampleSelect } from '../kernels/sampleSelect.ts'
-import { type ModelContext, named } from './forward.ts'
+import { type SampleChunksShape, sampleChunks } from '../kernels/sampleChunks.ts'
+import { type SampleSelectShape, sampleSelect } from '../kernels/sampleSelect.ts'
+import { draftsFromSubset } from './head.ts'
+import { type ModelContext, named } from './modelOps.ts'
 import { type PassName, passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
@@ -25,7 +26,12 @@ export function sampleOps(model: ModelContext, logits: LogitsDebug): Op[] {
       logits: buffer('logits'),
       thresholds: buffer('thresholds'),
     }),
-    ...chooseOps(model, 'sampled', sampled, 'sampledTable', { greedy: false, digest }),
+    ...chooseOps(model, 'sampled', sampled, 'sampledTable', {
+      vocabSize: spec.vocabSize,
+      subset: false,
+      greedy: false,
+      digest,
+    }),
   ]
 }
 
@@ -47,17 +53,18 @@ function adjustOp(model: ModelContext, digest: boolean): Op {
 
 /** Drafts: the argmax of every row of a draft pass. */
 export function draftTokenOps(model: ModelContext, pass: PassName, rows: (counts: StepCounts) => number): Op[] {
-  return chooseOps(model, pass, rows, 'draftTableRows', { greedy: true, digest: false })
+  const { draftVocab } = model.geometry
+  const shape = { vocabSize: draftVocab, subset: draftsFromSubset(model), greedy: true, digest: false }
+  return chooseOps(model, pass, rows, 'draftTableRows', shape)
 }
 
 function chooseOps(
-  { spec, buffer }: ModelContext,
+  { buffer }: ModelContext,
   pass: PassName,
   rows: (counts: StepCounts) => number,
   tableRows: string,
-  mode: { readonly greedy: boolean; readonly digest: boolean },
+  shape: SampleChunksShape & SampleSelectShape,
 ): Op[] {
-  const shape = { vocabSize: spec.vocabSize, ...mode }
   const passUniform = passSlice(buffer('passes'), pass)
   return [
     op(`${pass}.sampleChunks`, sampleChunks, shape, rows, {
@@ -71,6 +78,8 @@ function chooseOps(
     }),
     op(`${pass}.sampleSelect`, sampleSelect, shape, rows, {
       pass: passUniform,
+      // A binding is never empty: where columns are ids, another buffer stands in and is not read.
+      tokenIds: buffer(shape.subset ? 'draftIds' : 'thresholds'),
       chunks: buffer('chunks'),
       tokens: buffer('tokens'),
       digests: buffer('digests'),

@@ -47,6 +47,14 @@ const JOINED: Readonly<Partial<Record<WeightRole, string>>> = {
 
 const DTYPES = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const
 
+/** The buffer of the head's columns that drafts come from, where these are part of the vocabulary. */
+export const DRAFT_HEAD = 'mtp.head'
+
+/** The buffer of the LM head's matrix. */
+export function headBuffer(spec: Pick<ModelSpec, 'tiedEmbeddings'>): 'embed' | 'lmHead' {
+  return spec.tiedEmbeddings ? 'embed' : 'lmHead'
+}
+
 /**
  * The place of every tensor the engine needs, by tensor name; the drafter's only `withDrafter`.
  * @throws MODEL_FORMAT when the header is not what config.json says
@@ -56,21 +64,31 @@ export function weightParts(spec: ModelSpec, withDrafter: boolean, tensors: Tens
   return new Map(checked.map((tensor) => [tensor.name, partOf(spec, tensor)]))
 }
 
-/** The weight buffers. */
-export function weightBuffers(spec: ModelSpec, withDrafter: boolean, tensors: TensorHeaders): BufferPlan[] {
+/** The weight buffers. @param draftVocab tokens that drafts come from */
+export function weightBuffers(
+  spec: ModelSpec,
+  withDrafter: boolean,
+  tensors: TensorHeaders,
+  draftVocab = spec.vocabSize,
+): BufferPlan[] {
   const plans = new Map<string, BufferPlan>()
-  for (const part of weightParts(spec, withDrafter, tensors).values()) {
+  const parts = weightParts(spec, withDrafter, tensors)
+  for (const part of parts.values()) {
     const bytes = part.kind === 'vector' ? part.size * 4 : weightBytes(part.dtype, part.columns, part.inputs)
     plans.set(part.buffer, { name: part.buffer, bytes, use: 'storage' })
+  }
+  if (withDrafter && draftVocab < spec.vocabSize) {
+    const bytes = weightBytes(weightDtypes(spec, parts)(DRAFT_HEAD), draftVocab, spec.hiddenSize)
+    plans.set(DRAFT_HEAD, { name: DRAFT_HEAD, bytes, use: 'storage', knob: 'speculative.draftVocabSize' })
   }
   return [...plans.values()]
 }
 
 /** How the matrix in each weight buffer is stored. */
-export function weightDtypes(parts: ReadonlyMap<string, WeightPart>): (buffer: string) => WeightDtype {
+export function weightDtypes(spec: ModelSpec, parts: ReadonlyMap<string, WeightPart>): (buffer: string) => WeightDtype {
   const dtypes = new Map([...parts.values()].map((part) => [part.buffer, part.dtype]))
   return (buffer) => {
-    const dtype = dtypes.get(buffer)
+    const dtype = dtypes.get(buffer === DRAFT_HEAD ? headBuffer(spec) : buffer)
     assert(dtype, `a weight in buffer "${buffer}"`)
     return dtype
   }

@@ -51,16 +51,22 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
 /** @throws INVALID_OPTION when a field of one method is given to the other */
 function resolveSpeculative(given: SpeculativeLoadOptions): SpeculativeOptions {
   const { method, numSpeculativeTokens, adaptive = true, promptLookupMin, promptLookupMax } = given
+  const { draftVocabSize, draftVocabFile } = given
   if (method === 'ngram') {
+    refuseFields(method, 'mtp', { draftVocabSize, draftVocabFile })
     const most = promptLookupMax ?? Math.max(DEFAULT_LOOKUP_MAX, promptLookupMin ?? 0)
     const least = promptLookupMin ?? Math.min(DEFAULT_LOOKUP_MIN, most)
     return { method, numSpeculativeTokens, adaptive, promptLookupMin: least, promptLookupMax: most }
   }
-  if (promptLookupMin !== undefined || promptLookupMax !== undefined) {
-    throw new WeirError(
-      'INVALID_OPTION',
-      `speculative.promptLookupMin and Max belong to method 'ngram', not '${method}'`,
-    )
+  refuseFields(method, 'ngram', { promptLookupMin, promptLookupMax })
+  return { method, numSpeculativeTokens, adaptive, draftVocabSize, draftVocabFile }
+}
+
+/** A field of another method would be passed over in silence. */
+function refuseFields(method: string, owner: string, fields: Readonly<Record<string, unknown>>): void {
+  for (const [name, value] of Object.entries(fields)) {
+    if (value === undefined) continue
+    const option = `speculative.${name}`
+    throw new WeirError('INVALID_OPTION', `${option} belongs to method '${owner}', not '${method}'`, { option })
   }
-  return { method, numSpeculativeTokens, adaptive }
 }

@@ -12,12 +12,14 @@ import {
   parseGenerationDefaults,
   parseModelSpec,
 } from '../models/modelSpec.ts'
+import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
 import type { LoadProgress } from '../protocol/options.ts'
 import type { AdapterInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
 import { memoryPlan } from '../runner/bufferPlan.ts'
 import { createGpuRunner } from '../runner/createGpuRunner.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
+import { draftVocabulary } from './draftVocabulary.ts'
 import { resolveOptions } from './engineOptions.ts'
 
 /** A runner, and what it says about itself in `stats()`. */
@@ -92,7 +94,7 @@ async function loadOnto(
   environment: Environment,
 ): Promise<LoadedModel> {
   const { signal, onProgress } = control
-  const { files, spec, ...engine } = await describeModel(modelUrl, given, environment, signal)
+  const { files, spec, draftVocab, ...engine } = await describeModel(modelUrl, given, environment, signal)
   const tokenizer =
     files.tokenizer === undefined ? undefined : Tokenizer.fromFiles(files.tokenizer, files.tokenizerConfig)
   const { options } = engine
@@ -102,6 +104,7 @@ async function loadOnto(
     spec,
     options,
     weights: files.weights,
+    draftVocab,
     now,
     onProgress,
     signal,
@@ -120,18 +123,35 @@ async function loadOnto(
   }
 }
 
+interface ModelDescription extends Omit<LoadedEngine, 'adapter'> {
+  readonly files: ModelFiles
+  readonly spec: ModelSpec
+  /** ids that drafts come from; undefined: all */
+  readonly draftVocab: readonly number[] | undefined
+}
+
 /** What a model's small files and headers tell. */
 async function describeModel(
   modelUrl: string,
   given: ServiceOptions,
   environment: Environment,
   signal?: AbortSignal,
-): Promise<Omit<LoadedEngine, 'adapter'> & { readonly files: ModelFiles; readonly spec: ModelSpec }> {
+): Promise<ModelDescription> {
   const files = await openModel(modelUrl, { signal, fetch: environment.fetch })
   const spec = parseModelSpec(files.config, files.generationConfig)
-  const options = resolveOptions(given, { drafter: spec.mtp !== undefined, maxPositions: spec.maxPositions })
+  const { vocabSize, maxPositions, mtp } = spec
+  const resolved = resolveOptions(given, { drafter: mtp !== undefined, maxPositions })
+  const { speculative } = resolved
+  const draftVocab = speculative?.method === 'mtp' ? await draftVocabulary(files, speculative, vocabSize) : undefined
+  const options = withDraftVocab(resolved, draftVocab?.length)
   const memory = memoryPlan(spec, options, files.weights.tensors)
-  return { files, spec, options, memory, model: modelInfo(files, spec) }
+  return { files, spec, options, memory, draftVocab, model: modelInfo(files, spec) }
+}
+
+/** How many tokens a file lists is known once it was read. */
+function withDraftVocab(options: EngineOptions, draftVocabSize: number | undefined): EngineOptions {
+  const { speculative } = options
+  return speculative?.method === 'mtp' ? { ...options, speculative: { ...speculative, draftVocabSize } } : options
 }
 
 function modelInfo(files: ModelFiles, spec: ModelSpec): ModelInfo {

@@ -50,7 +50,7 @@ export function expectSame(ends: readonly EngineRequestEnd[], expected: readonly
 }
 
 /** The drafts proposed at each committed length. */
-function draftsByLength(end: EngineRequestEnd): Map<number, readonly number[]> {
+export function draftsByLength(end: EngineRequestEnd): Map<number, readonly number[]> {
   const proposing = steps(end).filter(({ proposed }) => proposed.length > 0)
   return new Map(proposing.map(({ at, accepted, proposed }) => [at + accepted + 1, proposed]))
 }

@@ -28,19 +28,23 @@ export interface TestRequest {
 export type EngineOverrides = Partial<EngineOptions> & {
   /** of the model's own drafter, always so many */
   readonly drafts?: number | undefined
+  /** the ids that they come from, ascending; default: all */
+  readonly draftVocab?: readonly number[]
   /** in place of the one that the options ask for */
   readonly proposer?: Proposer | undefined
 }
 
 /** Options for small models; `drafts` undefined: `speculative` unset. */
-export function engineOptions({ drafts, proposer: _, ...overrides }: EngineOverrides = {}): EngineOptions {
+export function engineOptions(given: EngineOverrides = {}): EngineOptions {
+  const { drafts, draftVocab, proposer: _, ...overrides } = given
+  const mtp = { method: 'mtp', adaptive: false, draftVocabSize: draftVocab?.length } as const
   return {
     backend: 'webgpu',
     maxNumBatchedTokens: 64,
     maxNumSeqs: 16,
     maxModelLen: 256,
     kvCacheTokens: 4096,
-    speculative: drafts === undefined ? undefined : { method: 'mtp', numSpeculativeTokens: drafts, adaptive: false },
+    speculative: drafts === undefined ? undefined : { ...mtp, numSpeculativeTokens: drafts },
     budgetPolicy: 'exact',
     quantization: 'none',
     kvCacheDtype: 'f16',
@@ -95,6 +99,7 @@ export class GpuEngine {
       spec,
       options,
       weights: files.weights,
+      draftVocab: overrides.draftVocab,
       now,
       ...(kernels ? { kernels } : {}),
     })

@@ -40,11 +40,18 @@ export interface Sampled {
   readonly digests: Uint32Array // [rows][2]
 }
 
+interface ChoiceMode {
+  readonly greedy?: boolean
+  readonly digest?: boolean
+  /** the ids of the columns, where these are part of a vocabulary */
+  readonly tokenIds?: Uint32Array
+}
+
 /** Chooses from rows whose thresholds are known. */
 export async function runChoice(
   buffers: Buffers,
   thresholds: Uint32Array,
-  { greedy = false, digest = true } = {},
+  { greedy = false, digest = true, tokenIds }: ChoiceMode = {},
 ): Promise<Sampled> {
   const { rows, shape } = sizes(buffers)
   const words = rows * chunkWords(shape.vocabSize)
@@ -56,9 +63,14 @@ export async function runChoice(
   })
   const { tokens, digests } = await runKernel({
     variant: sampleSelect,
-    shape: { ...shape, digest },
+    shape: { ...shape, subset: tokenIds !== undefined, digest },
     pass: { rows },
-    buffers: { chunks: take(chunks, words, 0), tokens: rows + 5, digests: 2 * rows + 2 },
+    buffers: {
+      tokenIds: tokenIds ?? new Uint32Array(4),
+      chunks: take(chunks, words, 0),
+      tokens: rows + 5,
+      digests: 2 * rows + 2,
+    },
   })
   if (!digest) expectPoison(digests, 0)
   return { tokens: take(tokens, rows, 1), digests: take(digests, 2 * rows, 1) }

@@ -81,9 +81,9 @@ export async function verifySampled(
   })
   const selected = await runKernel({
     variant: sampleSelect,
-    shape: { vocabSize, digest },
+    shape: { vocabSize, subset: false, digest },
     pass,
-    buffers: { chunks: chunks?.u32 ?? 0, tokens: rows, digests: 2 * rows },
+    buffers: { tokenIds: new Uint32Array(4), chunks: chunks?.u32 ?? 0, tokens: rows, digests: 2 * rows },
   })
   const verified = await runKernel({
     variant: verifyStep,

@@ -40,6 +40,15 @@ describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
     expect(drafted.tokens).toEqual((await sample(rows)).tokens)
   })
 
+  test('drafting from part of the vocabulary gives the id of the best column', async () => {
+    const rows = [...valid, ...invalid].map(greedyRow)
+    const tokenIds = Uint32Array.from({ length: vocabSize }, (_, column) => 3 * column + 5)
+    const unused = new Uint32Array(rows.length)
+    const drafted = await runChoice(samplingBuffers(rows), unused, { greedy: true, digest: false, tokenIds })
+    const expected = rows.map(({ logits }) => (isInvalidRow(logits) ? NO_TOKEN : 3 * argmax(logits) + 5))
+    expect([...drafted.tokens]).toEqual(expected)
+  })
+
   test('digests are the sums of the hashes of (id, bits)', async () => {
     const rows = [...valid, ...invalid].map(greedyRow)
     const { digests } = await sample(rows)

@@ -1,0 +1,55 @@
+/**
+ * Which tokens are frequent, as far as a tokenizer.json tells: byte-pair merges are learnt most frequent pair first, so the token
+ * of an earlier merge is the more frequent one. It must never know what the order is for.
+ */
+
+/**
+ * The ids of a vocabulary of `vocabSize`, most frequent first: the alphabet, the tokens of merges in their order, and at last
+ * what no text is made of, special tokens and ids without a token. By id where there are no merges.
+ * @param tokenizerJson tokenizer.json, parsed; whatever in it is not as expected tells nothing
+ */
+export function frequencyOrder(tokenizerJson: unknown, vocabSize: number): number[] {
+  const { vocab, merges, added } = readParts(tokenizerJson)
+  const ranks = new Map<number, number>()
+  merges.forEach((merge, rank) => {
+    const id = vocab.get(mergedToken(merge) ?? '')
+    if (id !== undefined && !ranks.has(id)) ranks.set(id, rank)
+  })
+  const known = new Set(vocab.values())
+  const rankOf = (id: number): number => {
+    if (added.has(id) || (known.size > 0 && !known.has(id))) return Number.POSITIVE_INFINITY
+    return ranks.get(id) ?? -1
+  }
+  const ids = Array.from({ length: vocabSize }, (_, id) => ({ id, rank: rankOf(id) }))
+  return ids.sort((a, b) => (a.rank === b.rank ? a.id - b.id : a.rank - b.rank)).map(({ id }) => id)
+}
+
+interface TokenizerParts {
+  readonly vocab: ReadonlyMap<string, number>
+  readonly merges: readonly unknown[]
+  readonly added: ReadonlySet<number>
+}
+
+function readParts(json: unknown): TokenizerParts {
+  const model = fieldOf(json, 'model')
+  const vocab = fieldOf(model, 'vocab')
+  const merges = fieldOf(model, 'merges')
+  const added = fieldOf(json, 'added_tokens')
+  const entries = typeof vocab === 'object' && vocab !== null && !Array.isArray(vocab) ? Object.entries(vocab) : []
+  const ids = Array.isArray(added) ? added.map((token) => fieldOf(token, 'id')) : []
+  return {
+    vocab: new Map(entries.filter((entry): entry is [string, number] => Number.isInteger(entry[1]))),
+    merges: Array.isArray(merges) ? merges : [],
+    added: new Set(ids.filter((id) => typeof id === 'number')),
+  }
+}
+
+/** Of a merge in either of tokenizer.json's forms: `"a b"` or `["a", "b"]`. */
+function mergedToken(merge: unknown): string | undefined {
+  if (typeof merge === 'string') return merge.replace(' ', '')
+  return Array.isArray(merge) ? merge.join('') : undefined
+}
+
+function fieldOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+}

@@ -1,0 +1,119 @@
+/** The part of the vocabulary that drafts come from: which ids these are, where their columns of the head go, and bad input. */
+
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { packedWeight, packWeight, selectColumns } from '../../src/kernels/weights.ts'
+import { WeightUploader } from '../../src/runner/loadWeights.ts'
+import type { WeightPart } from '../../src/runner/weightLayout.ts'
+import { frequencyOrder } from '../../src/tokenizer/frequencyOrder.ts'
+import { draftVocabulary } from '../../src/worker/draftVocabulary.ts'
+import { FAIRY_TALES, readJson } from '../helpers/modelFiles.ts'
+
+const TOKENIZER = readJson(FAIRY_TALES, 'tokenizer.json')
+
+describe('the order of frequency', () => {
+  it('is the order of merges, whatever their ids, the alphabet first and what no text is made of last', () => {
+    const vocab = { c: 0, ab: 1, a: 2, b: 3, abc: 4, '<end>': 5, bc: 7 }
+    const added_tokens = [{ id: 5, content: '<end>', special: true }]
+    for (const merges of [
+      ['b c', 'a b', 'ab c'],
+      [
+        ['b', 'c'],
+        ['a', 'b'],
+        ['ab', 'c'],
+        ['a', 'bc'],
+      ],
+    ]) {
+      // Nothing has the id 6.
+      expect(frequencyOrder({ added_tokens, model: { vocab, merges } }, 8)).toEqual([0, 2, 3, 7, 1, 4, 5, 6])
+    }
+  })
+
+  it('is that of the ids in the embedded tokenizer, whose ids were given in the order of merges', () => {
+    expect(frequencyOrder(TOKENIZER, 4096)).toEqual(Array.from({ length: 4096 }, (_, id) => id))
+  })
+
+  it('has every id once, whatever the file holds', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.jsonValue(), fc.nat(40), (vocab, merges, vocabSize) => {
+        const ids = Array.from({ length: vocabSize }, (_, id) => id)
+        for (const json of [vocab, { model: vocab }, { added_tokens: vocab, model: { vocab, merges } }]) {
+          expect(frequencyOrder(json, vocabSize).sort((a, b) => a - b)).toEqual(ids)
+        }
+      }),
+    )
+  })
+})
+
+describe('a draft vocabulary', () => {
+  const of = (asked: Parameters<typeof draftVocabulary>[1], file: unknown = undefined) =>
+    draftVocabulary({ tokenizer: TOKENIZER, readJson: async () => file }, asked, 4096)
+
+  it('is the whole one unless asked for less', async () => {
+    expect(await of({})).toBeUndefined()
+    expect(await of({ draftVocabSize: 4096 })).toBeUndefined()
+    expect(await of({ draftVocabFile: 'all.json' }, [...Array(4096).keys()].reverse())).toBeUndefined()
+  })
+
+  it('has the most frequent ids, ascending', async () => {
+    expect(await of({ draftVocabSize: 3 })).toEqual([0, 1, 2])
+    expect(await of({ draftVocabFile: 'ids.json' }, [7, 4095, 0])).toEqual([0, 7, 4095])
+    expect(await of({ draftVocabFile: 'ids.json', draftVocabSize: 2 }, [7, 4095, 0])).toEqual([7, 4095])
+  })
+
+  it('goes by id in a model without a tokenizer', async () => {
+    const files = { tokenizer: undefined, readJson: async () => undefined }
+    expect(await draftVocabulary(files, { draftVocabSize: 2 }, 10)).toEqual([0, 1])
+  })
+
+  it.each([
+    [{ draftVocabSize: 4097 }, undefined, 'INVALID_OPTION', /draftVocabSize 4097 exceeds the 4096 tokens/],
+    [{ draftVocabSize: 3, draftVocabFile: 'f.json' }, [1, 2], 'INVALID_OPTION', /draftVocabSize 3 .*2 ids in f.json/],
+    [{ draftVocabFile: 'f.json' }, { ids: [1] }, 'MODEL_FORMAT', /f.json: .*JSON array/],
+    [{ draftVocabFile: 'f.json' }, [], 'MODEL_FORMAT', /f.json: .*JSON array/],
+    [{ draftVocabFile: 'f.json' }, [1, 4096], 'MODEL_FORMAT', /f.json: entry 1, 4096, .*vocabulary of 4096/],
+    [{ draftVocabFile: 'f.json' }, [-1], 'MODEL_FORMAT', /entry 0, -1/],
+    [{ draftVocabFile: 'f.json' }, ['1'], 'MODEL_FORMAT', /entry 0, "1"/],
+    [{ draftVocabFile: 'f.json' }, [0.5], 'MODEL_FORMAT', /entry 0, 0.5/],
+    [{ draftVocabFile: 'f.json' }, [5, 6, 5], 'MODEL_FORMAT', /entry 2: id 5 is there twice/],
+  ])('%j of %j is %s', async (asked, file, code, message) => {
+    await expect(of(asked, file)).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+  })
+})
+
+describe('its columns of the head', () => {
+  it('are those of the matrix, bit for bit', () => {
+    const dtype = fc.constantFrom('bf16', 'f16', 'f32' as const)
+    const sizes = fc.record({ dtype, rows: fc.integer({ min: 1, max: 12 }), groups: fc.integer({ min: 1, max: 4 }) })
+    fc.assert(
+      fc.property(sizes, fc.infiniteStream(fc.nat(255)), fc.infiniteStream(fc.nat()), (size, bytes, picks) => {
+        const { rows, groups } = size
+        const k = 4 * groups
+        const rowBytes = k * (size.dtype === 'f32' ? 4 : 2)
+        const source = Uint8Array.from({ length: rows * rowBytes }, () => bytes.next().value)
+        const columns = Array.from({ length: rows + 1 }, () => picks.next().value % rows)
+        const whole = packedWeight(size.dtype, rows, k)
+        packWeight(whole, source)
+        const expected = packedWeight(size.dtype, columns.length, k)
+        columns.forEach((column, index) => {
+          packWeight(expected, source.slice(column * rowBytes, (column + 1) * rowBytes), index)
+        })
+        expect(selectColumns(whole, columns)).toEqual(expected)
+      }),
+    )
+  })
+
+  it('are written once the whole matrix came', () => {
+    const written: [name: string, words: number[]][] = []
+    const queue = { writeBuffer: (name: string, _: number, words: Uint32Array) => written.push([name, [...words]]) }
+    const arena = { buffer: (name: string) => name }
+    const part: WeightPart = { kind: 'matrix', buffer: 'embed', dtype: 'bf16', inputs: 4, columns: 3, firstColumn: 0 }
+    const copy = { from: 'embed', to: 'mtp.head', columns: [0, 2] }
+    const uploader = new WeightUploader(queue as never, arena as never, new Map([['embed', part]]), copy)
+    uploader.add('embed', new Uint8Array(Uint32Array.of(1, 2, 3, 4, 5, 6).buffer))
+    expect(written).toEqual([
+      ['embed', [1, 2, 3, 4, 5, 6]],
+      ['mtp.head', [1, 2, 5, 6]],
+    ])
+  })
+})
