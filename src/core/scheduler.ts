@@ -13,8 +13,7 @@ import { AdmissionRound, type Candidate } from './admission.ts'
 import { BUDGET_RULES } from './budgetPolicy.ts'
 import { servable, slotsNeeded } from './cost.ts'
 import type { DraftDecision } from './drafting/draftPolicy.ts'
-import type { Proposer } from './drafting/proposer.ts'
-import { Speculation } from './drafting/speculation.ts'
+import { type DraftingParts, Speculation } from './drafting/speculation.ts'
 import { KvCacheManager } from './kvCacheManager.ts'
 import { checkSchedulerLimits } from './limits.ts'
 import { Request, type RequestSpec, type RunningRequest } from './request.ts'
@@ -36,11 +35,8 @@ export class Scheduler {
   /** rows run so far: the clock that requests age by */
   #rowsRun = 0
 
-  /**
-   * @param proposer of drafts, in place of the one that the options ask for
-   * @throws INVALID_OPTION
-   */
-  constructor(options: EngineOptions, proposer?: Proposer) {
+  /** @throws INVALID_OPTION */
+  constructor(options: EngineOptions, drafting?: DraftingParts) {
     checkSchedulerLimits(options)
     this.kv = new KvCacheManager(options)
     this.#state = {
@@ -49,7 +45,7 @@ export class Scheduler {
       kv: this.kv,
       waiting: new RequestQueue(),
       running: new RunningSet(options.maxNumSeqs),
-      speculation: new Speculation(options, proposer),
+      speculation: new Speculation(options, drafting),
     }
     this.#dealer = new StepDealer(this.#state)
   }

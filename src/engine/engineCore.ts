@@ -6,7 +6,7 @@
  */
 
 import { maxTotalTokens, numSpeculativeTokens } from '../core/cost.ts'
-import type { Proposer } from '../core/drafting/proposer.ts'
+import type { DraftingParts } from '../core/drafting/speculation.ts'
 import { validateRequest } from '../core/limits.ts'
 import type { Request, RunningRequest } from '../core/request.ts'
 import { Scheduler } from '../core/scheduler.ts'
@@ -35,8 +35,8 @@ export interface EngineSetup {
   /** milliseconds of a clock that does not run backwards */
   readonly now: () => number
   readonly hooks: EngineHooks
-  /** in place of the proposer that the options ask for; for tests */
-  readonly proposer?: Proposer
+  /** in place of what the options ask for; for tests */
+  readonly drafting?: DraftingParts
 }
 
 /** A request from `add` to its end. */
@@ -67,7 +67,7 @@ export class EngineCore {
   /** @throws INVALID_OPTION */
   constructor(setup: EngineSetup) {
     this.#setup = setup
-    this.#scheduler = new Scheduler(setup.options, setup.proposer)
+    this.#scheduler = new Scheduler(setup.options, setup.drafting)
     this.#metrics = new EngineMetrics(numSpeculativeTokens(setup.options))
     if (setup.options.debug.trace) this.#recorder = new TraceRecorder(setup.options, setup.vocabSize)
   }

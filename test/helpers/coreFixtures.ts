@@ -1,6 +1,6 @@
 /** Options, requests and whole runs for tests of core and engine, with the mock runner behind the engine. */
 
-import type { Proposer } from '../../src/core/drafting/proposer.ts'
+import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
 import { GREEDY } from '../../src/core/samplingParams.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineHooks, EngineRequestEnd, NewRequest } from '../../src/engine/engineTypes.ts'
@@ -76,7 +76,7 @@ export class EngineRig {
     options: EngineOptions,
     mock: MockRunnerOptions = {},
     hooks: Partial<EngineHooks> = {},
-    proposer?: Proposer,
+    drafting: DraftingParts = {},
   ) {
     this.runner = new MockRunner(options, mock)
     let time = 0
@@ -85,7 +85,7 @@ export class EngineRig {
       runner: this.runner,
       vocabSize: MOCK_VOCAB_SIZE,
       now: () => time++,
-      ...(proposer && { proposer }),
+      drafting,
       hooks: {
         onTokens: (id, ids) => {
           this.streamed.set(id, [...(this.streamed.get(id) ?? []), ...ids])

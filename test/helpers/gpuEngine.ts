@@ -1,7 +1,7 @@
 /** The real engine on the shared device, driven by token ids: what golden, invariance and budget tests run. */
 
 import { totalBlocks } from '../../src/core/cost.ts'
-import type { Proposer } from '../../src/core/drafting/proposer.ts'
+import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
 import { GREEDY, type SamplingParams } from '../../src/core/samplingParams.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
@@ -25,18 +25,17 @@ export interface TestRequest {
   readonly cacheSalt?: string
 }
 
-export type EngineOverrides = Partial<EngineOptions> & {
-  /** of the model's own drafter, always so many */
-  readonly drafts?: number | undefined
-  /** the ids that they come from, ascending; default: all */
-  readonly draftVocab?: readonly number[]
-  /** in place of the one that the options ask for */
-  readonly proposer?: Proposer | undefined
-}
+export type EngineOverrides = Partial<EngineOptions> &
+  DraftingParts & {
+    /** of the model's own drafter, always so many */
+    readonly drafts?: number | undefined
+    /** the ids that they come from, ascending; default: all */
+    readonly draftVocab?: readonly number[]
+  }
 
 /** Options for small models; `drafts` undefined: `speculative` unset. */
 export function engineOptions(given: EngineOverrides = {}): EngineOptions {
-  const { drafts, draftVocab, proposer: _, ...overrides } = given
+  const { drafts, draftVocab, proposer: _, policy: __, ...overrides } = given
   const mtp = { method: 'mtp', adaptive: false, draftVocabSize: draftVocab?.length } as const
   return {
     backend: 'webgpu',
@@ -69,7 +68,7 @@ export class GpuEngine {
   readonly ends = new Map<number, EngineRequestEnd>()
   #nextId = 0
 
-  private constructor(spec: ModelSpec, options: EngineOptions, runner: GpuRunner, proposer: Proposer | undefined) {
+  private constructor(spec: ModelSpec, options: EngineOptions, runner: GpuRunner, drafting: DraftingParts) {
     this.spec = spec
     this.options = options
     this.runner = runner
@@ -78,7 +77,7 @@ export class GpuEngine {
       runner,
       vocabSize: spec.vocabSize,
       now: () => performance.now(),
-      ...(proposer && { proposer }),
+      drafting,
       hooks: {
         onTokens: () => undefined,
         onFinish: (end) => this.ends.set(end.requestId, end),
@@ -103,7 +102,7 @@ export class GpuEngine {
       now,
       ...(kernels ? { kernels } : {}),
     })
-    return new GpuEngine(spec, options, runner, overrides.proposer)
+    return new GpuEngine(spec, options, runner, { proposer: overrides.proposer, policy: overrides.policy })
   }
 
   add(request: TestRequest): number {

@@ -13,6 +13,13 @@ import { type DraftDecision, type DraftingRequest, type DraftPolicy, fixedDrafts
 import { NgramProposer } from './ngramProposer.ts'
 import type { Proposer } from './proposer.ts'
 
+/** In place of what the options ask for; for tests. */
+export interface DraftingParts {
+  readonly proposer?: Proposer | undefined
+  /** chooses the number of drafts of every step */
+  readonly policy?: DraftPolicy | undefined
+}
+
 export class Speculation {
   /** undefined: drafts are proposed on the device, at the end of the step before, or not at all */
   readonly #proposer: Proposer | undefined
@@ -21,17 +28,14 @@ export class Speculation {
   readonly adaptive: boolean
   readonly #most: number
 
-  /** @param proposer in place of the one that the options ask for */
-  constructor(options: Pick<EngineOptions, 'speculative'>, proposer?: Proposer) {
+  constructor(options: Pick<EngineOptions, 'speculative'>, { proposer, policy }: DraftingParts = {}) {
     const { speculative } = options
     const most = numSpeculativeTokens(options)
     this.#most = most
     this.#proposer = proposer ?? (speculative?.method === 'ngram' ? new NgramProposer(speculative) : undefined)
-    this.adaptive = most > 0 && speculative?.adaptive === true
-    const verifiedAtOnce = this.#proposer !== undefined
-    this.#policy = this.adaptive
-      ? new DraftController({ numSpeculativeTokens: most, verifiedAtOnce })
-      : fixedDrafts(most)
+    this.adaptive = most > 0 && (policy !== undefined || speculative?.adaptive === true)
+    const setup = { numSpeculativeTokens: most, verifiedAtOnce: this.#proposer !== undefined }
+    this.#policy = policy ?? (this.adaptive ? new DraftController(setup) : fixedDrafts(most))
   }
 
   get verification(): Verification | undefined {

@@ -7,7 +7,7 @@ import { type ProposerRun, proposerConformance, type RunProposer } from '../../c
 import { GREEDY } from '../../helpers/coreFixtures.ts'
 import { type EngineOverrides, type GpuEngine, withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
-import { noise, oracle } from '../../helpers/testProposers.ts'
+import { capricious, noise, oracle } from '../../helpers/testProposers.ts'
 
 const SIZES = { maxNumBatchedTokens: 24, maxNumSeqs: 4, maxModelLen: 96, kvCacheTokens: 512 } as const
 const SAMPLED = { ...GREEDY, temperature: 1, topK: 20, seed: 5 }
@@ -74,6 +74,12 @@ function onHost(proposer: () => Proposer): RunProposer {
 describe('a proposer on the GPU runner', () => {
   describe('mtp', () =>
     proposerConformance({ run: runner((drafts) => ({ drafts })), requests: REQUESTS, accepts: 'some' }))
+  describe('mtp by whim', () =>
+    proposerConformance({
+      run: runner((drafts) => ({ drafts, policy: capricious(drafts, 3) })),
+      requests: REQUESTS,
+      accepts: 'some',
+    }))
   describe('ngram', () =>
     proposerConformance({ run: runner((drafts) => ngram(drafts)), requests: REQUESTS, accepts: 'any' }))
   describe('oracle', () =>

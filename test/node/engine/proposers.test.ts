@@ -5,17 +5,27 @@ import type { EngineOptions, SpeculativeOptions } from '../../../src/protocol/en
 import { proposerConformance, type RunProposer } from '../../conformance/proposer.ts'
 import { EngineRig, engineOptions, GREEDY, newRequest, realRows } from '../../helpers/coreFixtures.ts'
 import { generateAlone, MOCK_VOCAB_SIZE } from '../../helpers/mockModel.ts'
-import { noise, oracle } from '../../helpers/testProposers.ts'
+import { capricious, noise, oracle } from '../../helpers/testProposers.ts'
 
 const OPTIONS: Partial<EngineOptions> = { maxNumBatchedTokens: 24, maxNumSeqs: 4, kvCacheTokens: 512, maxModelLen: 128 }
 
-function runner(method: 'mtp' | 'ngram', adaptive: boolean, proposer?: () => Proposer): RunProposer {
+interface Parts {
+  readonly proposer?: () => Proposer
+  /** of the policy that decides by whim */
+  readonly seed?: number
+}
+
+function runner(method: 'mtp' | 'ngram', adaptive: boolean, { proposer, seed }: Parts = {}): RunProposer {
   return async (requests, numSpeculativeTokens) => {
     const common = { numSpeculativeTokens, adaptive }
     const lookup = { promptLookupMin: 1, promptLookupMax: 3 }
     const asked: SpeculativeOptions = method === 'mtp' ? { method, ...common } : { method, ...common, ...lookup }
     const speculative = numSpeculativeTokens === 0 ? undefined : asked
-    const rig = new EngineRig(engineOptions({ ...OPTIONS, speculative }), {}, {}, speculative && proposer?.())
+    const drafting = speculative && {
+      proposer: proposer?.(),
+      policy: seed === undefined ? undefined : capricious(numSpeculativeTokens, seed),
+    }
+    const rig = new EngineRig(engineOptions({ ...OPTIONS, speculative }), {}, {}, drafting)
     for (const request of requests) rig.engine.add(speculative ? request : { ...request, maxDrafts: undefined })
     await rig.drain()
     const ends = requests.map(({ id }) => {
@@ -46,19 +56,33 @@ describe('a proposer on the mock runner', () => {
   describe('mtp', () => proposerConformance({ run: runner('mtp', false), requests: REQUESTS, accepts: 'some' }))
   describe('ngram', () => proposerConformance({ run: runner('ngram', false), requests: CIRCLING, accepts: 'any' }))
   describe('oracle', () =>
-    proposerConformance({ run: runner('ngram', false, () => oracle(answerOf)), requests: REQUESTS, accepts: 'all' }))
+    proposerConformance({
+      run: runner('ngram', false, { proposer: () => oracle(answerOf) }),
+      requests: REQUESTS,
+      accepts: 'all',
+    }))
   describe('reject all', () =>
     proposerConformance({
-      run: runner('ngram', false, () => oracle(answerOf, 'none')),
+      run: runner('ngram', false, { proposer: () => oracle(answerOf, 'none') }),
       requests: REQUESTS,
       accepts: 'none',
     }))
   describe('noise', () =>
     proposerConformance({
-      run: runner('ngram', false, () => noise(MOCK_VOCAB_SIZE)),
+      run: runner('ngram', false, { proposer: () => noise(MOCK_VOCAB_SIZE) }),
       requests: REQUESTS,
       accepts: 'any',
     }))
+  describe.each([1, 2, 3])('mtp by whim %i', (seed) =>
+    proposerConformance({ run: runner('mtp', false, { seed }), requests: REQUESTS, accepts: 'any' }),
+  )
+  describe.each([1, 2, 3])('oracle by whim %i', (seed) =>
+    proposerConformance({
+      run: runner('ngram', false, { proposer: () => oracle(answerOf), seed }),
+      requests: REQUESTS,
+      accepts: 'all',
+    }),
+  )
   describe('the number of drafts chosen by times', () => {
     it('is lossless too, whoever proposes', async () => {
       for (const method of ['mtp', 'ngram'] as const) {
@@ -72,7 +96,10 @@ describe('a proposer on the mock runner', () => {
 
 describe('accept all', () => {
   it('fills the budget with drafts that all count: rows never exceed it', async () => {
-    const { ends, records } = await runner('ngram', false, () => noise(MOCK_VOCAB_SIZE, 'all'))(REQUESTS, 4)
+    const { ends, records } = await runner('ngram', false, { proposer: () => noise(MOCK_VOCAB_SIZE, 'all') })(
+      REQUESTS,
+      4,
+    )
     const drafted = records.reduce((sum, { draftRows }) => sum + draftRows, 0)
     expect(records.reduce((sum, { acceptedDrafts }) => sum + acceptedDrafts, 0)).toBe(drafted)
     expect(drafted).toBeGreaterThan(50)
