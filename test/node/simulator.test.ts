@@ -111,7 +111,7 @@ describe('a simulation', () => {
     expect(exact?.overrunRows).toBe(0)
     expect(uncharged?.overrunRows).toBeGreaterThan(100)
     expect(uncharged?.mostRows).toBeGreaterThan(256)
-    expect({ ...reserve, policy: 'uncharged' }).toEqual(uncharged)
+    expect({ ...reserve, policy: 'uncharged', name: 'uncharged' }).toEqual(uncharged)
   })
 
   it('wastes rows under reserve above B = 512, where exact does not', async () => {
@@ -187,16 +187,17 @@ describe('the largest step', () => {
 
 describe('arguments', () => {
   it('have usable defaults', () => {
-    const { options, policies, task } = parseArguments([])
-    expect(options).toMatchObject({ maxNumBatchedTokens: 256, maxNumSeqs: 16, speculative: undefined })
-    expect({ policies, task }).toEqual({ policies: ['exact'], task: 'simulate' })
+    const { variants, task } = parseArguments([])
+    const options = { maxNumBatchedTokens: 256, maxNumSeqs: 16, speculative: undefined, budgetPolicy: 'exact' }
+    expect(variants).toMatchObject([{ name: 'exact', options }])
+    expect(task).toBe('simulate')
   })
 
   it('reach the engine', () => {
     const line =
       '--b 300 --s 20 --k 0 --policy reserve --scheduling priority --max-model-len 500 --kv-tokens 4000 --threshold 64 ' +
       '--partial-prefills 2 --watermark 0.25 --prefix-cache off'
-    expect(parseArguments(line.split(' ')).options).toMatchObject({
+    expect(parseArguments(line.split(' ')).variants[0]?.options).toMatchObject({
       maxNumBatchedTokens: 300,
       maxNumSeqs: 20,
       speculative: { method: 'mtp', numSpeculativeTokens: 0 },
@@ -211,7 +212,24 @@ describe('arguments', () => {
     })
   })
 
+  it('name the drafts to compare', () => {
+    const { variants } = parseArguments(['--compare-drafts', 'none,0,3,adaptive'])
+    const { 0: none, ...others } = variants.map(({ options }) => options.speculative)
+    expect(variants.map(({ name }) => name)).toEqual(['none', '0 drafts', '3 drafts', 'adaptive'])
+    expect(none).toBeUndefined()
+    expect(Object.values(others)).toMatchObject([
+      { numSpeculativeTokens: 0, adaptive: false },
+      { numSpeculativeTokens: 3, adaptive: false },
+      { numSpeculativeTokens: 4, adaptive: true },
+    ])
+  })
+
   it.each([
+    ['--compare-drafts 1,5', 'compare-drafts'],
+    ['--compare-drafts 1,many', 'compare-drafts'],
+    ['--compare-drafts 1 --k 2', 'k'],
+    ['--compare-drafts 1 --adaptive on', 'adaptive'],
+    ['--compare-drafts 1 --compare exact', 'compare'],
     ['--requests 0', 'requests'],
     ['--requests 1.5', 'requests'],
     ['--arrival poisson', 'arrival'],

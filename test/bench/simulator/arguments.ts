@@ -4,7 +4,8 @@
  */
 
 import { parseArgs } from 'node:util'
-import type { EngineOptions, SchedulingPolicy } from '../../../src/protocol/engineOptions.ts'
+import { MAX_SPECULATIVE_TOKENS } from '../../../src/core/cost.ts'
+import type { EngineOptions, SchedulingPolicy, SpeculativeOptions } from '../../../src/protocol/engineOptions.ts'
 import { SCHEDULING_POLICIES } from '../../../src/protocol/engineOptions.ts'
 import { WeirError } from '../../../src/protocol/errors.ts'
 import { BUDGET_POLICIES, type BudgetPolicy } from '../../../src/protocol/stepRecord.ts'
@@ -15,11 +16,16 @@ import { type DeviceModel, OVERRUNS } from './simulatedRunner.ts'
 import { ARGUMENTS, type ArgumentName, FLAGS, usage } from './usage.ts'
 import type { WorkloadSpec } from './workload.ts'
 
+/** One of the engines that run the trace. */
+export interface Variant {
+  readonly name: string
+  readonly options: EngineOptions
+}
+
 export interface SimulationArguments {
   readonly workload: WorkloadSpec
-  /** its budget policy is the first of `policies` */
-  readonly options: EngineOptions
-  readonly policies: readonly BudgetPolicy[]
+  /** at least one; they differ in what is compared */
+  readonly variants: readonly Variant[]
   readonly device: DeviceModel
   readonly seed: number
   readonly out: string
@@ -41,12 +47,10 @@ export class ArgumentError extends Error {
 /** @throws ArgumentError */
 export function parseArguments(argv: readonly string[]): SimulationArguments {
   const given = new GivenArguments(argv)
-  const policies = given.policies()
-  const options = engineOptions(given, policies)
+  const variants = given.has('compare-drafts') ? draftVariants(given) : policyVariants(given)
   return {
-    workload: workload(given, options),
-    options,
-    policies,
+    workload: workload(given, engineOptions(given)),
+    variants,
     device: {
       cost: { rows: rowCost(given), perDraftPass: given.number('draft-cost', 0) },
       acceptance: given.number('acceptance', 0, 1),
@@ -58,18 +62,43 @@ export function parseArguments(argv: readonly string[]): SimulationArguments {
   }
 }
 
-function engineOptions(given: GivenArguments, policies: readonly BudgetPolicy[]): EngineOptions {
-  const k = given.text('k')
+function policyVariants(given: GivenArguments): Variant[] {
+  const options = engineOptions(given)
+  return given.policies().map((budgetPolicy) => ({ name: budgetPolicy, options: { ...options, budgetPolicy } }))
+}
+
+function draftVariants(given: GivenArguments): Variant[] {
+  for (const name of ['k', 'adaptive', 'compare'] as const) given.exclude(name, 'compare-drafts')
+  const [budgetPolicy = 'exact'] = given.policies()
+  return [...new Set(given.list('compare-drafts'))].map((drafts) => {
+    const adaptive = drafts === 'adaptive'
+    const speculative = speculation(given, 'compare-drafts', adaptive ? `${MAX_SPECULATIVE_TOKENS}` : drafts, adaptive)
+    const name = /^\d/.test(drafts) ? `${drafts} drafts` : drafts
+    return { name, options: { ...engineOptions(given), budgetPolicy, speculative } }
+  })
+}
+
+/** @param k a number of drafts, or none */
+function speculation(
+  given: GivenArguments,
+  name: ArgumentName,
+  k: string,
+  adaptive: boolean,
+): SpeculativeOptions | undefined {
+  if (k === 'none') return undefined
+  const numSpeculativeTokens = given.toNumber(name, k, 0, MAX_SPECULATIVE_TOKENS, true)
+  return { method: 'mtp', numSpeculativeTokens, adaptive }
+}
+
+function engineOptions(given: GivenArguments): EngineOptions {
   const adaptive = given.oneOf('adaptive', ['on', 'off']) === 'on'
+  const speculative = speculation(given, 'k', given.text('k'), adaptive)
   const maxModelLen = given.integer('max-model-len', 2)
   try {
-    return resolveOptions(
+    const resolved = resolveOptions(
       {
         maxNumBatchedTokens: given.integer('b', 1),
         maxNumSeqs: given.integer('s', 1),
-        speculative:
-          k === 'none' ? undefined : { method: 'mtp', numSpeculativeTokens: given.integer('k', 0, 4), adaptive },
-        budgetPolicy: policies[0] ?? 'exact',
         schedulingPolicy: given.oneOf<SchedulingPolicy>('scheduling', SCHEDULING_POLICIES),
         maxModelLen,
         kvCacheTokens: given.integer('kv-tokens', 1),
@@ -80,6 +109,7 @@ function engineOptions(given: GivenArguments, policies: readonly BudgetPolicy[])
       },
       { drafter: true, maxPositions: maxModelLen },
     )
+    return { ...resolved, speculative }
   } catch (thrown) {
     if (thrown instanceof WeirError) throw new ArgumentError(undefined, thrown.message)
     throw thrown
@@ -196,8 +226,12 @@ class GivenArguments {
 
   policies(): readonly BudgetPolicy[] {
     if (!this.has('compare')) return [this.oneOf('policy', BUDGET_POLICIES)]
-    if (this.has('policy')) this.#refuse('policy', 'and --compare exclude one another')
+    this.exclude('policy', 'compare')
     return [...new Set(this.list('compare').map((each) => this.oneOf('compare', BUDGET_POLICIES, each)))]
+  }
+
+  exclude(name: ArgumentName, other: ArgumentName): void {
+    if (this.has(name)) this.#refuse(name, `and --${other} exclude one another`)
   }
 
   #refuse(name: ArgumentName, what: string): never {

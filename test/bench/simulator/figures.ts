@@ -13,6 +13,7 @@ export interface Quantiles {
 }
 
 export interface Figures {
+  readonly name: string
   readonly policy: BudgetPolicy
   /** B */
   readonly limit: number
@@ -21,6 +22,7 @@ export interface Figures {
   readonly seconds: number
   readonly finishedRequests: number
   readonly tokensPerSecond: number
+  readonly tokensPerStep: number
   readonly requestsPerSecond: number
   /** undefined where there was nothing to measure */
   readonly timeToFirstToken: Quantiles | undefined
@@ -60,6 +62,7 @@ export function figuresOf(run: SimulationRun): Figures {
     firstTokenAt === undefined ? [] : [firstTokenAt - arrivedAt],
   )
   return {
+    name: run.name,
     policy: options.budgetPolicy,
     limit,
     steps: records.length,
@@ -68,6 +71,10 @@ export function figuresOf(run: SimulationRun): Figures {
     tokensPerSecond: ratio(
       sum((record) => record.committedTokens),
       seconds,
+    ),
+    tokensPerStep: ratio(
+      sum((record) => record.committedTokens),
+      records.length,
     ),
     requestsPerSecond: ratio(finished, seconds),
     timeToFirstToken: quantiles(waits),

@@ -21,12 +21,12 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Runs every policy on one trace. */
+/** Runs every variant on one trace. */
 export async function compare(given: SimulationArguments): Promise<readonly SimulationRun[]> {
-  const { workload, options, policies, device, seed } = given
-  const trace = buildTrace(workload, options.maxModelLen, seed)
+  const { workload, variants, device, seed } = given
+  const trace = buildTrace(workload, Math.min(...variants.map(({ options }) => options.maxModelLen)), seed)
   const runs: SimulationRun[] = []
-  for (const budgetPolicy of policies) runs.push(await simulate(trace, { ...options, budgetPolicy }, device, seed))
+  for (const variant of variants) runs.push(await simulate(trace, variant, device, seed))
   return runs
 }
 
@@ -37,7 +37,7 @@ async function perform(given: SimulationArguments, argv: readonly string[]): Pro
   const figures: readonly Figures[] = runs.map(figuresOf)
   console.log([figuresTable(figures), ...overrunNotes(figures)].join('\n'))
   mkdirSync(given.out, { recursive: true })
-  for (const each of runs) write(`${given.out}/steps-${each.options.budgetPolicy}.svg`, chartSvg(each))
+  for (const each of runs) write(`${given.out}/steps-${each.name.replace(' ', '-')}.svg`, chartSvg(each))
   write(`${given.out}/figures.json`, figuresJson(argv, figures))
 }
 

@@ -14,6 +14,7 @@ type Row = readonly [name: string, cell: (figures: Figures) => string]
 
 const ROWS: readonly Row[] = [
   ['throughput, tokens/s', ({ tokensPerSecond }) => tokensPerSecond.toFixed(1)],
+  ['tokens/step', ({ tokensPerStep }) => tokensPerStep.toFixed(2)],
   ['requests/s', ({ requestsPerSecond }) => requestsPerSecond.toFixed(2)],
   ...quantileRows('time to first token', ({ timeToFirstToken }) => timeToFirstToken, 0),
   ...quantileRows('inter-token latency', ({ interToken }) => interToken, 1),
@@ -38,15 +39,15 @@ export function figuresTable(runs: readonly Figures[]): string {
   const body = ROWS.map(([name, cell]) => [name, ...runs.map(cell)])
   const refused: readonly string[] = ['ended', ...runs.map(ending)]
   const all = runs.some((run) => run.refused) ? [...body, refused] : body
-  return table(['', ...runs.map(({ policy }) => policy)], all)
+  return table(['', ...runs.map(({ name }) => name)], all)
 }
 
 /** What must be said beside figures of steps that no real engine would have run; empty without such steps. */
 export function overrunNotes(runs: readonly Figures[]): readonly string[] {
   return runs
     .filter(({ overrunSteps }) => overrunSteps > 0)
-    .map(({ policy, overrunSteps, limit }) => {
-      return `${policy}: ${overrunSteps} steps had more than ${limit} rows; a real engine refuses the first with BUDGET_EXCEEDED`
+    .map(({ name, overrunSteps, limit }) => {
+      return `${name}: ${overrunSteps} steps had more than ${limit} rows; a real engine refuses the first with BUDGET_EXCEEDED`
     })
 }
 

@@ -6,14 +6,13 @@
 import type { RefusedStep } from '../../../src/chart/stepText.ts'
 import { GREEDY } from '../../../src/core/samplingParams.ts'
 import { EngineCore } from '../../../src/engine/engineCore.ts'
-import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
+import type { Variant } from './arguments.ts'
 import { Observer, type RequestTimeline } from './observer.ts'
 import { type DeviceModel, SimulatedRunner, VirtualClock } from './simulatedRunner.ts'
 import { type ArrivingRequest, VOCAB_SIZE } from './workload.ts'
 
-export interface SimulationRun {
-  readonly options: EngineOptions
+export interface SimulationRun extends Variant {
   readonly records: readonly StepRecord[]
   /** numbers of the steps that left somebody short of rows */
   readonly saturated: ReadonlySet<number>
@@ -31,7 +30,7 @@ export interface SimulationRun {
  */
 export async function simulate(
   trace: readonly ArrivingRequest[],
-  options: EngineOptions,
+  { name, options }: Variant,
   device: DeviceModel,
   seed: number,
 ): Promise<SimulationRun> {
@@ -51,7 +50,7 @@ export async function simulate(
   }
   engine.checkIntegrity()
   const { records, saturated, timelines } = observer
-  return { options, records, saturated, requests: timelines, refused: runner.refused, endedAt: clock.now }
+  return { name, options, records, saturated, requests: timelines, refused: runner.refused, endedAt: clock.now }
 }
 
 function addTo(engine: EngineCore, { id, promptTokenIds, maxTokens, priority }: ArrivingRequest): void {

@@ -27,6 +27,11 @@ export const ARGUMENTS = {
   k: { value: 'none|0..4', fallback: 'none', help: 'numSpeculativeTokens; none: no drafter' },
   policy: { value: 'POLICY', fallback: 'exact', help: 'exact, reserve or uncharged' },
   compare: { value: 'LIST', fallback: undefined, help: 'policies to run on the same trace, instead of --policy' },
+  'compare-drafts': {
+    value: 'LIST',
+    fallback: undefined,
+    help: 'none, 0..4 and adaptive (up to 4), to run on the same trace instead of --k and --adaptive',
+  },
   scheduling: { value: 'ORDER', fallback: 'fcfs', help: 'fcfs or priority' },
   'max-model-len': { value: 'N', fallback: '1024', help: 'maxModelLen: the most tokens of a request' },
   'kv-tokens': { value: 'N', fallback: '8192', help: 'kvCacheTokens: tokens in the KV cache' },
