@@ -15,6 +15,7 @@ export type {
   RequestDebug,
   RequestStep,
   SamplingFields,
+  SpeculationUsage,
   Usage,
 } from './protocol/request.ts'
 export type {
@@ -25,4 +26,5 @@ export type {
   ModelInfo,
   ThroughputSummary,
 } from './protocol/service.ts'
+export type { DraftChoice, DraftReason, SpeculationStats } from './protocol/speculation.ts'
 export type { BudgetPolicy, StepRecord, StepTimes } from './protocol/stepRecord.ts'

@@ -113,6 +113,6 @@ export class GenerationStream implements Generation {
   }
 }
 
-function partOf({ index, text, token_ids, finish_reason }: SampleUpdate): GenerationPart {
-  return { index, text, token_ids, ...(finish_reason && { finish_reason }) }
+function partOf({ index, text, token_ids, finish_reason, end }: SampleUpdate): GenerationPart {
+  return { index, text, token_ids, ...(finish_reason && { finish_reason }), ...(end && { usage: end.usage }) }
 }

@@ -33,6 +33,7 @@ export function stepFigures(record: StepRecord): readonly Figure[] {
     ['time', `${(ms.schedule + ms.encode + ms.wait + ms.update).toFixed(1)} ms`],
   ]
   if (record.chargedRows !== rows) figures.splice(1, 0, ['charged', `${record.chargedRows}`])
+  if (record.drafts) figures.push(['drafts chosen', `${record.drafts.k}, ${record.drafts.reason}`])
   if (record.preempted > 0) figures.push(['preempted', `${record.preempted}`])
   return figures
 }

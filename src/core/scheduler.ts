@@ -161,7 +161,7 @@ export class Scheduler {
 
   #seal(
     step: StepAllotment,
-    { k, reason }: DraftDecision,
+    { fewer: _, ...drafts }: DraftDecision,
     preempted: readonly Victim[],
     obstacle: Obstacle | undefined,
   ): SchedulerOutput {
@@ -179,7 +179,7 @@ export class Scheduler {
       step: this.#step,
       requests: step.shares,
       rows,
-      drafts: { k, reason, verification: this.#state.speculation.verification },
+      drafts: { ...drafts, verification: this.#state.speculation.verification },
       preempted,
       held: request && obstacle && { request, obstacle },
       cachedTokens,

@@ -1,6 +1,6 @@
 /** What the scheduler decided for one step: plain data, read by the plan builder and by the engine's update. */
 
-import type { DraftReason } from './drafting/draftPolicy.ts'
+import type { DraftDecision } from './drafting/draftPolicy.ts'
 import type { Request, RunningRequest } from './request.ts'
 import type { Verification } from './stepPlan.ts'
 
@@ -50,13 +50,18 @@ export interface RowTotals {
   readonly charged: number
 }
 
+/** Drafts of a request at most, why, and what that was weighed by. */
+export interface DecidedDrafts extends Omit<DraftDecision, 'fewer'> {
+  readonly verification: Verification | undefined
+}
+
 export interface SchedulerOutput {
   /** counts from 1 */
   readonly step: number
   readonly requests: readonly ScheduledRequest[]
   readonly rows: RowTotals
-  /** drafts of a request at most, as they were decided for this step, and why */
-  readonly drafts: { readonly k: number; readonly reason: DraftReason; readonly verification: Verification | undefined }
+  /** drafts as they were decided for this step */
+  readonly drafts: DecidedDrafts
   /** in the order they were chosen; they wait again */
   readonly preempted: readonly Victim[]
   /** the first request that waits after this step, and why; undefined when none waits */

@@ -96,5 +96,5 @@ export interface StepOutput {
   /** in the order of the plan's requests */
   readonly requests: readonly RequestOutput[]
   /** milliseconds */
-  readonly ms: { readonly encode: number; readonly wait: number; readonly gpu?: number }
+  readonly ms: { readonly encode: number; readonly wait: number; readonly gpu?: number; readonly draft?: number }
 }

@@ -22,6 +22,7 @@ export class FiguresPanel {
 
   showFigures(figures: LiveFigures): void {
     figure('tokens-per-second', figures.tokensPerSecond?.toFixed(1))
+    figure('tokens-per-step', figures.tokensPerStep?.toFixed(1))
     figure('rows-per-step', figures.rowsPerStep?.toFixed(1))
     figure('budget-use', percent(figures.budgetUse))
     figure('acceptance', percent(figures.acceptance))

@@ -1,7 +1,7 @@
 /** The page as a whole: one engine at a time, and what its steps, errors and buttons mean for the parts of the page. */
 
 import type { RefusedStep } from '../chart/stepText.ts'
-import { type AdapterInfo, LLM, type StepRecord, WeirError } from '../index.ts'
+import { type AdapterInfo, type EngineStats, LLM, type StepRecord, WeirError } from '../index.ts'
 import { ChartPanel } from './chartPanel.ts'
 import { ComparisonPanel } from './comparisonPanel.ts'
 import { Controls } from './controls.ts'
@@ -11,6 +11,7 @@ import { Notice } from './notice.ts'
 import { refusedStep } from './refusal.ts'
 import { ReplayPanel } from './replayPanel.ts'
 import { defaultBatchTokens, engineOptions, type Settings } from './settings.ts'
+import { SpeculationPanel } from './speculationPanel.ts'
 import { StepHistory } from './stepHistory.ts'
 import { StoryBoard } from './storyBoard.ts'
 import { PageTheme } from './theme.ts'
@@ -31,6 +32,7 @@ export class Page {
   readonly #parts = {
     chart: new ChartPanel(this.#frames, this.#theme),
     figures: new FiguresPanel(this.#frames, this.#theme),
+    speculation: new SpeculationPanel(this.#frames, this.#theme),
     board: new StoryBoard(this.#frames, this.#theme, (error) => this.#storyEnded(error)),
     controls: new Controls(() => void this.load()),
     notice: new Notice(() => void this.load()),
@@ -61,7 +63,7 @@ export class Page {
 
   /** Loads an engine with what the controls say, in place of the one there is. A load under way is given up. */
   async load(): Promise<void> {
-    const { notice, controls, board, figures } = this.#parts
+    const { notice, controls, board } = this.#parts
     this.#loading.abort()
     const loading = new AbortController()
     const { signal } = loading
@@ -73,7 +75,7 @@ export class Page {
     this.#history.clear()
     this.#refused = undefined
     this.#frames.request(this.#drawSteps)
-    figures.showStats(undefined)
+    this.#showStats(undefined)
     notice.loading()
     try {
       await former?.dispose()
@@ -107,6 +109,7 @@ export class Page {
     this.#parts.notice.ready(llm, settings)
     this.#parts.controls.applied(settings, defaultBatchTokens(adapter))
     this.#frames.request(this.#drawSteps)
+    this.#showStats(undefined)
     this.#requestStats()
   }
 
@@ -156,16 +159,28 @@ export class Page {
     const llm = this.#engine?.llm
     try {
       const stats = await llm?.stats()
-      if (llm === this.#engine?.llm) this.#parts.figures.showStats(stats)
+      if (llm === this.#engine?.llm) this.#showStats(stats)
     } catch {
       // The engine ended meanwhile; the stories say why.
     }
   }
 
+  /** Without stats nothing is known. The choice of drafts is read at this pace too: one of every step could not be. */
+  #showStats(stats: EngineStats | undefined): void {
+    const { figures, speculation } = this.#parts
+    const options = this.#engine?.llm.options
+    const most = options && (options.speculative?.numSpeculativeTokens ?? 0)
+    const adaptive = options?.speculative?.adaptive ?? false
+    const choice = this.#history.records.at(-1)?.drafts
+    figures.showStats(stats)
+    speculation.show({ most, adaptive, choice, stats: stats?.speculation })
+  }
+
   #repaint(): void {
-    const { chart, figures, board, comparison, replay } = this.#parts
+    const { chart, figures, speculation, board, comparison, replay } = this.#parts
     chart.repaint()
     figures.repaint()
+    speculation.repaint()
     board.repaint()
     comparison.repaint()
     replay.repaint()

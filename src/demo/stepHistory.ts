@@ -4,6 +4,7 @@ import type { StepRecord } from '../index.ts'
 
 export interface LiveFigures {
   readonly tokensPerSecond: number | undefined
+  readonly tokensPerStep: number | undefined
   readonly rowsPerStep: number | undefined
   /** rows used of the rows there were, 0…1 */
   readonly budgetUse: number | undefined
@@ -51,6 +52,7 @@ export function liveFigures(records: readonly StepRecord[]): LiveFigures {
   }
   return {
     tokensPerSecond: ms > 0 ? (tokens / ms) * 1000 : undefined,
+    tokensPerStep: records.length > 0 ? tokens / records.length : undefined,
     rowsPerStep: records.length > 0 ? rows / records.length : undefined,
     budgetUse: room > 0 ? rows / room : undefined,
     acceptance: verified > 0 ? accepted / verified : undefined,

@@ -83,7 +83,7 @@ export class EngineCore {
     const request = this.#scheduler.add({ id, promptTokenIds, maxTotal, sampling, priority, cacheSalt, maxDrafts })
     this.#recorder?.added(request.spec)
     const stopIds = new Set([...added.stopTokenIds, ...(added.ignoreEos ? [] : added.eosTokenIds)])
-    this.#live.set(id, { request, stopIds, trace: new RequestTrace(added.debug) })
+    this.#live.set(id, { request, stopIds, trace: new RequestTrace(added.debug, numSpeculativeTokens(options)) })
     this.#metrics.latency.added(id, now())
   }
 
@@ -192,9 +192,9 @@ export class EngineCore {
       results.accepted += answer.accepted
       results.rejected += share.k - answer.accepted
       results.proposed += answer.proposed.length
-      this.#metrics.acceptance.count(share.k, answer.accepted)
+      this.#metrics.speculation.verified(share.k, answer.accepted)
       const running = this.#scheduler.find(answer.requestId, answer.generation)
-      if (running) results.committed += this.#commit(running, share, answer, settledAt)
+      if (running) this.#commit(running, share, answer, settledAt, results)
       else this.#recorder?.ran(answer.accepted, undefined)
     })
     const { options, now, hooks } = this.#setup
@@ -207,20 +207,26 @@ export class EngineCore {
     return record
   }
 
-  /** Takes a request's outcome: computed tokens, then its new ids up to its end. @returns the number of ids kept */
-  #commit(running: RunningRequest, share: ScheduledRequest, answer: RequestOutput, at: number): number {
+  /** Takes a request's outcome: computed tokens, then its new ids up to its end. Adds to `results` what it makes of them. */
+  #commit(
+    running: RunningRequest,
+    share: ScheduledRequest,
+    answer: RequestOutput,
+    at: number,
+    results: StepResults,
+  ): void {
     const { request } = running
     const live = this.#live.get(request.id)
     assert(live !== undefined, `request ${request.id} is live`)
     if (answer.numericError) {
       this.#recorder?.ran(answer.accepted, undefined)
       this.#end(live, new WeirError('NUMERIC_ERROR', 'the logits are not finite: the weights or a kernel are at fault'))
-      return 0
+      return
     }
     if (!share.samples) {
       this.#scheduler.settle(running, 0, [])
       this.#recorder?.ran(0, [])
-      return 0
+      return
     }
     assert(
       answer.accepted >= 0 && answer.accepted <= share.k,
@@ -228,11 +234,12 @@ export class EngineCore {
     )
     assert(answer.tokens.length === answer.accepted + 1, `request ${request.id}: one token beyond the accepted drafts`)
     const length = request.tokens.length
-    live.trace.sampled(length, answer)
     const tokenEnd = checkStop(answer.tokens, live.stopIds, request.maxTotal - length)
     const ids = tokenEnd ? answer.tokens.slice(0, tokenEnd.keep) : answer.tokens
     this.#scheduler.settle(running, answer.accepted, ids)
     this.#recorder?.ran(answer.accepted, ids)
+    results.proposed += running.proposal?.length ?? 0
+    live.trace.sampled(length, answer, running.proposal ?? answer.proposed)
     live.trace.cut(answer.accepted, answer.tokens.length, ids.length)
     const textEnd = this.#setup.hooks.onTokens(request.id, ids)
     const end = textEnd ?? tokenEnd
@@ -240,10 +247,10 @@ export class EngineCore {
     assert(kept >= 0 && kept <= ids.length, `request ${request.id}: ${kept} of ${ids.length} tokens are kept`)
     request.tokens.length = length + kept
     live.trace.cut(answer.accepted, ids.length, kept)
+    results.committed += kept
     this.#metrics.latency.tokens(request.id, kept, at)
     // The hook may have aborted it.
     if (end && this.#live.get(request.id) === live) this.#end(live, end.reason)
-    return kept
   }
 
   #end({ request, trace }: LiveRequest, why: FinishReason | WeirError): void {
@@ -265,7 +272,13 @@ export class EngineCore {
 /** To a microsecond, so that decisions made by these times come out the same when a trace is replayed. */
 function rounded(ms: StepTimes): StepTimes {
   const round = (value: number): number => Math.round(value * 1000) / 1000
-  const { schedule, encode, wait, update, gpu } = ms
-  const times = { schedule: round(schedule), encode: round(encode), wait: round(wait), update: round(update) }
-  return gpu === undefined ? times : { ...times, gpu: round(gpu) }
+  const { schedule, encode, wait, update, gpu, draft } = ms
+  return {
+    schedule: round(schedule),
+    encode: round(encode),
+    wait: round(wait),
+    update: round(update),
+    ...(gpu !== undefined && { gpu: round(gpu) }),
+    ...(draft !== undefined && { draft: round(draft) }),
+  }
 }

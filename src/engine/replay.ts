@@ -3,11 +3,13 @@
  * one that was recorded. Pure: no runner, no clock, and no engine is touched.
  */
 
+import { numSpeculativeTokens } from '../core/cost.ts'
 import { validateRequest } from '../core/limits.ts'
 import type { RequestSpec } from '../core/request.ts'
 import { Scheduler } from '../core/scheduler.ts'
 import type { StepPlan } from '../core/stepPlan.ts'
 import { buildStepPlan } from '../core/stepPlanBuilder.ts'
+import { SpeculationMetrics } from '../metrics/speculationMetrics.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay, ReplayFailure } from '../protocol/replay.ts'
 import type { StepRecord, StepTimes } from '../protocol/stepRecord.ts'
@@ -48,6 +50,7 @@ class TraceReplay {
   /** ids of unfinished requests */
   readonly #live = new Set<number>()
   readonly #records: StepRecord[] = []
+  readonly #speculation: SpeculationMetrics
   #requests = 0
   #open: ReplayStep | undefined
   #plans = 0
@@ -57,6 +60,7 @@ class TraceReplay {
     this.#header = header
     this.#onPlan = onPlan
     this.#scheduler = new Scheduler(header.options)
+    this.#speculation = new SpeculationMetrics(numSpeculativeTokens(header.options))
   }
 
   /** The latest that was planned. */
@@ -95,6 +99,7 @@ class TraceReplay {
     return {
       options: this.#header.options,
       records: this.#records,
+      speculation: this.#speculation.summary(),
       requests: this.#requests,
       plans: this.#plans,
       ...(this.#failure && { failure: this.#failure }),
@@ -120,7 +125,7 @@ class TraceReplay {
 
   #plan(recorded: string): void {
     if (this.#open) malformed(`step ${this.#plans} has no end`)
-    const step = new ReplayStep(this.#scheduler, this.#header.vocabSize)
+    const step = new ReplayStep(this.#scheduler, this.#speculation, this.#header.vocabSize)
     this.#open = step
     this.#plans++
     const plan = buildStepPlan(step.scheduled)
@@ -133,7 +138,9 @@ class TraceReplay {
     const step = this.#openStep()
     const results = step.end(proposed, committed, ms)
     const { totalBlocks } = this.#scheduler.kv
-    this.#records.push(buildStepRecord(this.#header.options, step.scheduled, results, totalBlocks, ms))
+    const record = buildStepRecord(this.#header.options, step.scheduled, results, totalBlocks, ms)
+    this.#records.push(record)
+    this.#speculation.step(record)
     this.#open = undefined
   }
 

@@ -5,6 +5,7 @@
 
 import type { Scheduler } from '../core/scheduler.ts'
 import type { ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
+import type { SpeculationMetrics } from '../metrics/speculationMetrics.ts'
 import type { StepTimes } from '../protocol/stepRecord.ts'
 import type { StepResults } from './stepRecordBuilder.ts'
 import { malformed } from './traceFields.ts'
@@ -13,16 +14,19 @@ import type { RowsOutcome } from './traceLines.ts'
 export class ReplayStep {
   readonly scheduled: SchedulerOutput
   readonly #scheduler: Scheduler
+  readonly #speculation: SpeculationMetrics
   readonly #vocabSize: number
   readonly #results: StepResults = { accepted: 0, rejected: 0, proposed: 0, committed: 0 }
   #heard = 0
   /** drafts, by request */
   readonly #accepted: number[] = []
 
-  constructor(scheduler: Scheduler, vocabSize: number) {
+  /** @param speculation counts the drafts that were verified */
+  constructor(scheduler: Scheduler, speculation: SpeculationMetrics, vocabSize: number) {
     this.scheduled = scheduler.schedule()
     if (this.scheduled.requests.length === 0) malformed('nothing can be planned here')
     this.#scheduler = scheduler
+    this.#speculation = speculation
     this.#vocabSize = vocabSize
   }
 
@@ -36,10 +40,12 @@ export class ReplayStep {
     this.#accepted.push(accepted)
     this.#results.accepted += accepted
     this.#results.rejected += share.k - accepted
+    this.#speculation.verified(share.k, accepted)
     if (!ids) return
     this.#checkCommitted(share, accepted, ids)
     this.#results.committed += ids.length
     this.#scheduler.settle(share.running, accepted, ids)
+    this.#results.proposed += share.running.proposal?.length ?? 0
   }
 
   /** The step has ended. @param proposed drafts. @param committed ids that stayed when texts had ended */
@@ -53,7 +59,10 @@ export class ReplayStep {
       if (computed >= prefillEnd && computed !== tokens.length - 1)
         malformed(`request ${id} was cut short, yet it goes on`)
     }
-    const most = requests.reduce((sum, { m }) => sum + m, 0)
+    // On the host so many were proposed just now; how many the device did, only the trace knows.
+    const onHost = this.#results.proposed
+    const most = onHost + requests.reduce((sum, { m }) => sum + m, 0)
+    if (proposed < onHost) malformed(`${proposed} drafts proposed, here it is ${onHost}`)
     if (proposed > most) malformed(`${proposed} drafts proposed, the plan has ${most}`)
     if (committed > this.#results.committed) malformed(`${committed} of ${this.#results.committed} ids committed`)
     this.#scheduler.observe(this.scheduled, this.#accepted, ms)

@@ -1,6 +1,8 @@
 /** What is remembered of a request for its answer: usage, and with the debug options its steps and logits. It decides nothing. */
 
 import type { RequestOutput } from '../core/stepPlan.ts'
+import { AcceptanceCounter, total } from '../metrics/acceptance.ts'
+import { speculationUsage } from '../metrics/speculationUsage.ts'
 import type { RequestDebug, RequestStep, Usage } from '../protocol/request.ts'
 
 export interface DebugWish {
@@ -14,11 +16,13 @@ export class RequestTrace {
   readonly #steps: RequestStep[] = []
   /** of its first admission: what comes back after a preemption is its own */
   #cachedTokens: number | undefined
-  #verified = 0
-  #accepted = 0
+  readonly #drafts: AcceptanceCounter
+  #proposed = 0
+  #sampledSteps = 0
 
-  constructor(wish: DebugWish) {
+  constructor(wish: DebugWish, numSpeculativeTokens: number) {
     this.#wish = wish
+    this.#drafts = new AcceptanceCounter(numSpeculativeTokens)
   }
 
   admitted(cachedTokens: number): void {
@@ -30,11 +34,12 @@ export class RequestTrace {
     if (this.#wish.steps) this.#steps.push({ at, verified: [], accepted: 0, proposed: [], preempted: true })
   }
 
-  /** A step that sampled. @param at committed tokens before it */
-  sampled(at: number, output: RequestOutput): void {
-    const { verified, accepted, proposed } = output
-    this.#verified += verified.length
-    this.#accepted += accepted
+  /** A step that sampled. @param at committed tokens before it. @param proposed drafts for the length it ended at */
+  sampled(at: number, output: RequestOutput, proposed: readonly number[]): void {
+    const { verified, accepted } = output
+    this.#drafts.count(verified.length, accepted)
+    this.#proposed += proposed.length
+    this.#sampledSteps++
     if (this.#wish.steps) this.#steps.push({ at, verified, accepted, proposed })
     if (this.#wish.logits && output.logits) this.#logits.push(...output.logits)
   }
@@ -44,21 +49,30 @@ export class RequestTrace {
    * one that is cut off is not in the answer.
    */
   cut(accepted: number, before: number, kept: number): void {
-    this.#accepted -= Math.min(accepted, before) - Math.min(accepted, kept)
+    this.#drafts.cut(Math.min(accepted, before), Math.min(accepted, kept))
     this.#logits.splice(this.#logits.length - (before - kept))
   }
 
   /** Rejected are the verified drafts that are not in the answer. */
   usage(promptTokens: number, completionTokens: number): Usage {
+    const { verified, accepted } = this.#drafts
+    const kept = total(accepted)
+    const counts = {
+      steps: this.#sampledSteps,
+      proposed_tokens: this.#proposed,
+      verified_by_position: verified,
+      accepted_by_position: accepted,
+    }
     return {
       prompt_tokens: promptTokens,
       completion_tokens: completionTokens,
       total_tokens: promptTokens + completionTokens,
       prompt_tokens_details: { cached_tokens: this.#cachedTokens ?? 0 },
       completion_tokens_details: {
-        accepted_prediction_tokens: this.#accepted,
-        rejected_prediction_tokens: this.#verified - this.#accepted,
+        accepted_prediction_tokens: kept,
+        rejected_prediction_tokens: total(verified) - kept,
       },
+      ...(verified.length > 0 && { speculation: speculationUsage(counts, completionTokens) }),
     }
   }
 

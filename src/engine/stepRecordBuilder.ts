@@ -19,7 +19,7 @@ export function buildStepRecord(
   totalBlocks: number,
   ms: StepTimes,
 ): StepRecord {
-  const { rows } = scheduled
+  const { rows, drafts } = scheduled
   return {
     step: scheduled.step,
     policy: options.budgetPolicy,
@@ -39,6 +39,7 @@ export function buildStepRecord(
     waiting: scheduled.waiting,
     usedBlocks: scheduled.usedBlocks,
     totalBlocks,
+    ...(drafts.reason !== 'fixed' && { drafts: { k: drafts.k, reason: drafts.reason } }),
     ms,
   }
 }

@@ -1,25 +1,27 @@
 /**
  * The lines of a trace, written: JSON Lines, each line one call that the engine made to its scheduler, with what came of it.
  *
- *     {"weirTrace":1,"vocabSize":…,"options":{…}}
+ *     {"weirTrace":2,"vocabSize":…,"options":{…}}
  *     ["add",id,maxTotal,priority,cacheSalt|null,most drafts|null,[sampling],[prompt ids]]
  *     ["end",id,why]                               why: a finish reason or an error code
  *     ["reset"]                                    every cached prefix was forgotten
- *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],[drafts at most,why],
+ *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],drafts,
  *       [running,waiting,used blocks,cached tokens,recomputed tokens],[shares],[victims],held|null]
  *     ["rows",outcomes…]                           in the order of the shares; a step may have several such lines
- *     ["step",proposed,committed,[ms: schedule,encode,wait,update,gpu?]]      the step has ended
+ *     ["step",proposed,committed,[ms: schedule,encode,wait,update,gpu?,draft?]]     the step has ended
  *     ["fatal",code,message,details]               the engine has ended; nothing follows
  *     {"lines":…}                                  the lines before it
  *
  * What `sampling` holds is said in traceSampling.ts.
+ * `drafts` is [drafts at most,why] or [drafts at most,why,[expected tokens per millisecond with 0… drafts],balance] where
+ * expectations or the balance of the ledger, in milliseconds, were weighed; these are rounded, the decision was not.
  * A share is [id,k,m,first position] or [id,k,m,first position,shortage] of a decoding request, an object of a prompt.
  * A victim is [id,lost tokens,freed blocks], held is [id,obstacle]. An outcome is the ids that were committed; an object where
  * their number does not tell how many drafts were accepted, without ids where the request had ended or its logits were not finite.
  */
 
 import type { RequestSpec } from '../core/request.ts'
-import type { ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
+import type { DecidedDrafts, ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
 import type { StepPlan } from '../core/stepPlan.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { ErrorCode, ErrorData } from '../protocol/errors.ts'
@@ -28,7 +30,9 @@ import type { StepTimes } from '../protocol/stepRecord.ts'
 import { planDigest } from './traceDigest.ts'
 import { samplingValues } from './traceSampling.ts'
 
-export const TRACE_VERSION = 1
+export const TRACE_VERSION = 2
+
+const SIGNIFICANT_DIGITS = 4
 
 /** Why a request ended. */
 export type EndReason = FinishReason | ErrorCode
@@ -66,12 +70,23 @@ export function planLine(scheduled: SchedulerOutput, plan: StepPlan): string {
     step,
     planDigest(plan),
     [rows.base, rows.draft, rows.prefill, rows.sampled, rows.charged],
-    [drafts.k, drafts.reason],
+    draftValues(drafts),
     [running, waiting, usedBlocks, cachedTokens, recomputedTokens],
     requests.map(shareValues),
     preempted.map(({ request, lostTokens, freedBlocks }) => [request.id, lostTokens, freedBlocks]),
     held ? [held.request.id, held.obstacle] : null,
   ])
+}
+
+function draftValues({ k, reason, goodput, balance }: DecidedDrafts): unknown[] {
+  // In debt the balance alone decides.
+  const weighed = goodput.length > 0 || reason === 'debt'
+  return weighed ? [k, reason, goodput.map(rounded), rounded(balance)] : [k, reason]
+}
+
+/** Enough to see which number was the best, in a short line. */
+function rounded(value: number): number {
+  return Number(value.toPrecision(SIGNIFICANT_DIGITS))
 }
 
 function shareValues({
@@ -112,8 +127,9 @@ export function rowsLine(outcomes: readonly string[]): string {
 }
 
 export function stepLine(proposed: number, committed: number, ms: StepTimes): string {
-  const times = [ms.schedule, ms.encode, ms.wait, ms.update]
-  return JSON.stringify(['step', proposed, committed, ms.gpu === undefined ? times : [...times, ms.gpu]])
+  const { schedule, encode, wait, update, gpu, draft } = ms
+  const onGpu = gpu === undefined ? [] : draft === undefined ? [gpu] : [gpu, draft]
+  return JSON.stringify(['step', proposed, committed, [schedule, encode, wait, update, ...onGpu]])
 }
 
 export function fatalLine({ code, message, details }: ErrorData): string {

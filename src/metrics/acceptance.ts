@@ -12,10 +12,13 @@ export class AcceptanceCounter {
 
   /** Counts one request's step: the first `accepted` of `verified` drafts were kept. */
   count(verified: number, accepted: number): void {
-    for (let j = 0; j < verified; j++) {
-      this.#verified[j] = (this.#verified[j] ?? 0) + 1
-      if (j < accepted) this.#accepted[j] = (this.#accepted[j] ?? 0) + 1
-    }
+    add(this.#verified, 0, verified, 1)
+    add(this.#accepted, 0, accepted, 1)
+  }
+
+  /** Of a run that was counted with `accepted` drafts only the first `kept` count as accepted after all. */
+  cut(accepted: number, kept: number): void {
+    add(this.#accepted, kept, accepted, -1)
   }
 
   get verified(): readonly number[] {
@@ -25,4 +28,21 @@ export class AcceptanceCounter {
   get accepted(): readonly number[] {
     return [...this.#accepted]
   }
+}
+
+/**
+ * Tokens that a verification of at least one draft commits in the mean; 0 when there was none.
+ * @param verified drafts at each position: every verification has one at the first
+ */
+export function meanAcceptedLength(verified: readonly number[], accepted: readonly number[]): number {
+  const verifications = verified[0] ?? 0
+  return verifications > 0 ? 1 + total(accepted) / verifications : 0
+}
+
+export function total(counts: readonly number[]): number {
+  return counts.reduce((sum, count) => sum + count, 0)
+}
+
+function add(counts: number[], from: number, to: number, by: number): void {
+  for (let j = from; j < to; j++) counts[j] = (counts[j] ?? 0) + by
 }

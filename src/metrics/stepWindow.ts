@@ -6,6 +6,8 @@ export interface WindowSummary {
   readonly steps: number
   readonly tokensPerSecond: number
   readonly stepsPerSecond: number
+  /** committed tokens, mean */
+  readonly tokensPerStep: number
   /** real rows, mean */
   readonly rowsPerStep: number
   /** real rows over the limit, mean over steps; above 1 where a policy miscounts */
@@ -40,14 +42,13 @@ export class StepWindow {
     const records = this.#steps.map(({ record }) => record)
     const sum = (value: (record: StepRecord) => number): number => records.reduce((total, r) => total + value(r), 0)
     const seconds = (at - (this.#steps[0]?.startedAt ?? at)) / 1000
+    const tokens = sum((r) => r.committedTokens)
     const rows = sum((r) => r.baseRows + r.draftRows + r.prefillRows)
     return {
       steps: records.length,
-      tokensPerSecond: ratio(
-        sum((r) => r.committedTokens),
-        seconds,
-      ),
+      tokensPerSecond: ratio(tokens, seconds),
       stepsPerSecond: ratio(records.length, seconds),
+      tokensPerStep: ratio(tokens, records.length),
       rowsPerStep: ratio(rows, records.length),
       budgetUse: ratio(
         rows,

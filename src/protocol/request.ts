@@ -41,6 +41,22 @@ export interface SamplingFields {
 
 export type Prompt = string | { readonly prompt_token_ids: readonly number[] }
 
+/** What speculation did for an answer. Positions count from 1 to `numSpeculativeTokens`. */
+export interface SpeculationUsage {
+  /** engine steps that sampled for it */
+  readonly steps: number
+  /** drafts proposed for it */
+  readonly proposed_tokens: number
+  /** drafts verified, by their position behind the base row */
+  readonly verified_by_position: readonly number[] // [numSpeculativeTokens]
+  /** those of them that are in the answer: what a stop cut off does not count */
+  readonly accepted_by_position: readonly number[] // [numSpeculativeTokens]
+  /** 1 + accepted drafts over verifications of at least one draft; 0 without any */
+  readonly mean_accepted_length: number
+  /** output tokens over `steps` */
+  readonly tokens_per_step: number
+}
+
 export interface Usage {
   readonly prompt_tokens: number
   readonly completion_tokens: number
@@ -50,6 +66,8 @@ export interface Usage {
     readonly accepted_prediction_tokens: number
     readonly rejected_prediction_tokens: number
   }
+  /** only where the engine speculates; accepted and rejected above are the sums over its positions */
+  readonly speculation?: SpeculationUsage
 }
 
 /** One engine step of a request, with `debug.steps`. */
@@ -78,6 +96,8 @@ export interface GenerationPart {
   readonly text: string
   readonly token_ids: readonly number[]
   readonly finish_reason?: FinishReason
+  /** of the whole generation, with its very last part */
+  readonly usage?: Usage
 }
 
 /** One whole sample. */
@@ -95,6 +115,6 @@ export interface GenerationResult extends Omit<GenerationChoice, 'index'> {
   readonly choices: readonly GenerationChoice[]
   /** of all samples; what one draws depends on seed and index */
   readonly seed: number
-  /** the prompt counts once, with the cached tokens of the first sample; the rest is summed over all samples */
+  /** the prompt counts once, with the cached tokens of the first sample; the rest is summed over all samples, and means are of the sums */
   readonly usage: Usage
 }

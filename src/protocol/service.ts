@@ -4,6 +4,7 @@ import type { ErrorData } from './errors.ts'
 import type { EngineOptions, LoadOptions, LoadProgress } from './options.ts'
 import type { Replay } from './replay.ts'
 import type { GenerationPart, Prompt, RequestDebug, SamplingFields, Usage } from './request.ts'
+import type { SpeculationStats } from './speculation.ts'
 import type { StepRecord } from './stepRecord.ts'
 
 /** Load options that can be cloned: all but callbacks and signal. */
@@ -62,6 +63,8 @@ export interface ThroughputSummary {
   readonly steps: number
   readonly tokensPerSecond: number
   readonly stepsPerSecond: number
+  /** committed tokens, mean */
+  readonly tokensPerStep: number
   /** real rows, mean */
   readonly rowsPerStep: number
   /** real rows over the limit, mean over steps; above 1 where a policy miscounts */
@@ -77,9 +80,8 @@ export interface EngineStats {
   readonly waiting: number
   readonly committedTokens: number
   readonly preemptions: number
-  /** drafts verified and accepted at each position 1…numSpeculativeTokens */
-  readonly draftsVerified: readonly number[]
-  readonly draftsAccepted: readonly number[]
+  /** all counts 0, and no positions, without speculation */
+  readonly speculation: SpeculationStats
   /** from the request to its first token */
   readonly timeToFirstToken: LatencySummary
   /** between two tokens of a request */
@@ -105,7 +107,7 @@ export interface GenerationEnd {
 }
 
 /** What one step brought to one sample. */
-export interface SampleUpdate extends GenerationPart {
+export interface SampleUpdate extends Omit<GenerationPart, 'usage'> {
   /** of the generation, as the caller chose it */
   readonly id: number
   /** at the sample's end */

@@ -1,5 +1,7 @@
 /** What one engine step ran against its limit: the row of the step-token chart. Plain data, no behaviour. */
 
+import type { DraftChoice } from './speculation.ts'
+
 /**
  * How a step's rows are charged against `maxNumBatchedTokens`.
  * `exact`: the rows that really run. `reserve`: FastDeploy PR #7438 as merged. `uncharged`: the behaviour before that PR.
@@ -8,13 +10,16 @@ export type BudgetPolicy = 'exact' | 'reserve' | 'uncharged'
 
 export const BUDGET_POLICIES: readonly BudgetPolicy[] = ['exact', 'reserve', 'uncharged']
 
-/** Milliseconds of a step by phase; `gpu` only where timestamp queries are available. */
+/** Milliseconds of a step by phase; `gpu` and `draft` only where timestamp queries are available. */
 export interface StepTimes {
   readonly schedule: number
   readonly encode: number
   readonly wait: number
   readonly update: number
+  /** of the step on the GPU */
   readonly gpu?: number
+  /** the part of `gpu` that the drafter took */
+  readonly draft?: number
 }
 
 export interface StepRecord {
@@ -39,5 +44,7 @@ export interface StepRecord {
   readonly waiting: number
   readonly usedBlocks: number
   readonly totalBlocks: number
+  /** only where the number of drafts is chosen step by step */
+  readonly drafts?: DraftChoice
   readonly ms: StepTimes
 }

@@ -3,6 +3,7 @@
  * never know the engine.
  */
 
+import { speculationUsage, summedCounts } from '../metrics/speculationUsage.ts'
 import type { Usage } from '../protocol/request.ts'
 import type { GenerationEnd } from '../protocol/service.ts'
 import { at } from '../util/math.ts'
@@ -44,6 +45,7 @@ function totalUsage(usages: readonly Usage[]): Usage {
   const { prompt_tokens, prompt_tokens_details } = at(usages, 0)
   const sum = (count: (usage: Usage) => number) => usages.reduce((total, usage) => total + count(usage), 0)
   const completion_tokens = sum((usage) => usage.completion_tokens)
+  const speculations = usages.flatMap(({ speculation }) => speculation ?? [])
   return {
     prompt_tokens,
     completion_tokens,
@@ -53,5 +55,6 @@ function totalUsage(usages: readonly Usage[]): Usage {
       accepted_prediction_tokens: sum((usage) => usage.completion_tokens_details.accepted_prediction_tokens),
       rejected_prediction_tokens: sum((usage) => usage.completion_tokens_details.rejected_prediction_tokens),
     },
+    ...(speculations.length > 0 && { speculation: speculationUsage(summedCounts(speculations), completion_tokens) }),
   }
 }

@@ -64,6 +64,8 @@ describe('the page with a WebGPU adapter', () => {
     expect(await page.getByTestId('software-note').textContent()).toContain('B = 64')
     expect(await page.getByTestId('b').getAttribute('placeholder')).toBe('64')
     expect(await page.getByTestId('story').count()).toBe(16)
+    expect(await page.getByTestId('acceptance-chart').getAttribute('aria-label')).toBe('No drafts verified yet.')
+    expect(await page.getByTestId('draft-choice').textContent()).toBe('2 drafts: always, whether they pay or not')
     await page.screenshot({ path: `${SHOTS}/ready.png` })
   })
 
@@ -90,8 +92,20 @@ describe('the page with a WebGPU adapter', () => {
       expect(text).not.toContain('\uFFFD')
     }
     expect(Number(await page.getByTestId('tokens-per-second').textContent())).toBeGreaterThan(0)
+    expect(Number(await page.getByTestId('tokens-per-step').textContent())).toBeGreaterThan(0)
     expect(await page.getByTestId('acceptance').textContent()).toMatch(/^\d+ %$/)
     await page.waitForFunction(() => document.getElementById('kv-blocks')?.textContent === '0')
+    const acceptance = (await page.getByTestId('acceptance-chart').getAttribute('aria-label')) ?? ''
+    const trials = [...acceptance.matchAll(/draft \d (?:< )?\d+ % of ([\d,]+)/g)].map(([, count = '']) =>
+      Number(count.replace(',', '')),
+    )
+    expect(trials).toHaveLength(2)
+    // The stories that went on have 31 tokens from drafts and after them.
+    expect(trials[0]).toBeGreaterThan(15 * 10)
+    expect(trials[1]).toBeLessThanOrEqual(trials[0] ?? 0)
+    const meanLength = Number(await page.getByTestId('mean-length').textContent())
+    expect(meanLength).toBeGreaterThan(1)
+    expect(meanLength).toBeLessThan(3)
     await page.screenshot({ path: `${SHOTS}/done.png`, fullPage: true })
   })
 
@@ -120,6 +134,34 @@ describe('the page with a WebGPU adapter', () => {
     expect(Number(most)).toBeGreaterThan(16)
     await page.getByTestId('stop-all').click()
     await storiesReach(page, ['done', 'stopped'])
+  })
+
+  it('chooses the number of drafts where it is asked to, and says what it chose and why', async () => {
+    await page.getByTestId('drafts').selectOption('4')
+    await page.getByTestId('adaptive').check()
+    await page.getByTestId('apply').click()
+    await engineIs(page, 'loading')
+    await engineIs(page, 'ready')
+    expect(new URL(page.url()).searchParams.get('adaptive')).toBe('1')
+    await page.getByTestId('start').click()
+    await storiesReach(page, ['streaming', 'done'], 4)
+    await page.waitForFunction(() =>
+      /^(no drafts|[1-4] drafts?): ./.test(document.getElementById('draft-choice')?.textContent ?? ''),
+    )
+    await page.screenshot({ path: `${SHOTS}/adaptive.png` })
+    await page.getByTestId('stop-all').click()
+    await storiesReach(page, ['done', 'stopped'])
+    await page.getByTestId('adaptive').uncheck()
+  })
+
+  it('says that speculation is off where there are no drafts', async () => {
+    await page.getByTestId('drafts').selectOption('0')
+    await page.getByTestId('apply').click()
+    await engineIs(page, 'loading')
+    await engineIs(page, 'ready')
+    await page.waitForFunction(() => document.getElementById('acceptance-chart')?.ariaLabel === 'Speculation is off.')
+    expect(await page.getByTestId('draft-choice').textContent()).toContain('Set Drafts to 1 or more')
+    expect(await page.getByTestId('mean-length').textContent()).toBe('–')
   })
 
   it('shows a request that is refused on its own card', async () => {

@@ -17,6 +17,8 @@ export interface MockRunnerOptions {
   readonly rightInEight?: number
   /** called after a step has run and before its promise settles; may throw */
   readonly beforeSettle?: (plan: StepPlan) => void | Promise<void>
+  /** what a step takes; nothing unless said */
+  readonly ms?: (plan: StepPlan) => StepOutput['ms']
   /** requests whose logits are not finite */
   readonly notFinite?: ReadonlySet<number>
 }
@@ -52,7 +54,8 @@ export class MockRunner implements StepRunner {
     const requests = plan.requests.map((request) => this.#run(request))
     this.plans.push(plan)
     await this.#mock.beforeSettle?.(plan)
-    return { step: plan.step, encodedRows: targetRows(plan.requests), requests, ms: { encode: 0, wait: 0 } }
+    const ms = this.#mock.ms?.(plan) ?? { encode: 0, wait: 0 }
+    return { step: plan.step, encodedRows: targetRows(plan.requests), requests, ms }
   }
 
   #checkPlan(plan: StepPlan): void {

@@ -1,16 +1,18 @@
 /**
  * Random runs of a traced engine with all that may happen to one: requests that share prompts, priorities, salts and aborts,
- * before a step, while it is in flight and within its update; texts that end early, logits that are not finite, refused plans.
+ * before a step, while it is in flight and within its update; texts that end early, logits that are not finite, refused plans;
+ * drafts of a fixed number or of one chosen by times, from the device or from the text.
  */
 
 import fc from 'fast-check'
 import { BLOCK_SIZE, blocksNeeded } from '../../src/core/cost.ts'
 import type { EngineCore } from '../../src/engine/engineCore.ts'
 import type { TokenEnd } from '../../src/engine/stopChecker.ts'
+import type { EngineOptions, SpeculativeOptions } from '../../src/protocol/engineOptions.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
-import type { EngineOptions } from '../../src/protocol/options.ts'
 import { BUDGET_POLICIES } from '../../src/protocol/stepRecord.ts'
 import { EngineRig, engineOptions, GREEDY, newRequest, promptOf } from './coreFixtures.ts'
+import type { MockRunnerOptions } from './mockRunner.ts'
 import { engines } from './workloads.ts'
 
 /** Moments of a step at which somebody may call the engine. */
@@ -34,6 +36,13 @@ export interface TracedRun {
   readonly notFinite: ReadonlySet<number>
 }
 
+/** Steps of which every third is timed on the GPU. More drafts are worth it, or not, by how many are right. */
+const ms: NonNullable<MockRunnerOptions['ms']> = ({ step, rows, requests }) => {
+  const draft = 0.75 * Math.max(0, ...requests.map(({ m }) => m))
+  const wait = 10 + 0.125 * rows + draft
+  return step % 3 === 0 ? { encode: 0.5, wait, gpu: wait - 0.25, draft } : { encode: 0.5, wait }
+}
+
 function tracedOptions(maxModelLen: number): fc.Arbitrary<EngineOptions> {
   const scheduling = fc.record({
     budgetPolicy: fc.constantFrom(...BUDGET_POLICIES),
@@ -44,17 +53,25 @@ function tracedOptions(maxModelLen: number): fc.Arbitrary<EngineOptions> {
       { weight: 1, arbitrary: fc.constant(false) },
     ),
     maxNumPartialPrefills: fc.nat(3),
+    drafting: fc.constantFrom('fixed', 'chosen', 'ngram', 'chosen ngram'),
     watermark: fc.constantFrom(0, 0.01, 0.3),
     // Blocks that one request may need, and few more.
     kvCacheTokens: fc.nat(3).map((more) => (blocksNeeded(maxModelLen) + more) * BLOCK_SIZE),
   })
   const debug = { logits: 'off', steps: false, trace: true } as const
-  return fc.tuple(engines(maxModelLen), scheduling).map(([engine, scheduled]) => {
+  return fc.tuple(engines(maxModelLen), scheduling).map(([engine, { drafting, ...scheduled }]) => {
     // Few rows where a policy miscounts them, so that many a plan is refused.
     const few = scheduled.budgetPolicy === 'exact' ? 80 : 8
     const maxNumBatchedTokens = Math.min(engine.maxNumBatchedTokens, engine.maxNumSeqs + few)
-    return engineOptions({ ...engine, ...scheduled, maxNumBatchedTokens, debug })
+    const speculative = engine.speculative && drafts(engine.speculative.numSpeculativeTokens, drafting)
+    return engineOptions({ ...engine, ...scheduled, speculative, maxNumBatchedTokens, debug })
   })
+}
+
+function drafts(numSpeculativeTokens: number, drafting: string): SpeculativeOptions {
+  const common = { numSpeculativeTokens, adaptive: drafting.startsWith('chosen') }
+  if (!drafting.endsWith('ngram')) return { method: 'mtp', ...common }
+  return { method: 'ngram', ...common, promptLookupMin: 1, promptLookupMax: 3 }
 }
 
 function calls(maxModelLen: number, priorities: boolean): fc.Arbitrary<TracedRun['calls']> {
@@ -115,7 +132,7 @@ export async function runTraced({ options, rightInEight, calls, textEnd, notFini
     const keep = textEnd === 0 || id % 2 === 0 ? -1 : ids.findIndex((token) => token % textEnd === 0)
     return keep < 0 ? undefined : { keep, reason: 'stop' }
   }
-  const rig = new EngineRig(options, { rightInEight, notFinite, beforeSettle: () => act('inFlight') }, { onTokens })
+  const rig = new EngineRig(options, { rightInEight, ms, notFinite, beforeSettle: () => act('inFlight') }, { onTokens })
   let fatal: WeirError | undefined
   for (; (step <= 12 || rig.engine.hasWork()) && !fatal; step++) {
     if (step > 3000) throw new Error('unfinished after 3000 steps')

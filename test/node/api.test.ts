@@ -62,6 +62,7 @@ describe.each(WAYS)('LLM %s', (_name, open) => {
     expect(parts.length).toBe(result.token_ids.length)
     expect(result.usage.completion_tokens).toBe(result.token_ids.length)
     expect(result.usage.total_tokens).toBe(result.usage.prompt_tokens + result.usage.completion_tokens)
+    expect(result.usage).not.toHaveProperty('speculation')
     // A reader that comes late misses nothing.
     expect(await partsOf(both)).toEqual(parts)
   })

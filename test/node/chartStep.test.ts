@@ -153,6 +153,9 @@ describe('a step in words', () => {
     expect(figures.get('drafts rejected')).toBe('1')
     expect(figures.get('time')).toBe('32.0 ms')
     expect(new Map(stepFigures(stepRecord({ baseRows: 4 }))).has('charged')).toBe(false)
+    expect(figures.has('drafts chosen')).toBe(false)
+    const chosen = stepRecord({ drafts: { k: 2, reason: 'best' } })
+    expect(new Map(stepFigures(chosen)).get('drafts chosen')).toBe('2, best')
   })
 
   it('sums a chart up', () => {

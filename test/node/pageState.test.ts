@@ -76,6 +76,7 @@ describe('live figures', () => {
     ]
     const figures = liveFigures(records)
     expect(figures.tokensPerSecond).toBeCloseTo((14 + 2) / 0.064, 6)
+    expect(figures.tokensPerStep).toBe(8)
     expect(figures.rowsPerStep).toBe(32)
     expect(figures.budgetUse).toBe(0.5)
     expect(figures.acceptance).toBe(0.75)

@@ -56,6 +56,9 @@ describe.each(WAYS)('parallel samples %s', (_name, open) => {
         finish_reason: 'stop',
         seed: 7,
       })
+      expect(parts.map(({ usage }) => usage)).toEqual(
+        parts.map((part) => (part === parts.at(-1) ? result.usage : undefined)),
+      )
       // A sample that ends does not end the others: the shortest one is not the last to be heard of.
       const ends = parts.filter(({ finish_reason }) => finish_reason).map(({ index }) => index)
       expect(ends[0]).toBe(1)
@@ -83,6 +86,15 @@ describe.each(WAYS)('parallel samples %s', (_name, open) => {
     expect(usage.total_tokens).toBe(usage.prompt_tokens + completion)
     expect(accepted + rejected).toBe(steps.reduce((sum, { verified }) => sum + verified.length, 0))
     expect(accepted).toBeGreaterThan(0)
+    const verifications = steps.filter(({ verified }) => verified.length > 0).length
+    expect(usage.speculation).toMatchObject({
+      steps: steps.length,
+      proposed_tokens: steps.reduce((sum, { proposed }) => sum + proposed.length, 0),
+      mean_accepted_length: 1 + accepted / verifications,
+      tokens_per_step: completion / steps.length,
+    })
+    expect(usage.speculation?.verified_by_position[0]).toBe(verifications)
+    expect(usage.speculation?.accepted_by_position.reduce((sum, count) => sum + count, 0)).toBe(accepted)
     expect(debug).toEqual(choices[0]?.debug)
     expect(new Set(choices.map((choice) => JSON.stringify(choice.debug))).size).toBe(4)
   })

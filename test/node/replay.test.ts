@@ -27,6 +27,7 @@ function digestsOf(trace: string): readonly string[] {
 describe('every trace', () => {
   it('is replayed to the same plans and records, whatever happened to the engine', async () => {
     const seen = { preempted: 0, cached: 0, refused: 0, aborted: 0, texts: 0, notFinite: 0, cut: 0, split: 0 }
+    const drafts = { chosen: 0, weighed: 0, proposedInText: 0, timed: 0 }
     await fc.assert(
       fc.asyncProperty(tracedRuns, async (run) => {
         const { rig, trace, fatal } = await runTraced(run)
@@ -34,6 +35,8 @@ describe('every trace', () => {
         const ran = rig.runner.plans
         expect(result.options).toEqual(run.options)
         expect(result.records).toEqual(rig.records)
+        const { speculation } = rig.engine.stats()
+        expect(result.speculation).toEqual(speculation)
         expect(plans.slice(0, ran.length)).toEqual(ran)
         expect(plans.map(planText).slice(0, ran.length)).toEqual(ran.map(planText))
         expect(plans.map(planDigest)).toEqual(digestsOf(trace))
@@ -49,10 +52,14 @@ describe('every trace', () => {
         seen.notFinite += matches(trace, /"end",\d+,"NUMERIC_ERROR"/g).length
         seen.cut += matches(trace, /"accepted":\d+,"ids"/g).length
         seen.split += matches(trace, /\n\["rows".*\n\["(add|end|reset)".*\n\["rows"/g).length
+        drafts.chosen += rig.records.filter((record) => record.drafts).length
+        drafts.weighed += matches(trace, /\n\["plan",.*?\],\[\d,"[a-z-]+",\[/g).length
+        drafts.proposedInText += run.options.speculative?.method === 'ngram' ? speculation.proposed : 0
+        drafts.timed += speculation.verifyMs === undefined ? 0 : 1
       }),
       { numRuns: 300 },
     )
-    for (const [what, times] of Object.entries(seen)) expect(times, what).toBeGreaterThan(3)
+    for (const [what, times] of Object.entries({ ...seen, ...drafts })) expect(times, what).toBeGreaterThan(3)
   })
 
   it('is the same for the same run, and replayed the same each time', async () => {
@@ -234,9 +241,9 @@ describe('a trace', () => {
   it.each<[string, RegExp]>([
     ['', /not a trace/],
     ['a story', /not a trace/],
-    ['{"weirTrace":1}', /vocabSize/],
-    ['{"weirTrace":1,"vocabSize":9,"options":[]}\n', /options must be an object/],
-    ['{"weirTrace":2,"vocabSize":9,"options":{}}\n{"lines":1}\n', /format version 2, this engine reads version 1/],
+    ['{"weirTrace":2}', /vocabSize/],
+    ['{"weirTrace":2,"vocabSize":9,"options":[]}\n', /options must be an object/],
+    ['{"weirTrace":1,"vocabSize":9,"options":{}}\n{"lines":1}\n', /format version 1, this engine reads version 2/],
     ['{"weirTrace":', /not JSON/],
   ])('is not %j', (text, message) => {
     expect(refusal(text).code).toBe('TRACE_FORMAT')

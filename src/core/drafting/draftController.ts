@@ -5,11 +5,12 @@
  * trace can be replayed. It must never know a scheduler, a plan or a clock.
  */
 
+import type { DraftReason } from '../../protocol/speculation.ts'
 import { at } from '../../util/math.ts'
 import { AcceptanceEstimate } from './acceptanceEstimate.ts'
 import { DraftForecast, type ForecastSetup } from './draftForecast.ts'
 import { DraftLedger } from './draftLedger.ts'
-import type { DraftDecision, DraftedStep, DraftPolicy, DraftReason, DraftSituation } from './draftPolicy.ts'
+import type { DraftDecision, DraftedStep, DraftPolicy, DraftSituation } from './draftPolicy.ts'
 import { HeldDrafts, MARGIN } from './heldDrafts.ts'
 import { ProbeSchedule } from './probeSchedule.ts'
 import { type StepSize, StepTimes } from './stepTimes.ts'

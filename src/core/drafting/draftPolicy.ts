@@ -1,5 +1,6 @@
 /** What the scheduler asks about drafts, and what it tells of the steps that ran: plain data, and the policy that never changes. */
 
+import type { DraftChoice } from '../../protocol/speculation.ts'
 import type { VerifiedDrafts } from './acceptanceEstimate.ts'
 
 /** A decode-ready request. */
@@ -18,17 +19,8 @@ export interface DraftSituation {
   readonly draftRows: number
 }
 
-/**
- * Why so many drafts. `best`: nothing promises more. `hold`: another number does, but not by enough or not for long enough; or
- * nobody decodes. `probe`: tried in order to measure. `warm-up`: not even the step without drafts is measured. `debt`: drafts
- * cost more than they brought. `off`: drafts would lose even if all were accepted. `fixed`: not chosen.
- */
-export type DraftReason = 'best' | 'hold' | 'probe' | 'warm-up' | 'debt' | 'off' | 'fixed'
-
-export interface DraftDecision {
-  /** drafts of a request at most */
-  readonly k: number
-  readonly reason: DraftReason
+/** Drafts of a request at most, and why. */
+export interface DraftDecision extends DraftChoice {
   /** requests that get fewer, by id */
   readonly fewer: ReadonlyMap<number, number>
   /** expected tokens per millisecond with 0… drafts; empty where nothing was weighed */

@@ -50,8 +50,8 @@ describe('the output', () => {
     const share = seeds.filter((seed) => endOf(rig, seed).tokenIds[0] === greedy).length / seeds.length
     // Five standard deviations of 400 fair draws.
     expect(Math.abs(share - 0.5)).toBeLessThan(0.125)
-    const { draftsVerified, draftsAccepted } = rig.engine.stats()
-    const rate = (draftsAccepted[0] ?? 0) / (draftsVerified[0] ?? 1)
+    const { verified, accepted } = rig.engine.stats().speculation
+    const rate = (accepted[0] ?? 0) / (verified[0] ?? 1)
     expect(Math.abs(rate - 0.5)).toBeLessThan(0.125)
   })
 

@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
 import { MAX_PREEMPTIONS } from '../../../src/core/victim.ts'
+import { total } from '../../../src/metrics/acceptance.ts'
 import { engineOptions, GREEDY, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
 import { crowdedWorkloads } from '../../helpers/crowdedWorkloads.ts'
 import { endOf, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
@@ -81,13 +82,12 @@ describe('every workload', () => {
           totals.preempted += (debug?.steps.length ?? 0) - sampled.length
         }
         const stats = rig.engine.stats()
-        const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
-        expect(stats.draftsVerified.length).toBe(options.speculative?.numSpeculativeTokens ?? 0)
-        expect(sum(stats.draftsAccepted)).toBe(totals.accepted)
-        expect(sum(stats.draftsVerified)).toBe(totals.accepted + totals.rejected)
+        expect(stats.speculation.verified.length).toBe(options.speculative?.numSpeculativeTokens ?? 0)
+        expect(total(stats.speculation.accepted)).toBe(totals.accepted)
+        expect(total(stats.speculation.verified)).toBe(totals.accepted + totals.rejected)
         expect(stats.committedTokens).toBe(totals.committed)
         expect(stats.preemptions).toBe(totals.preempted)
-        expect(sum(rig.records.map(({ acceptedDrafts }) => acceptedDrafts))).toBe(totals.accepted)
+        expect(total(rig.records.map(({ acceptedDrafts }) => acceptedDrafts))).toBe(totals.accepted)
       }),
       { numRuns: 60 },
     )

@@ -65,8 +65,29 @@ describe('a traced engine', () => {
       ['step', 0, 1, [1, 0, 0, 1]],
     ])
     const [header, footer] = [rig.engine.trace().split('\n').at(0) ?? '', rig.engine.trace().split('\n').at(-2) ?? '']
-    expect(JSON.parse(header)).toMatchObject({ weirTrace: 1, vocabSize: 997, options: { maxNumBatchedTokens: 16 } })
+    expect(JSON.parse(header)).toMatchObject({ weirTrace: 2, vocabSize: 997, options: { maxNumBatchedTokens: 16 } })
     expect(JSON.parse(footer)).toEqual({ lines: 13 })
+  })
+
+  it('says what the number of drafts was weighed by, in a few digits, and nothing where nothing was', async () => {
+    const speculative = { method: 'mtp', numSpeculativeTokens: 2, adaptive: true } as const
+    const ms = ({ rows }: { readonly rows: number }) => ({ encode: 0.125, wait: 7 + rows / 3, gpu: 6, draft: 1.5 })
+    const rig = new EngineRig(traced({ speculative }), { ms, rightInEight: 4 })
+    rig.engine.add(newRequest(0, 6, 200))
+    await rig.drain()
+    const lines = body(rig).map((line) => JSON.parse(line))
+    const drafts = lines.flatMap(([kind, , , , decision]) => (kind === 'plan' ? [decision] : []))
+    expect(drafts.map(([k, reason]) => ({ k, reason }))).toEqual(rig.records.map((record) => record.drafts))
+    expect(drafts[0]).toEqual([0, 'hold'])
+    const weighed = drafts.filter((decision) => decision.length > 2)
+    expect(weighed.length).toBeGreaterThan(50)
+    for (const [, reason, goodput, balance] of weighed) {
+      expect(goodput).toHaveLength(reason === 'debt' ? 0 : 3)
+      for (const value of [...goodput, balance]) expect(value).toBe(Number(value.toPrecision(4)))
+    }
+    expect(weighed.every(([, reason]) => reason !== 'fixed' && reason !== 'warm-up')).toBe(true)
+    expect(lines.find(([kind]) => kind === 'step')).toEqual(['step', 0, 1, [1, 0.125, 9, 1, 6, 1.5]])
+    expect(replayTrace(rig.engine.trace()).speculation).toEqual(rig.engine.stats().speculation)
   })
 
   it('says who was preempted and what holds a request', async () => {

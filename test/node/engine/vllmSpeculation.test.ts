@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import type { RequestOutput, StepOutput, StepPlan } from '../../../src/core/stepPlan.ts'
 import { EngineCore } from '../../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
+import { total } from '../../../src/metrics/acceptance.ts'
 import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
 import { engineOptions, mtp, newRequest } from '../../helpers/coreFixtures.ts'
 
@@ -116,10 +117,11 @@ describe('statistics', () => {
     const run = new AnsweredEngine(drafts.map((some, id) => ({ drafts: some, tokens: outputs[id] ?? [] })))
     await run.twoSteps()
     const [requests, verified, accepted, byPosition] = expected
-    const { draftsVerified, draftsAccepted } = run.engine.stats()
-    expect(draftsVerified[0]).toBe(requests)
-    expect(draftsVerified.reduce((sum, count) => sum + count, 0)).toBe(verified)
-    expect(draftsAccepted).toEqual(byPosition)
+    const { speculation } = run.engine.stats()
+    expect(speculation.verified[0]).toBe(requests)
+    expect(total(speculation.verified)).toBe(verified)
+    expect(speculation.accepted).toEqual(byPosition)
+    expect(speculation.meanAcceptedLength).toBe(requests === 0 ? 0 : 1 + accepted / requests)
     expect(run.records[1]).toMatchObject({
       baseRows: drafts.length,
       draftRows: verified,

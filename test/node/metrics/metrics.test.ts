@@ -42,6 +42,21 @@ describe('acceptance', () => {
     )
   })
 
+  it('of a run that was cut counts as if no more had been right', () => {
+    const run = fc.tuple(fc.nat(4), fc.nat(4), fc.nat(4)).filter(([k, a, kept]) => kept <= a && a <= k)
+    fc.assert(
+      fc.property(fc.array(run), (runs) => {
+        const [cut, plain] = [new AcceptanceCounter(4), new AcceptanceCounter(4)]
+        for (const [verified, accepted, kept] of runs) {
+          cut.count(verified, accepted)
+          cut.cut(accepted, kept)
+          plain.count(verified, kept)
+        }
+        expect([cut.verified, cut.accepted]).toEqual([plain.verified, plain.accepted])
+      }),
+    )
+  })
+
   it('has no positions without speculation', () => {
     const counter = new AcceptanceCounter(0)
     counter.count(0, 0)
@@ -88,6 +103,7 @@ describe('step window', () => {
       steps: 2,
       tokensPerSecond: 30,
       stepsPerSecond: 4,
+      tokensPerStep: 7.5,
       rowsPerStep: 32,
       budgetUse: 0.5,
       acceptance: 0.5,
@@ -101,6 +117,7 @@ describe('step window', () => {
       steps: 0,
       tokensPerSecond: 0,
       stepsPerSecond: 0,
+      tokensPerStep: 0,
       rowsPerStep: 0,
       budgetUse: 0,
       acceptance: 0,

@@ -1,0 +1,47 @@
+/** Speculation in words and numbers: a step's number of drafts and its reason, and what came of drafts. Never knows how it is shown. */
+
+import type { DraftChoice, DraftReason, SpeculationStats } from '../protocol/speculation.ts'
+
+/** Why some drafts, and why none. */
+const REASONS: Readonly<Record<DraftReason, readonly [some: string, none: string]>> = {
+  best: ['best by measured times', 'best by measured times'],
+  hold: ['as before, nothing else is clearly better', 'as before, nothing else is clearly better'],
+  probe: ['tried, to measure what they take', 'tried, to measure steps without'],
+  'warm-up': ['steps without are measured first', 'steps without are measured first'],
+  debt: ['they cost more than they brought', 'they cost more than they brought'],
+  off: ['they would lose here', 'even if all were accepted they would lose here'],
+  fixed: ['always, whether they pay or not', 'always'],
+}
+
+/** A step's number of drafts, and why. */
+export function choiceText({ k, reason }: DraftChoice): string {
+  const [some, none] = REASONS[reason]
+  if (k === 0) return `no drafts: ${none}`
+  return `${k} ${k === 1 ? 'draft' : 'drafts'}: ${some}`
+}
+
+/** One sentence about the acceptance chart for those who cannot see it. @param emptyText said when no draft was verified */
+export function acceptanceSummary(
+  { verified, accepted }: Pick<SpeculationStats, 'verified' | 'accepted'>,
+  emptyText: string,
+): string {
+  const positions = verified.flatMap((trials, index) => {
+    const share = percentText((accepted[index] ?? 0) / trials)
+    return trials > 0 ? `draft ${index + 1} ${share} of ${trialsText(trials)}` : []
+  })
+  return positions.length === 0 ? emptyText : `Accepted by position: ${positions.join(', ')}.`
+}
+
+/** A share from 0 to 1. What is not all of it is not shown as 100 %, what is more than nothing not as 0 %. */
+export function percentText(share: number): string {
+  const percent = Math.round(share * 100)
+  if (percent === 100 && share < 1) return '99 %'
+  return percent === 0 && share > 0 ? '< 1 %' : `${percent} %`
+}
+
+/** A count in at most six characters up to a billion: 1,234 or 12.3k or 4.5M. */
+export function trialsText(count: number): string {
+  if (count < 10_000) return count.toLocaleString('en')
+  const [value, unit] = count < 999_950 ? [count / 1e3, 'k'] : [count / 1e6, 'M']
+  return `${value.toFixed(1)}${unit}`
+}

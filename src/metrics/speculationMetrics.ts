@@ -1,0 +1,39 @@
+/** What came of the drafts of all requests: counts by position, and the time they took. It decides nothing. */
+
+import type { SpeculationStats } from '../protocol/speculation.ts'
+import type { StepRecord } from '../protocol/stepRecord.ts'
+import { AcceptanceCounter, meanAcceptedLength } from './acceptance.ts'
+
+export class SpeculationMetrics {
+  readonly #drafts: AcceptanceCounter
+  #proposed = 0
+  /** milliseconds on the GPU; undefined until a step was timed there */
+  #times: { readonly verify: number; readonly draft: number } | undefined
+
+  constructor(numSpeculativeTokens: number) {
+    this.#drafts = new AcceptanceCounter(numSpeculativeTokens)
+  }
+
+  /** One request's step: the first `accepted` of `verified` drafts were right. */
+  verified(verified: number, accepted: number): void {
+    this.#drafts.count(verified, accepted)
+  }
+
+  step({ proposedDrafts, ms: { gpu, draft = 0 } }: StepRecord): void {
+    this.#proposed += proposedDrafts
+    if (gpu === undefined) return
+    const before = this.#times ?? { verify: 0, draft: 0 }
+    this.#times = { verify: before.verify + gpu - draft, draft: before.draft + draft }
+  }
+
+  summary(): SpeculationStats {
+    const { verified, accepted } = this.#drafts
+    return {
+      proposed: this.#proposed,
+      verified,
+      accepted,
+      meanAcceptedLength: meanAcceptedLength(verified, accepted),
+      ...(this.#times && { verifyMs: this.#times.verify, draftMs: this.#times.draft }),
+    }
+  }
+}
