@@ -265,7 +265,13 @@ export class EngineCore {
 /** To a microsecond, so that decisions made by these times come out the same when a trace is replayed. */
 function rounded(ms: StepTimes): StepTimes {
   const round = (value: number): number => Math.round(value * 1000) / 1000
-  const { schedule, encode, wait, update, gpu } = ms
-  const times = { schedule: round(schedule), encode: round(encode), wait: round(wait), update: round(update) }
-  return gpu === undefined ? times : { ...times, gpu: round(gpu) }
+  const { schedule, encode, wait, update, gpu, draft } = ms
+  return {
+    schedule: round(schedule),
+    encode: round(encode),
+    wait: round(wait),
+    update: round(update),
+    ...(gpu !== undefined && { gpu: round(gpu) }),
+    ...(draft !== undefined && { draft: round(draft) }),
+  }
 }

@@ -8,7 +8,7 @@
  *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],[drafts at most,why],
  *       [running,waiting,used blocks,cached tokens,recomputed tokens],[shares],[victims],held|null]
  *     ["rows",outcomes…]                           in the order of the shares; a step may have several such lines
- *     ["step",proposed,committed,[ms: schedule,encode,wait,update,gpu?]]      the step has ended
+ *     ["step",proposed,committed,[ms: schedule,encode,wait,update,gpu?,draft?]]  the step has ended
  *     ["fatal",code,message,details]               the engine has ended; nothing follows
  *     {"lines":…}                                  the lines before it
  *
@@ -112,8 +112,9 @@ export function rowsLine(outcomes: readonly string[]): string {
 }
 
 export function stepLine(proposed: number, committed: number, ms: StepTimes): string {
-  const times = [ms.schedule, ms.encode, ms.wait, ms.update]
-  return JSON.stringify(['step', proposed, committed, ms.gpu === undefined ? times : [...times, ms.gpu]])
+  const { schedule, encode, wait, update, gpu, draft } = ms
+  const gpuTimes = [gpu, draft].filter((time) => time !== undefined)
+  return JSON.stringify(['step', proposed, committed, [schedule, encode, wait, update, ...gpuTimes]])
 }
 
 export function fatalLine({ code, message, details }: ErrorData): string {

@@ -96,13 +96,14 @@ function readOutcome(value: unknown): RowsOutcome {
 }
 
 function readTimes(value: unknown): StepTimes {
-  const [schedule, encode, wait, update, gpu] = tuple(value, 'times', 4, 5)
+  const [schedule, encode, wait, update, gpu, draft] = tuple(value, 'times', 4, 6)
   return {
     schedule: finite(schedule, 'schedule'),
     encode: finite(encode, 'encode'),
     wait: finite(wait, 'wait'),
     update: finite(update, 'update'),
     ...(gpu !== undefined && { gpu: finite(gpu, 'gpu') }),
+    ...(draft !== undefined && { draft: finite(draft, 'draft') }),
   }
 }
 
