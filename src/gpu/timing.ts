@@ -73,7 +73,7 @@ export class PassTimer {
 }
 
 /**
- * Milliseconds of each pass; 0 where the clock was too coarse to see it.
+ * Nanoseconds of each pass; 0 where the clock was too coarse to see it.
  * @param words of the marks, low word first
  * @returns undefined where there are no marks, or a driver wrote none, or wrote them out of order
  */
@@ -83,9 +83,9 @@ export function passTimes(words: Uint32Array): number[] | undefined {
   for (let mark = MARK_WORDS; mark < words.length; mark += MARK_WORDS) {
     // The high words first, so that no digit of the difference is lost.
     const high = at(words, mark + 1) - at(words, mark - 1)
-    const nanoseconds = high * 2 ** 32 + (at(words, mark) - at(words, mark - 2))
-    if (nanoseconds < 0 || isUnwritten(words, mark)) return undefined
-    times.push(nanoseconds / 1e6)
+    const time = high * 2 ** 32 + (at(words, mark) - at(words, mark - MARK_WORDS))
+    if (time < 0 || isUnwritten(words, mark)) return undefined
+    times.push(time)
   }
   return times
 }

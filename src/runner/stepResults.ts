@@ -64,12 +64,12 @@ export function parseAnswer(
   })
 }
 
-/** The times of a step of one or two passes, the target's and the drafter's; none without marks that make sense. */
+/** Milliseconds of a step of one or two passes, the target's and the drafter's; none without marks that make sense. */
 export function gpuTimes(marks: Uint32Array): Pick<StepOutput['ms'], 'gpu' | 'draft'> {
   const times = passTimes(marks)
   if (!times) return {}
   const [target = 0, draft = 0] = times
-  return { gpu: target + draft, draft }
+  return { gpu: (target + draft) / 1e6, draft: draft / 1e6 }
 }
 
 function parseResult(words: Uint32Array, request: PlannedRequest): RequestOutput {

@@ -19,6 +19,8 @@ export interface MockRunnerOptions {
   readonly beforeSettle?: (plan: StepPlan) => void | Promise<void>
   /** requests whose logits are not finite */
   readonly notFinite?: ReadonlySet<number>
+  /** milliseconds on a GPU that there is not; default: none */
+  readonly gpuTimes?: (plan: StepPlan) => Pick<StepOutput['ms'], 'gpu' | 'draft'>
 }
 
 /** A row as it ran. */
@@ -52,7 +54,8 @@ export class MockRunner implements StepRunner {
     const requests = plan.requests.map((request) => this.#run(request))
     this.plans.push(plan)
     await this.#mock.beforeSettle?.(plan)
-    return { step: plan.step, encodedRows: targetRows(plan.requests), requests, ms: { encode: 0, wait: 0 } }
+    const ms = { encode: 0, wait: 0, ...this.#mock.gpuTimes?.(plan) }
+    return { step: plan.step, encodedRows: targetRows(plan.requests), requests, ms }
   }
 
   #checkPlan(plan: StepPlan): void {
