@@ -6,6 +6,7 @@
  * The plan is what the scheduler decided; how a runner packs it for its kernels is the runner's business.
  */
 
+import type { StepTimes } from '../protocol/stepRecord.ts'
 import type { SamplingParams } from './samplingParams.ts'
 
 /** Which drafts count, for tests: none, or all of them, which changes the answer. Otherwise those that equal what is sampled. */
@@ -95,6 +96,6 @@ export interface StepOutput {
   readonly encodedRows: number
   /** in the order of the plan's requests */
   readonly requests: readonly RequestOutput[]
-  /** milliseconds */
-  readonly ms: { readonly encode: number; readonly wait: number; readonly gpu?: number; readonly draft?: number }
+  /** as in a step's record */
+  readonly ms: Pick<StepTimes, 'encode' | 'wait' | 'gpu' | 'draft'>
 }

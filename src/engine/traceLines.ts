@@ -128,8 +128,8 @@ export function rowsLine(outcomes: readonly string[]): string {
 
 export function stepLine(proposed: number, committed: number, ms: StepTimes): string {
   const { schedule, encode, wait, update, gpu, draft } = ms
-  const onGpu = gpu === undefined ? [] : draft === undefined ? [gpu] : [gpu, draft]
-  return JSON.stringify(['step', proposed, committed, [schedule, encode, wait, update, ...onGpu]])
+  const gpuTimes = [gpu, draft].filter((time) => time !== undefined)
+  return JSON.stringify(['step', proposed, committed, [schedule, encode, wait, update, ...gpuTimes]])
 }
 
 export function fatalLine({ code, message, details }: ErrorData): string {

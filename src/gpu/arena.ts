@@ -9,7 +9,7 @@
 import { WeirError } from '../protocol/errors.ts'
 import { alignTo } from '../util/math.ts'
 
-export type BufferUse = 'storage' | 'uniform' | 'readback'
+export type BufferUse = 'storage' | 'uniform' | 'readback' | 'timestamps'
 
 export interface BufferPlan {
   readonly name: string
@@ -24,6 +24,7 @@ const USAGE: Readonly<Record<BufferUse, number>> = {
   storage: 0x80 | 0x04 | 0x08, // STORAGE | COPY_SRC | COPY_DST
   uniform: 0x40 | 0x08, // UNIFORM | COPY_DST
   readback: 0x01 | 0x08, // MAP_READ | COPY_DST
+  timestamps: 0x200 | 0x04 | 0x08, // QUERY_RESOLVE | COPY_SRC | COPY_DST
 }
 
 /** The bytes that `plans` take once allocated. */
@@ -123,6 +124,7 @@ function checkLimits(plan: BufferPlan, limits: GPUSupportedLimits): void {
     storage: limits.maxStorageBufferBindingSize,
     uniform: limits.maxUniformBufferBindingSize,
     readback: limits.maxBufferSize, // never bound
+    timestamps: limits.maxBufferSize, // never bound
   }
   const limit = Math.min(limits.maxBufferSize, bindable[plan.use])
   if (bytes <= limit) return

@@ -1,5 +1,5 @@
 /**
- * The WebGPU device: found, asked for its adapter's own limits, and watched for loss.
+ * The WebGPU device: found, asked for its adapter's own limits and the features of use, and watched for loss.
  * The only place that calls `requestAdapter`. It must never know the model.
  */
 
@@ -26,6 +26,9 @@ const LIMITS = [
   'maxStorageBuffersPerShaderStage',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[]
 
+/** Asked for where the adapter has them; everything works without. */
+const FEATURES = ['timestamp-query'] as const satisfies readonly GPUFeatureName[]
+
 /**
  * Opens a device with the adapter's own limits.
  * @param gpu `navigator.gpu`, or Dawn's in Node; undefined where there is none
@@ -47,7 +50,8 @@ export async function openDevice(gpu: GPU | undefined): Promise<Gpu> {
     )
   }
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]))
-  const device = await adapter.requestDevice({ label: 'weir', requiredLimits }).catch((cause) => {
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name))
+  const device = await adapter.requestDevice({ label: 'weir', requiredLimits, requiredFeatures }).catch((cause) => {
     throw new WeirError('BACKEND_UNAVAILABLE', `the adapter gave no device: ${cause}`, {}, { cause })
   })
   return { device, adapter: summarise(adapter), pipelines: new PipelineCache(device), lost: watch(device) }

@@ -10,15 +10,15 @@ export type BudgetPolicy = 'exact' | 'reserve' | 'uncharged'
 
 export const BUDGET_POLICIES: readonly BudgetPolicy[] = ['exact', 'reserve', 'uncharged']
 
-/** Milliseconds of a step by phase; `gpu` and `draft` only where timestamp queries are available. */
+/** Milliseconds of a step by phase. */
 export interface StepTimes {
   readonly schedule: number
   readonly encode: number
   readonly wait: number
   readonly update: number
-  /** of the step on the GPU */
+  /** of the step's commands on the GPU: part of `wait`, by another clock; only where the device has one and it can be trusted */
   readonly gpu?: number
-  /** the part of `gpu` that the drafter took */
+  /** what the drafter took of `gpu`, the rest being the target's; there whenever `gpu` is, 0 without a drafter */
   readonly draft?: number
 }
 

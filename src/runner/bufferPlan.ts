@@ -5,6 +5,7 @@
 
 import { type BufferPlan, plannedBytes } from '../gpu/arena.ts'
 import { readbackPlans } from '../gpu/readback.ts'
+import { timestampBytes, timestampPlan } from '../gpu/timing.ts'
 import { ITEM_WORDS, MERGE_WORDS } from '../kernels/attentionPlan.ts'
 import { kvBytes } from '../kernels/kvCache.ts'
 import { partialWords } from '../kernels/pagedAttention.ts'
@@ -28,6 +29,8 @@ export interface EnginePlan {
 
 export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): EnginePlan {
   const geometry = stepGeometry(spec, options)
+  const passes = geometry.drafts > 0 ? 2 : 1
+  const answer = answerBytes(geometry.seqs, geometry.sampled, spec.vocabSize, options.debug.logits)
   return {
     weights: weightBuffers(spec, geometry.drafts > 0, tensors, geometry.draftVocab),
     kvCache: kvCachePlans(spec, options, geometry),
@@ -36,7 +39,8 @@ export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: Te
       ...rowPlans(spec, geometry),
       ...samplingPlans(spec, geometry, options.debug.logits),
       ...(geometry.drafts > 0 ? drafterPlans(spec, geometry) : []),
-      ...readbackPlans(answerBytes(geometry.seqs, geometry.sampled, spec.vocabSize, options.debug.logits)),
+      timestampPlan(passes),
+      ...readbackPlans(answer + timestampBytes(passes)),
     ],
   }
 }

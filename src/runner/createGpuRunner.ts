@@ -7,6 +7,7 @@ import { Arena, plannedBytes } from '../gpu/arena.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { DeviceFaults } from '../gpu/faults.ts'
 import { ReadbackRing } from '../gpu/readback.ts'
+import { PassTimer } from '../gpu/timing.ts'
 import { ITEM_WORDS, NO_PART } from '../kernels/attentionPlan.ts'
 import { ropeTable } from '../kernels/rope.ts'
 import { verifyStep } from '../kernels/verifyStep.ts'
@@ -26,7 +27,7 @@ import { KERNEL_SETS, type KernelSet, variantNames } from './kernelSet.ts'
 import { type ColumnCopy, type WeightStream, WeightUploader } from './loadWeights.ts'
 import { type ModelContext, named } from './modelOps.ts'
 import { passSlice } from './passes.ts'
-import { buildProgram, checkGrids, type Op, op } from './program.ts'
+import { buildProgram, checkGrids, type Dispatch, type Op, op, type StepPass } from './program.ts'
 import { sampleOps } from './sampling.ts'
 import { mayLeavePartials, rowsAreInvariant } from './selfCheck.ts'
 import { mostCounts } from './stepCounts.ts'
@@ -80,7 +81,8 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
   }
   const opsOf = (kernels: KernelSet) => stepOps({ ...unchosen, kernels }, options.debug.logits)
   for (const set of from.kernels ? [from.kernels] : KERNEL_SETS) {
-    checkGrids(opsOf(set), mostCounts(geometry), gpu.device.limits)
+    const { target, drafter } = opsOf(set)
+    checkGrids([...target, ...drafter], mostCounts(geometry), gpu.device.limits)
   }
   await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts, draftHead(from, geometry)))
   writeConstants(from, arena, geometry)
@@ -102,31 +104,44 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
   aborted(from.signal)
 
   const safe = splits ? geometry : { ...geometry, maxParts: 0 }
-  const program = await buildProgram(gpu, opsOf(kernels), (loaded, total) => {
+  const { target, drafter } = opsOf(kernels)
+  const program = await buildProgram(gpu, [...target, ...drafter], (loaded, total) => {
     aborted(from.signal)
     from.onProgress?.({ phase: 'compile', file: '', loaded, total })
   })
   const batchInvariant = await rowsAreInvariant(bench, program)
   aborted(from.signal)
+  const timer = await PassTimer.open(gpu, arena)
   arena.seal()
   return new GpuRunner({
     ...common,
     geometry: safe,
     upload: splits ? upload : new StepUpload(gpu.device.queue, arena, spec, safe),
-    program,
+    program: stepPasses(program, target.length, timer),
+    timer,
     kernels: variantNames(kernels),
     batchInvariant,
   })
 }
 
-/** The whole step. */
-function stepOps(model: ModelContext, logits: LogitsDebug): Op[] {
+/** The whole step: what answers it, and what drafts for the next one. */
+function stepOps(model: ModelContext, logits: LogitsDebug): { readonly target: Op[]; readonly drafter: Op[] } {
   const verify = op('verify', verifyStep, { vocabSize: model.spec.vocabSize }, (counts) => counts.requests, {
     pass: passSlice(model.buffer('passes'), 'requests'),
     ...named(model, ['requests', 'ids', 'tokens', 'table', 'results', 'adjustments']),
   })
-  const drafter = model.geometry.drafts > 0 ? drafterOps(model) : []
-  return [...targetOps(model), ...sampleOps(model, logits), verify, ...drafter]
+  return {
+    target: [...targetOps(model), ...sampleOps(model, logits), verify],
+    drafter: model.geometry.drafts > 0 ? drafterOps(model) : [],
+  }
+}
+
+/** One pass; two where their times are told apart, the first `split` dispatches and the others. */
+function stepPasses(program: readonly Dispatch[], split: number, timer: PassTimer | undefined): StepPass[] {
+  if (!timer) return [{ dispatches: program, descriptor: undefined }]
+  return [program.slice(0, split), program.slice(split)]
+    .filter((dispatches) => dispatches.length > 0)
+    .map((dispatches, index) => ({ dispatches, descriptor: timer.descriptor(index) }))
 }
 
 async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: WeightUploader): Promise<void> {

@@ -9,12 +9,13 @@ import type { Arena } from '../gpu/arena.ts'
 import type { Gpu } from '../gpu/device.ts'
 import type { DeviceFaults } from '../gpu/faults.ts'
 import type { ReadbackRing, ReadbackSlot } from '../gpu/readback.ts'
+import type { PassTimer } from '../gpu/timing.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { checkBudget } from './budgetCheck.ts'
 import type { StepGeometry } from './geometry.ts'
-import { type Dispatch, encodeProgram } from './program.ts'
-import { answerBytes, answerSources, type LogitsDebug, parseAnswer } from './stepResults.ts'
+import { encodeProgram, type StepPass } from './program.ts'
+import { answerBytes, answerSources, gpuTimes, type LogitsDebug, parseAnswer } from './stepResults.ts'
 import type { StepUpload } from './stepUpload.ts'
 
 /** What a runner is made of; `createGpuRunner` loads it. */
@@ -25,7 +26,10 @@ export interface GpuRunnerParts {
   readonly geometry: StepGeometry
   readonly arena: Arena
   readonly upload: StepUpload
-  readonly program: readonly Dispatch[]
+  /** the target's pass and the drafter's; one for both where nothing is timed */
+  readonly program: readonly StepPass[]
+  /** undefined where the device has no timestamps */
+  readonly timer: PassTimer | undefined
   readonly readbacks: ReadbackRing
   readonly logits: LogitsDebug
   /** the variant chosen for each operation that has several */
@@ -69,14 +73,15 @@ export class GpuRunner implements StepRunner {
 
   /** Frees every buffer; the device stays with whoever opened it. */
   dispose(): void {
-    const { faults, arena } = this.parts
+    const { faults, arena, timer } = this.parts
     faults.raise(new WeirError('DISPOSED', 'the engine was disposed'))
     faults.stop()
     arena.dispose()
+    timer?.dispose()
   }
 
   async #run(plan: StepPlan, before: Promise<unknown>): Promise<StepOutput> {
-    const { now, logits, readbacks, spec, faults } = this.parts
+    const { now, logits, readbacks, spec, faults, timer } = this.parts
     faults.check()
     checkBudget(plan, this.parts.geometry)
     const slot = await readbacks.acquire()
@@ -84,22 +89,26 @@ export class GpuRunner implements StepRunner {
     const encodedRows = this.#encode(plan, slot)
     const encoded = now()
     const bytes = answerBytes(plan.requests.length, plan.sampledRows, spec.vocabSize, logits)
-    const read = slot.read(bytes, (answer) => parseAnswer(answer, plan, spec.vocabSize, logits))
-    const requests = await faults.orFault(read)
+    const read = slot.read(bytes + (timer?.bytes ?? 0), (answer) => ({
+      requests: parseAnswer(answer, plan, spec.vocabSize, logits),
+      times: gpuTimes(new Uint32Array(answer, bytes)),
+    }))
+    const { requests, times } = await faults.orFault(read)
     await before
     faults.check()
-    return { step: plan.step, encodedRows, requests, ms: { encode: encoded - start, wait: now() - encoded } }
+    return { step: plan.step, encodedRows, requests, ms: { encode: encoded - start, wait: now() - encoded, ...times } }
   }
 
   #encode(plan: StepPlan, slot: ReadbackSlot): number {
-    const { gpu, faults, arena, upload, program, spec, logits } = this.parts
+    const { gpu, faults, arena, upload, program, timer, spec, logits } = this.parts
     try {
       faults.check()
       const counts = upload.write(plan)
       const encoder = gpu.device.createCommandEncoder({ label: 'step' })
-      encodeProgram(encoder, program, counts)
+      for (const { dispatches, descriptor } of program) encodeProgram(encoder, dispatches, counts, descriptor)
       const buffer = (name: string) => arena.buffer(name)
-      slot.copy(encoder, answerSources(buffer, counts.requests, counts.sampled, spec.vocabSize, logits))
+      const sources = answerSources(buffer, counts.requests, counts.sampled, spec.vocabSize, logits)
+      slot.copy(encoder, timer ? [...sources, timer.resolve(encoder)] : sources)
       gpu.device.queue.submit([encoder.finish()])
       return counts.rows
     } catch (thrown) {

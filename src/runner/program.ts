@@ -45,6 +45,12 @@ export function op<Shape>(
   }
 }
 
+/** Dispatches that run as one compute pass. */
+export interface StepPass {
+  readonly dispatches: readonly Dispatch[]
+  readonly descriptor: GPUComputePassDescriptor | undefined
+}
+
 /** Compiles the ops, together, and binds their buffers. */
 export async function buildProgram(
   { device, pipelines }: Gpu,
@@ -85,9 +91,14 @@ export function checkGrids(ops: readonly Op[], most: StepCounts, limits: GPUSupp
   }
 }
 
-/** Encodes the dispatches of one step into one compute pass. */
-export function encodeProgram(encoder: GPUCommandEncoder, program: readonly Dispatch[], counts: StepCounts): void {
-  const pass = encoder.beginComputePass()
+/** Encodes the dispatches of one step, or some of them, into one compute pass. */
+export function encodeProgram(
+  encoder: GPUCommandEncoder,
+  program: readonly Dispatch[],
+  counts: StepCounts,
+  descriptor?: GPUComputePassDescriptor,
+): void {
+  const pass = encoder.beginComputePass(descriptor)
   for (const dispatch of program) {
     const grid = dispatch.grid(counts)
     if (!grid) continue

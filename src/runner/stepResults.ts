@@ -1,7 +1,8 @@
 /** From the bytes of a step's answer to its `RequestOutput`s. */
 
-import type { PlannedRequest, RequestOutput, StepPlan } from '../core/stepPlan.ts'
+import type { PlannedRequest, RequestOutput, StepOutput, StepPlan } from '../core/stepPlan.ts'
 import type { ReadbackSource } from '../gpu/readback.ts'
+import { passTimes } from '../gpu/timing.ts'
 import { digestHex } from '../kernels/sampleChunks.ts'
 import { assert } from '../util/math.ts'
 import { RESULT_WORDS } from './packPlan.ts'
@@ -61,6 +62,14 @@ export function parseAnswer(
     )
     return { ...output, logits: rows }
   })
+}
+
+/** Milliseconds of a step of one or two passes, the target's and the drafter's; none without marks that make sense. */
+export function gpuTimes(marks: Uint32Array): Pick<StepOutput['ms'], 'gpu' | 'draft'> {
+  const times = passTimes(marks)
+  if (!times) return {}
+  const [target = 0, draft = 0] = times
+  return { gpu: (target + draft) / 1e6, draft: draft / 1e6 }
 }
 
 function parseResult(words: Uint32Array, request: PlannedRequest): RequestOutput {

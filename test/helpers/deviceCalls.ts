@@ -7,6 +7,7 @@ export const CREATORS = [
   'createComputePipelineAsync',
   'createShaderModule',
   'createTexture',
+  'createQuerySet',
 ] as const
 
 /** The counts of a run that submits so often and creates nothing. */

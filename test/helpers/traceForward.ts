@@ -17,13 +17,14 @@ export interface ForwardTrace {
 export async function traceForward(engine: GpuEngine, prompt: readonly number[]): Promise<ForwardTrace> {
   const { parts } = engine.runner
   const counts = parts.upload.write(wholePrompt(prompt))
+  const program = parts.program.flatMap(({ dispatches }) => dispatches)
   let begin = 0
   /** Runs on from where the last call stopped, through `label`. */
   const upTo = async (label: string, buffer: string): Promise<number> => {
-    const end = parts.program.findIndex((dispatch) => dispatch.label === label) + 1
+    const end = program.findIndex((dispatch) => dispatch.label === label) + 1
     if (end <= begin) throw new Error(`no dispatch ${label}`)
     const encoder = parts.gpu.device.createCommandEncoder()
-    encodeProgram(encoder, parts.program.slice(begin, end), counts)
+    encodeProgram(encoder, program.slice(begin, end), counts)
     begin = end
     const bytes = engine.spec.hiddenSize * 4
     const answer = parts.gpu.device.createBuffer({

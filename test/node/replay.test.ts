@@ -298,6 +298,8 @@ describe('a trace', () => {
     ['more proposed than planned', /\["step",0,/, '["step",9,', /9 drafts proposed, the plan has 0/],
     ['more committed than came', /\["step",0,0/, '["step",0,5', /5 of 0 ids committed/],
     ['a time that is none', /\["step",0,0,\[\d+/, '["step",0,0,[null', /schedule must be a number/],
+    ['a time of the GPU that is none', /(\["step",0,0,\[\d+,\d+,\d+,\d+)/, '$1,1,null', /draft must be a number/],
+    ['a time too many', /(\["step",0,0,\[\d+,\d+,\d+,\d+)/, '$1,1,1,1', /times/],
     ['another plan', /\["plan",2,"./, '["plan",2,"x', /line 8, step 2: the plan differs from the recorded one/],
   ])('with %s is refused', (_what, pattern, by, message) => {
     const error = refusal(changed(pattern, by))
@@ -348,6 +350,23 @@ describe('a trace', () => {
       await rig.engine.step()
     }
     expect(rig.engine.trace()).toBe(trace)
+  })
+
+  it('keeps the times of the GPU where a step had any, to a microsecond', async () => {
+    const times = [{}, { gpu: 2.34567, draft: 1.23456 }, { gpu: 0, draft: 0 }]
+    const rig = new EngineRig(options, { ms: ({ step }) => ({ encode: 0, wait: 0, ...times[step % 3] }) })
+    rig.engine.add(newRequest(0, 20, 6))
+    await rig.drain()
+    const { records } = replayTrace(rig.engine.trace())
+    expect(records).toEqual(rig.records)
+    const kept = records.slice(0, 3).map(({ ms: { gpu, draft } }) => [gpu, draft])
+    expect(kept).toEqual([
+      [2.346, 1.235],
+      [0, 0],
+      [undefined, undefined],
+    ])
+    expect(records.map(({ ms }) => 'gpu' in ms && 'draft' in ms)).toEqual(records.map(({ step }) => step % 3 > 0))
+    expect(rig.engine.trace()).toMatch(/\["step",0,\d,\[\d,0,0,\d+,2\.346,1\.235\]\]/)
   })
 
   it('keeps the options of its engine', () => {

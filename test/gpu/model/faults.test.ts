@@ -1,8 +1,6 @@
 /** What a runner does when the device or a plan lets it down: nothing hangs, nothing stale is taken for an answer. */
 
 import { expect, test } from 'vitest'
-import { GREEDY } from '../../../src/core/samplingParams.ts'
-import type { StepPlan } from '../../../src/core/stepPlan.ts'
 import { type Gpu, openDevice } from '../../../src/gpu/device.ts'
 import { openModel } from '../../../src/loader/source.ts'
 import { parseModelSpec } from '../../../src/models/modelSpec.ts'
@@ -13,6 +11,7 @@ import { SERIAL_KERNELS } from '../../../src/runner/kernelSet.ts'
 import { folderFetch, MODELS } from '../../helpers/folderFetch.ts'
 import { nodeGpu } from '../../helpers/gpuDevice.ts'
 import { engineOptions } from '../../helpers/gpuEngine.ts'
+import { promptPlan } from '../../helpers/promptPlan.ts'
 
 /** A device of its own, so that its faults are nobody else's. */
 async function withDevice(use: (gpu: Gpu) => Promise<void>): Promise<void> {
@@ -36,42 +35,6 @@ async function load(
     kernels: SERIAL_KERNELS,
     ...control,
   })
-}
-
-/** One prompt, sampled at its end. */
-function promptPlan(step: number, ids: readonly number[]): StepPlan {
-  return {
-    step,
-    rows: ids.length,
-    sampledRows: 1,
-    requests: [
-      {
-        requestId: 0,
-        tableRow: 0,
-        generation: 1,
-        n: ids.length,
-        k: 0,
-        m: 0,
-        samples: true,
-        firstPosition: 0,
-        ids,
-        drafts: undefined,
-        nextToken: -1,
-      },
-    ],
-    tableWrites: [
-      {
-        tableRow: 0,
-        generation: 1,
-        computed: 0,
-        lastPosition: 15,
-        firstOutputPosition: ids.length,
-        sampling: GREEDY,
-        history: undefined,
-      },
-    ],
-    blockWrites: [{ tableRow: 0, index: 0, block: 0 }],
-  }
 }
 
 test('many steps in flight settle in order, each with its own answer', async () => {
