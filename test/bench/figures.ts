@@ -11,11 +11,25 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 ? high : (low + high) / 2
 }
 
-/** The mean, and half of its 95 % interval by the normal approximation. */
-export function interval(values: readonly number[]): { readonly mean: number; readonly half: number } {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, values.length - 1)
-  return { mean, half: 1.96 * Math.sqrt(variance / values.length) }
+/** A geometric mean with its 95 % interval. */
+export interface Ratio {
+  readonly mean: number
+  readonly low: number
+  readonly high: number
+}
+
+/** Student's t at 97.5 % for 1…19 degrees of freedom; of more the last is a little on the safe side. */
+const T_SMALL = [
+  12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.2, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.1, 2.09,
+]
+
+/** The geometric mean of ratios, with its interval by Student's t on their logarithms: a ratio and its inverse weigh alike. */
+export function ratio(values: readonly number[]): Ratio {
+  const logs = values.map(Math.log)
+  const mean = logs.reduce((sum, value) => sum + value, 0) / logs.length
+  const variance = logs.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, logs.length - 1)
+  const half = (T_SMALL[logs.length - 2] ?? 2.09) * Math.sqrt(variance / logs.length)
+  return { mean: Math.exp(mean), low: Math.exp(mean - half), high: Math.exp(mean + half) }
 }
 
 /** Prints rows under a header, numbers to the right. */

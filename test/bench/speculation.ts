@@ -1,35 +1,46 @@
 /**
  * What speculation brings: tokens per second of 1, 4 and 16 streams without it, with 0 to 4 drafts of the model's own drafter,
- * with n-grams, and with the number of drafts chosen. Every round runs each setting once, so that a machine whose speed drifts
- * slows all of them alike: ratios are of the same round, with the 95 % interval of their mean.
+ * from part of the vocabulary, with n-grams, and with the number of drafts chosen. Every round runs each setting once, beginning
+ * with another one each time, so that a machine whose speed drifts slows all of them alike. A ratio is of two runs of the same
+ * round; it is given as geometric mean with its 95 % interval. What the first round of an engine costs (a driver compiles, the
+ * controller learns) is told apart.
  *
- * WEIR_BENCH_ROUNDS: rounds, 20 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
+ * WEIR_BENCH_ROUNDS: rounds that count, 20 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
  */
 
 import { OPENINGS } from '../../src/demo/openings.ts'
 import type { LLM, SpeculativeLoadOptions, StepRecord } from '../../src/index.ts'
 import { FAIRY_TALES, load } from './engines.ts'
-import { interval, median, printTable, writeFigure } from './figures.ts'
+import { median, printTable, type Ratio, ratio, writeFigure } from './figures.ts'
 
 const { WEIR_BENCH_ROUNDS = '20', WEIR_BENCH_STREAMS = '1,4,16' } = process.env
 const ROUNDS = Number(WEIR_BENCH_ROUNDS)
 const STREAMS = WEIR_BENCH_STREAMS.split(',').map(Number)
-const TOKENS = 32
 const MOST = 4
+/** Tokens of each stream: of a single one more, because the steps are short and the machine is noisy. */
+const TOKENS = (streams: number): number => (streams === 1 ? 64 : 32)
+const REDUCED_VOCAB = 1024
 
 interface Setting {
   readonly name: string
   readonly speculative: SpeculativeLoadOptions | undefined
 }
 
+const mtp = (drafts: number): SpeculativeLoadOptions => ({
+  method: 'mtp',
+  numSpeculativeTokens: drafts,
+  adaptive: false,
+})
+
 const FIXED: readonly Setting[] = Array.from({ length: MOST + 1 }, (_, drafts) => ({
   name: `${drafts} drafts`,
-  speculative: { method: 'mtp', numSpeculativeTokens: drafts, adaptive: false },
+  speculative: mtp(drafts),
 }))
 
 const SETTINGS: readonly Setting[] = [
   { name: 'off', speculative: undefined },
   ...FIXED,
+  { name: `2 of ${REDUCED_VOCAB}`, speculative: { ...mtp(2), draftVocabSize: REDUCED_VOCAB } },
   { name: 'adaptive', speculative: { method: 'mtp', numSpeculativeTokens: MOST } },
   { name: 'n-gram', speculative: { method: 'ngram', numSpeculativeTokens: MOST, adaptive: false } },
   { name: 'n-gram, adaptive', speculative: { method: 'ngram', numSpeculativeTokens: MOST } },
@@ -43,12 +54,21 @@ interface Engine extends Setting {
 interface Run {
   readonly setting: string
   readonly streams: number
+  /** 0 does not count */
   readonly round: number
   readonly tokensPerSecond: number
   readonly rowsPerStep: number
   readonly tokensPerStep: number
   /** accepted of verified drafts; NaN without drafts */
   readonly acceptance: number
+}
+
+/** Milliseconds on the device of the steps that only decode, of one setting and number of streams. */
+interface DeviceTimes {
+  /** target model and choice of tokens, by draft rows */
+  readonly verify: Map<number, number[]>
+  /** of the drafter */
+  readonly draft: number[]
 }
 
 export async function run(): Promise<void> {
@@ -58,37 +78,17 @@ export async function run(): Promise<void> {
     console.log(`loaded: ${setting.name}`)
   }
   const runs: Run[] = []
-  const alone: StepRecord[] = []
-  for (let round = 0; round < ROUNDS; round++) {
+  const times = new Map<string, DeviceTimes>()
+  for (let round = 0; round <= ROUNDS; round++) {
     for (const streams of STREAMS) {
-      for (const engine of engines) {
+      for (let turn = 0; turn < engines.length; turn++) {
+        const engine = engines[(round + turn) % engines.length] as Engine
         runs.push(await measure(engine, streams, round))
-        if (streams === 1 && engine.name === 'n-gram') alone.push(...engine.records)
+        if (round > 0) collect(times, `${engine.name}, ${streams}`, engine.records)
       }
     }
   }
-  const [first] = engines
-  if (!first) return
-  const { adapter, options } = first.llm
-  console.log(`\nSpeculation, fairy-tales on ${adapter.description || adapter.architecture}`)
-  console.log(`B = ${options.maxNumBatchedTokens}, ${TOKENS} tokens per stream, temperature 0.8, ${ROUNDS} rounds`)
-  const table = STREAMS.flatMap((streams) => SETTINGS.map(({ name }) => summary(runs, streams, name)))
-  printTable(
-    ['setting', 'streams', 'tokens/s', 'to 0 drafts', 'to off', 'rows/step', 'tokens/step', 'accepted'],
-    table.map((each) => [
-      each.setting,
-      `${each.streams}`,
-      each.tokensPerSecond.toFixed(1),
-      shown(each.toNone),
-      shown(each.toOff),
-      each.rowsPerStep.toFixed(1),
-      each.tokensPerStep.toFixed(2),
-      Number.isNaN(each.acceptance) ? '-' : `${(100 * each.acceptance).toFixed(0)} %`,
-    ]),
-  )
-  const verify = verifyCost(alone)
-  console.log(`time of a step of 1 + k rows to one of 1 row: ${verify.map((ratio) => ratio.toFixed(2)).join(', ')}`)
-  writeFigure('speculation.json', `${JSON.stringify({ adapter, table, verify, runs }, null, 1)}\n`)
+  report(engines, runs, times)
   for (const { llm } of engines) await llm.dispose()
 }
 
@@ -104,15 +104,13 @@ async function open(setting: Setting): Promise<Engine> {
     ...(speculative && { speculative }),
     onStep: (record) => records.push(record),
   })
-  // The first steps of an engine compile what a driver left for later.
-  await llm.generate('Once', { max_tokens: 8, ignore_eos: true }).result()
   return { ...setting, llm, records }
 }
 
 async function measure({ llm, name, records }: Engine, streams: number, round: number): Promise<Run> {
   records.length = 0
   const start = performance.now()
-  const fields = { max_tokens: TOKENS, temperature: 0.8, top_k: 50, top_p: 0.95, ignore_eos: true }
+  const fields = { max_tokens: TOKENS(streams), temperature: 0.8, top_k: 50, top_p: 0.95, ignore_eos: true }
   const prompts = OPENINGS.slice(0, streams)
   await Promise.all(
     prompts.map((prompt, index) => llm.generate(prompt, { ...fields, seed: round * 16 + index }).result()),
@@ -131,42 +129,105 @@ async function measure({ llm, name, records }: Engine, streams: number, round: n
   }
 }
 
-interface Ratio {
-  readonly mean: number
-  /** half of the 95 % interval */
-  readonly half: number
+function collect(times: Map<string, DeviceTimes>, key: string, records: readonly StepRecord[]): void {
+  const of: DeviceTimes = times.get(key) ?? { verify: new Map(), draft: [] }
+  times.set(key, of)
+  for (const { prefillRows, draftRows, ms } of records) {
+    if (prefillRows > 0 || ms.gpu === undefined || ms.draft === undefined) continue
+    const verify = of.verify.get(draftRows) ?? []
+    of.verify.set(draftRows, verify)
+    verify.push(ms.gpu - ms.draft)
+    of.draft.push(ms.draft)
+  }
+}
+
+function report(engines: readonly Engine[], runs: readonly Run[], times: ReadonlyMap<string, DeviceTimes>): void {
+  const [first] = engines
+  if (!first) return
+  const { adapter, options } = first.llm
+  console.log(`\nSpeculation, fairy-tales on ${adapter.description || adapter.architecture}`)
+  console.log(`B = ${options.maxNumBatchedTokens}, temperature 0.8, top-k 50, top-p 0.95, ${ROUNDS} rounds`)
+  const table = STREAMS.flatMap((streams) => SETTINGS.map(({ name }) => summary(runs, streams, name)))
+  printTable(
+    ['setting', 'streams', 'tokens/s', 'to 0 drafts', 'to off', 'first round', 'rows/step', 'tokens/step', 'accepted'],
+    table.map((each) => [
+      each.setting,
+      `${each.streams}`,
+      each.tokensPerSecond.toFixed(1),
+      shown(each.toNone),
+      shown(each.toOff),
+      each.firstToNone.toFixed(2),
+      each.rowsPerStep.toFixed(1),
+      each.tokensPerStep.toFixed(2),
+      Number.isNaN(each.acceptance) ? '-' : `${(100 * each.acceptance).toFixed(0)} %`,
+    ]),
+  )
+  const best = STREAMS.map((streams) => bestFixed(runs, streams))
+  printTable(
+    ['adaptive to the best fixed number', 'streams', 'ratio'],
+    best.map(({ streams, name, toBest }) => [name, `${streams}`, shown(toBest)]),
+  )
+  const verify = verifyCost(times)
+  console.log(`time of 1 + k rows to that of 1 row, k = 1…${MOST}: ${verify.map((each) => each.toFixed(2)).join(', ')}`)
+  const drafting = SETTINGS.map(({ name }) => ({ name, ms: STREAMS.map((streams) => draftTime(times, name, streams)) }))
+  printTable(
+    ['drafter, ms per step', ...STREAMS.map((streams) => `${streams} streams`)],
+    drafting
+      .filter(({ ms }) => ms.some((each) => each > 0))
+      .map(({ name, ms }) => [name, ...ms.map((each) => each.toFixed(2))]),
+  )
+  writeFigure('speculation.json', `${JSON.stringify({ adapter, table, best, verify, drafting, runs }, null, 1)}\n`)
+}
+
+function runsOf(runs: readonly Run[], streams: number, setting: string): readonly Run[] {
+  return runs.filter((each) => each.streams === streams && each.setting === setting)
+}
+
+/** Of runs of the same round. */
+function speedRatio(these: readonly Run[], others: readonly Run[]): Ratio {
+  const counted = these.filter(({ round }) => round > 0)
+  return ratio(
+    counted.map(({ round, tokensPerSecond }) => {
+      return tokensPerSecond / (others.find((other) => other.round === round)?.tokensPerSecond ?? Number.NaN)
+    }),
+  )
 }
 
 function summary(runs: readonly Run[], streams: number, setting: string) {
-  const of = (name: string) => runs.filter((each) => each.streams === streams && each.setting === name)
-  const these = of(setting)
-  const ratioTo = (name: string): Ratio => {
-    const others = of(name)
-    return interval(these.map((each, i) => each.tokensPerSecond / (others[i]?.tokensPerSecond ?? Number.NaN)))
-  }
+  const these = runsOf(runs, streams, setting)
+  const none = runsOf(runs, streams, '0 drafts')
+  const counted = these.filter(({ round }) => round > 0)
   return {
     setting,
     streams,
-    tokensPerSecond: median(these.map((each) => each.tokensPerSecond)),
-    toNone: ratioTo('0 drafts'),
-    toOff: ratioTo('off'),
-    rowsPerStep: median(these.map((each) => each.rowsPerStep)),
-    tokensPerStep: median(these.map((each) => each.tokensPerStep)),
-    acceptance: median(these.map((each) => each.acceptance)),
+    tokensPerSecond: median(counted.map((each) => each.tokensPerSecond)),
+    toNone: speedRatio(these, none),
+    toOff: speedRatio(these, runsOf(runs, streams, 'off')),
+    firstToNone: (these[0]?.tokensPerSecond ?? Number.NaN) / (none[0]?.tokensPerSecond ?? Number.NaN),
+    rowsPerStep: median(counted.map((each) => each.rowsPerStep)),
+    tokensPerStep: median(counted.map((each) => each.tokensPerStep)),
+    acceptance: median(counted.map((each) => each.acceptance)),
   }
 }
 
-/** Steps of one decoding stream whose drafts took no draft pass: [k] time of 1 + k rows to that of one. */
-function verifyCost(records: readonly StepRecord[]): number[] {
-  const time = (draftRows: number): number =>
-    median(
-      records
-        .filter((each) => each.baseRows === 1 && each.prefillRows === 0 && each.draftRows === draftRows)
-        .map(({ ms }) => ms.encode + ms.wait),
-    )
-  return Array.from({ length: MOST }, (_, k) => time(k + 1) / time(0))
+/** The adaptive engine against the fixed number of drafts with the highest median. */
+function bestFixed(runs: readonly Run[], streams: number) {
+  const speed = (name: string): number => summary(runs, streams, name).tokensPerSecond
+  const { name } = FIXED.reduce((best, each) => (speed(each.name) > speed(best.name) ? each : best))
+  return { streams, name, toBest: speedRatio(runsOf(runs, streams, 'adaptive'), runsOf(runs, streams, name)) }
 }
 
-function shown({ mean, half }: Ratio): string {
-  return `${mean.toFixed(2)} ± ${half.toFixed(2)}`
+/** Of one stream: the device's time of a step of 1 + k rows to that of one row; [k - 1]. NaN without timestamps. */
+function verifyCost(times: ReadonlyMap<string, DeviceTimes>): number[] {
+  const all = (draftRows: number): number =>
+    median(SETTINGS.flatMap(({ name }) => times.get(`${name}, 1`)?.verify.get(draftRows) ?? []))
+  return Array.from({ length: MOST }, (_, k) => all(k + 1) / all(0))
+}
+
+function draftTime(times: ReadonlyMap<string, DeviceTimes>, name: string, streams: number): number {
+  return median(times.get(`${name}, ${streams}`)?.draft ?? [])
+}
+
+function shown({ mean, low, high }: Ratio): string {
+  return `${mean.toFixed(3)} (${low.toFixed(3)}…${high.toFixed(3)})`
 }

@@ -135,7 +135,7 @@ export function linearConformance(variants: readonly KernelVariant<LinearShape>[
   test('a row has the same bits whatever the number of rows', async () => {
     const given = inputs(shape, 33)
     const all = await run(variants, shape, 33, given)
-    for (const rows of [1, 2, 3, 4, 5, 7, 8, 9, 16]) {
+    for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 16]) {
       const some = await run(variants, shape, rows, given)
       expectSameBits(some.u32.subarray(0, rows * n), all.u32.subarray(0, rows * n), `${rows} rows`)
     }
