@@ -19,8 +19,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (column >= N || row >= pass_.rows) {
     return;
   }
-  if (row + 1u < pass_.rows) {
+  if (row + 2u < pass_.rows) {
     fourRows(row, column);
+  } else if (row + 1u < pass_.rows) {
+    twoRows(row, column);
   } else {
     oneRow(row, column);
   }
@@ -44,6 +46,32 @@ fn oneRow(row: u32, column: u32) {
   }
   for (var i = 0u; i < 4u; i++) {
     store(row, column + i, gates[i], ups[i]);
+  }
+}
+
+fn twoRows(row: u32, column: u32) {
+  let input = row * (K / 4u);
+  var gates = mat2x4f();
+  var ups = mat2x4f();
+  for (var range = 0u; range < RANGES; range++) {
+    var gateSum = mat2x4f();
+    var upSum = mat2x4f();
+    let end = rangeStart(range + 1u, K / 4u);
+    for (var group = rangeStart(range, K / 4u); group < end; group++) {
+      let first = x[input + group];
+      let second = x[input + K / 4u + group];
+      let gateWords = gateColumns(group, column);
+      gateSum = mat2x4f(chain4(gateSum[0], gateWords, first), chain4(gateSum[1], gateWords, second));
+      let upWords = upColumns(group, column);
+      upSum = mat2x4f(chain4(upSum[0], upWords, first), chain4(upSum[1], upWords, second));
+    }
+    gates += gateSum;
+    ups += upSum;
+  }
+  for (var i = 0u; i < 2u; i++) {
+    for (var j = 0u; j < 4u; j++) {
+      store(row + i, column + j, gates[i][j], ups[i][j]);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // y = x W^T + bias, one invocation per 8 columns and up to 4 rows, no barrier. On a processor the loads are what costs, so a
-// tile of 4 by 8 sums shares them; a single row has a path of its own. A larger tile is a little faster and compiles much
-// slower. Columns past N read their neighbours' words and are not written.
+// tile of 4 by 8 sums shares them; one row and two, which a lone request with a draft has, have paths of their own. A larger tile
+// is a little faster and compiles much slower. Columns past N read their neighbours' words and are not written.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 
@@ -26,8 +26,10 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (column >= N || row >= pass_.rows) {
     return;
   }
-  if (row + 1u < pass_.rows) {
+  if (row + 2u < pass_.rows) {
     fourRows(row, column);
+  } else if (row + 1u < pass_.rows) {
+    twoRows(row, column);
   } else {
     oneRow(row, column);
   }
@@ -52,6 +54,34 @@ fn oneRow(row: u32, column: u32) {
   for (var i = 0u; i < 4u; i++) {
     store(row, column + i, left[i]);
     store(row, column + 4u + i, right[i]);
+  }
+}
+
+fn twoRows(row: u32, column: u32) {
+  let first = inputStart(row);
+  let second = inputStart(row + 1u);
+  var left = mat2x4f();
+  var right = mat2x4f();
+  for (var range = 0u; range < RANGES; range++) {
+    var leftSum = mat2x4f();
+    var rightSum = mat2x4f();
+    let end = rangeStart(range + 1u, K / 4u);
+    for (var group = rangeStart(range, K / 4u); group < end; group++) {
+      let firstValue = x[first + group];
+      let secondValue = x[second + group];
+      let leftWords = fourColumns(group, column);
+      leftSum = mat2x4f(chain4(leftSum[0], leftWords, firstValue), chain4(leftSum[1], leftWords, secondValue));
+      let rightWords = fourColumns(group, column + 4u);
+      rightSum = mat2x4f(chain4(rightSum[0], rightWords, firstValue), chain4(rightSum[1], rightWords, secondValue));
+    }
+    left += leftSum;
+    right += rightSum;
+  }
+  for (var i = 0u; i < 2u; i++) {
+    for (var j = 0u; j < 4u; j++) {
+      store(row + i, column + j, left[i][j]);
+      store(row + i, column + 4u + j, right[i][j]);
+    }
   }
 }
 

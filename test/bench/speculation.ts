@@ -6,6 +6,7 @@
  * controller learns) is told apart.
  *
  * WEIR_BENCH_ROUNDS: rounds that count, 20 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
+ * WEIR_BENCH_TEMPERATURE: 0.8 by default; 0 is greedy, of which drafts guess more.
  */
 
 import { OPENINGS } from '../../src/demo/openings.ts'
@@ -13,9 +14,10 @@ import type { LLM, SpeculativeLoadOptions, StepRecord } from '../../src/index.ts
 import { FAIRY_TALES, load } from './engines.ts'
 import { median, printTable, type Ratio, ratio, writeFigure } from './figures.ts'
 
-const { WEIR_BENCH_ROUNDS = '20', WEIR_BENCH_STREAMS = '1,4,16' } = process.env
+const { WEIR_BENCH_ROUNDS = '20', WEIR_BENCH_STREAMS = '1,4,16', WEIR_BENCH_TEMPERATURE = '0.8' } = process.env
 const ROUNDS = Number(WEIR_BENCH_ROUNDS)
 const STREAMS = WEIR_BENCH_STREAMS.split(',').map(Number)
+const TEMPERATURE = Number(WEIR_BENCH_TEMPERATURE)
 const MOST = 4
 /** Tokens of each stream: of a single one more, because the steps are short and the machine is noisy. */
 const TOKENS = (streams: number): number => (streams === 1 ? 64 : 32)
@@ -110,7 +112,7 @@ async function open(setting: Setting): Promise<Engine> {
 async function measure({ llm, name, records }: Engine, streams: number, round: number): Promise<Run> {
   records.length = 0
   const start = performance.now()
-  const fields = { max_tokens: TOKENS(streams), temperature: 0.8, top_k: 50, top_p: 0.95, ignore_eos: true }
+  const fields = { max_tokens: TOKENS(streams), temperature: TEMPERATURE, top_k: 50, top_p: 0.95, ignore_eos: true }
   const prompts = OPENINGS.slice(0, streams)
   await Promise.all(
     prompts.map((prompt, index) => llm.generate(prompt, { ...fields, seed: round * 16 + index }).result()),
@@ -146,7 +148,7 @@ function report(engines: readonly Engine[], runs: readonly Run[], times: Readonl
   if (!first) return
   const { adapter, options } = first.llm
   console.log(`\nSpeculation, fairy-tales on ${adapter.description || adapter.architecture}`)
-  console.log(`B = ${options.maxNumBatchedTokens}, temperature 0.8, top-k 50, top-p 0.95, ${ROUNDS} rounds`)
+  console.log(`B = ${options.maxNumBatchedTokens}, temperature ${TEMPERATURE}, top-k 50, top-p 0.95, ${ROUNDS} rounds`)
   const table = STREAMS.flatMap((streams) => SETTINGS.map(({ name }) => summary(runs, streams, name)))
   printTable(
     ['setting', 'streams', 'tokens/s', 'to 0 drafts', 'to off', 'first round', 'rows/step', 'tokens/step', 'accepted'],
