@@ -34,9 +34,10 @@ export function maxDraftPasses(options: Pick<EngineOptions, 'speculative'>): num
   return options.speculative?.method === 'mtp' ? options.speculative.numSpeculativeTokens : 0
 }
 
-/** Tokens that drafts come from; undefined: all of the vocabulary. */
+/** Tokens that draft passes choose from; undefined: all of the vocabulary, or there are no passes. */
 export function draftVocabSize(options: Pick<EngineOptions, 'speculative'>): number | undefined {
-  return options.speculative?.method === 'mtp' ? options.speculative.draftVocabSize : undefined
+  const { speculative } = options
+  return speculative?.method === 'mtp' && maxDraftPasses(options) > 0 ? speculative.draftVocabSize : undefined
 }
 
 /** Rows of the target model. */

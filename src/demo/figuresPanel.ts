@@ -2,6 +2,7 @@
 
 import { blockMap } from '../chart/blockMap.ts'
 import { paint } from '../chart/canvas.ts'
+import { percentText } from '../chart/draftText.ts'
 import { type EngineStats, SHARED_BLOCK } from '../index.ts'
 import { byId, type FrameQueue, setText } from './dom.ts'
 import type { LiveFigures } from './stepHistory.ts'
@@ -66,5 +67,5 @@ function meter(id: string, value: number | undefined): void {
 }
 
 function percent(part: number | undefined): string | undefined {
-  return part === undefined ? undefined : `${Math.round(part * 100)} %`
+  return part === undefined ? undefined : percentText(part)
 }

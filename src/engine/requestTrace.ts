@@ -1,9 +1,10 @@
 /** What is remembered of a request for its answer: usage, and with the debug options its steps and logits. It decides nothing. */
 
 import type { RequestOutput } from '../core/stepPlan.ts'
-import { AcceptanceCounter, total } from '../metrics/acceptance.ts'
+import { AcceptanceCounter } from '../metrics/acceptance.ts'
 import { speculationUsage } from '../metrics/speculationUsage.ts'
 import type { RequestDebug, RequestStep, Usage } from '../protocol/request.ts'
+import { sum } from '../util/math.ts'
 
 export interface DebugWish {
   readonly logits: boolean
@@ -56,7 +57,7 @@ export class RequestTrace {
   /** Rejected are the verified drafts that are not in the answer. */
   usage(promptTokens: number, completionTokens: number): Usage {
     const { verified, accepted } = this.#drafts
-    const kept = total(accepted)
+    const kept = sum(accepted)
     const counts = {
       steps: this.#sampledSteps,
       proposed_tokens: this.#proposed,
@@ -70,7 +71,7 @@ export class RequestTrace {
       prompt_tokens_details: { cached_tokens: this.#cachedTokens ?? 0 },
       completion_tokens_details: {
         accepted_prediction_tokens: kept,
-        rejected_prediction_tokens: total(verified) - kept,
+        rejected_prediction_tokens: sum(verified) - kept,
       },
       ...(verified.length > 0 && { speculation: speculationUsage(counts, completionTokens) }),
     }

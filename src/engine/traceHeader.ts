@@ -9,7 +9,7 @@ import {
 } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
-import { finite, flag, integer, malformed, oneOf, onlyKeys, parseJson, record, text } from './traceFields.ts'
+import { finite, flag, integer, malformed, oneOf, onlyKeys, parseJson, record } from './traceFields.ts'
 import { TRACE_VERSION } from './traceLines.ts'
 
 /** Tables of a replay are as large as these options say: what no device holds is no engine's trace. */
@@ -83,12 +83,10 @@ function readSpeculative(value: unknown): SpeculativeOptions | undefined {
   }
   const keys = ['method', 'numSpeculativeTokens', 'adaptive']
   if (method === 'mtp') {
-    onlyKeys(given, 'speculative', [...keys, 'draftVocabSize', 'draftVocabFile'])
+    onlyKeys(given, 'speculative', [...keys, 'draftVocabSize'])
     const size = given.get('draftVocabSize')
-    const file = given.get('draftVocabFile')
     const draftVocabSize = size === undefined ? undefined : finite(size, 'speculative.draftVocabSize')
-    const draftVocabFile = file === undefined ? undefined : text(file, 'speculative.draftVocabFile')
-    return { method, ...common, draftVocabSize, draftVocabFile }
+    return { method, ...common, draftVocabSize }
   }
   onlyKeys(given, 'speculative', [...keys, 'promptLookupMin', 'promptLookupMax'])
   const promptLookupMin = finite(given.get('promptLookupMin'), 'speculative.promptLookupMin')

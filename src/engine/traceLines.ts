@@ -8,7 +8,7 @@
  *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],drafts,
  *       [running,waiting,used blocks,cached tokens,recomputed tokens],[shares],[victims],held|null]
  *     ["rows",outcomes…]                           in the order of the shares; a step may have several such lines
- *     ["step",proposed,committed,[ms: schedule,encode,wait,update,gpu?,draft?]]     the step has ended
+ *     ["step",proposed,committed,[ms: schedule,encode,wait,update,(gpu,draft)?]]   the step has ended
  *     ["fatal",code,message,details]               the engine has ended; nothing follows
  *     {"lines":…}                                  the lines before it
  *

@@ -96,7 +96,9 @@ function readOutcome(value: unknown): RowsOutcome {
 }
 
 function readTimes(value: unknown): StepTimes {
-  const [schedule, encode, wait, update, gpu, draft] = tuple(value, 'times', 4, 6)
+  const times = tuple(value, 'times', 4, 6)
+  if (times.length === 5) malformed('times are four, and two on the GPU or none')
+  const [schedule, encode, wait, update, gpu, draft] = times
   return {
     schedule: finite(schedule, 'schedule'),
     encode: finite(encode, 'encode'),

@@ -62,7 +62,7 @@ export function packWeight(target: PackedWeight, source: Uint8Array, firstColumn
 /** The matrix of some columns of another, in the order they are named. */
 export function selectColumns(from: PackedWeight, columns: readonly number[]): PackedWeight {
   const selected = packedWeight(from.dtype, columns.length, from.k)
-  const word = VALUE_BYTES[from.dtype]
+  const word = VALUE_BYTES[from.dtype] // 32-bit words in a weight word
   for (let group = 0; group < from.k / 4; group++) {
     for (const [index, column] of columns.entries()) {
       const read = (group * from.columns + column) * word

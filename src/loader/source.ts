@@ -134,7 +134,7 @@ async function optionalJson(http: Http, url: string): Promise<unknown> {
 function htmlError(url: string, expected: string): WeirError {
   return new WeirError(
     'MODEL_FORMAT',
-    `${url} is an HTML page, not ${expected}; the server probably answers every unknown path with its start page: check the model URL`,
+    `${url} is an HTML page, not ${expected}; the server probably answers every unknown path with its start page: check the URL`,
     { url },
   )
 }

@@ -1,5 +1,7 @@
 /** Drafts verified and accepted at each position of a run of drafts. Counts only; it must never know which request drafted. */
 
+import { sum } from '../util/math.ts'
+
 export class AcceptanceCounter {
   /** drafts verified at position 1… */
   readonly #verified: number[] // [numSpeculativeTokens]
@@ -36,11 +38,7 @@ export class AcceptanceCounter {
  */
 export function meanAcceptedLength(verified: readonly number[], accepted: readonly number[]): number {
   const verifications = verified[0] ?? 0
-  return verifications > 0 ? 1 + total(accepted) / verifications : 0
-}
-
-export function total(counts: readonly number[]): number {
-  return counts.reduce((sum, count) => sum + count, 0)
+  return verifications > 0 ? 1 + sum(accepted) / verifications : 0
 }
 
 function add(counts: number[], from: number, to: number, by: number): void {

@@ -8,7 +8,7 @@ export class SpeculationMetrics {
   readonly #drafts: AcceptanceCounter
   #proposed = 0
   /** milliseconds on the GPU; undefined until a step was timed there */
-  #times: { readonly verify: number; readonly draft: number } | undefined
+  #times: { readonly target: number; readonly draft: number } | undefined
 
   constructor(numSpeculativeTokens: number) {
     this.#drafts = new AcceptanceCounter(numSpeculativeTokens)
@@ -19,11 +19,11 @@ export class SpeculationMetrics {
     this.#drafts.count(verified, accepted)
   }
 
-  step({ proposedDrafts, ms: { gpu, draft = 0 } }: StepRecord): void {
+  step({ proposedDrafts, ms: { gpu, draft } }: StepRecord): void {
     this.#proposed += proposedDrafts
-    if (gpu === undefined) return
-    const before = this.#times ?? { verify: 0, draft: 0 }
-    this.#times = { verify: before.verify + gpu - draft, draft: before.draft + draft }
+    if (gpu === undefined || draft === undefined) return
+    const before = this.#times ?? { target: 0, draft: 0 }
+    this.#times = { target: before.target + gpu - draft, draft: before.draft + draft }
   }
 
   summary(): SpeculationStats {
@@ -33,7 +33,7 @@ export class SpeculationMetrics {
       verified,
       accepted,
       meanAcceptedLength: meanAcceptedLength(verified, accepted),
-      ...(this.#times && { verifyMs: this.#times.verify, draftMs: this.#times.draft }),
+      ...(this.#times && { targetMs: this.#times.target, draftMs: this.#times.draft }),
     }
   }
 }

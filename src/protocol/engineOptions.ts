@@ -33,8 +33,6 @@ export interface MtpOptions extends DraftOptions {
   readonly method: 'mtp'
   /** tokens that drafts come from; undefined: all of the vocabulary */
   readonly draftVocabSize?: number | undefined
-  /** where their ids stand, most frequent first; undefined: in the tokenizer's order */
-  readonly draftVocabFile?: string | undefined
 }
 
 export interface NgramOptions extends DraftOptions {

@@ -27,7 +27,7 @@ export interface SpeculationStats {
    */
   readonly meanAcceptedLength: number
   /** milliseconds that the target model took on the GPU, drafts' rows among its others; undefined where no step was timed */
-  readonly verifyMs?: number
+  readonly targetMs?: number
   /** milliseconds that the drafter took on the GPU; undefined where no step was timed */
   readonly draftMs?: number
 }

@@ -30,7 +30,7 @@ export interface ModelContext {
 export interface BlockRows {
   readonly pass: PassName
   readonly count: (counts: StepCounts) => number
-  /** attention items; undefined: one per row */
+  /** attention items */
   readonly items: (counts: StepCounts) => number
   /** residual stream, [rows][hidden], read and updated */
   readonly residual: string

@@ -77,7 +77,7 @@ export function weightBuffers(
     const bytes = part.kind === 'vector' ? part.size * 4 : weightBytes(part.dtype, part.columns, part.inputs)
     plans.set(part.buffer, { name: part.buffer, bytes, use: 'storage' })
   }
-  if (withDrafter && draftVocab < spec.vocabSize) {
+  if (draftVocab < spec.vocabSize) {
     const bytes = weightBytes(weightDtypes(spec, parts)(DRAFT_HEAD), draftVocab, spec.hiddenSize)
     plans.set(DRAFT_HEAD, { name: DRAFT_HEAD, bytes, use: 'storage', knob: 'speculative.draftVocabSize' })
   }

@@ -5,11 +5,13 @@
 
 /**
  * The ids of a vocabulary of `vocabSize`, most frequent first: the alphabet, the tokens of merges in their order, and at last
- * what no text is made of, special tokens and ids without a token. By id where there are no merges.
+ * what no text is made of, special tokens and ids without a token. By id where there are no merges, and in tokenizers that fall
+ * back to bytes, whose alphabet is all characters, rare ones at its end: bytes come last there.
  * @param tokenizerJson tokenizer.json, parsed; whatever in it is not as expected tells nothing
  */
 export function frequencyOrder(tokenizerJson: unknown, vocabSize: number): number[] {
-  const { vocab, merges, added } = readParts(tokenizerJson)
+  const { vocab, merges, added, byteFallback } = readParts(tokenizerJson)
+  const bytes = new Set(byteFallback ? BYTE_TOKENS.map((token) => vocab.get(token)) : [])
   const ranks = new Map<number, number>()
   merges.forEach((merge, rank) => {
     const id = vocab.get(mergedToken(merge) ?? '')
@@ -17,17 +19,21 @@ export function frequencyOrder(tokenizerJson: unknown, vocabSize: number): numbe
   })
   const known = new Set(vocab.values())
   const rankOf = (id: number): number => {
-    if (added.has(id) || (known.size > 0 && !known.has(id))) return Number.POSITIVE_INFINITY
-    return ranks.get(id) ?? -1
+    if (added.has(id) || bytes.has(id) || (known.size > 0 && !known.has(id))) return Number.POSITIVE_INFINITY
+    return byteFallback ? 0 : (ranks.get(id) ?? -1)
   }
   const ids = Array.from({ length: vocabSize }, (_, id) => ({ id, rank: rankOf(id) }))
   return ids.sort((a, b) => (a.rank === b.rank ? a.id - b.id : a.rank - b.rank)).map(({ id }) => id)
 }
 
+/** How tokenizers that fall back to bytes call them: `<0x00>` to `<0xFF>`. */
+const BYTE_TOKENS = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
+
 interface TokenizerParts {
   readonly vocab: ReadonlyMap<string, number>
   readonly merges: readonly unknown[]
   readonly added: ReadonlySet<number>
+  readonly byteFallback: boolean
 }
 
 function readParts(json: unknown): TokenizerParts {
@@ -40,6 +46,7 @@ function readParts(json: unknown): TokenizerParts {
   return {
     vocab: new Map(entries.filter((entry): entry is [string, number] => Number.isInteger(entry[1]))),
     merges: Array.isArray(merges) ? merges : [],
+    byteFallback: fieldOf(model, 'byte_fallback') === true,
     added: new Set(ids.filter((id) => typeof id === 'number')),
   }
 }

@@ -1,4 +1,4 @@
-/** Integer arithmetic and invariants shared by every room. */
+/** Arithmetic and invariants shared by every room. */
 
 /** Throws unless `condition`: for our own invariants, never for a caller's input. */
 export function assert(condition: unknown, message: string): asserts condition {
@@ -13,6 +13,10 @@ export function cdiv(a: number, b: number): number {
 /** The smallest multiple of `alignment` that is at least `value`. */
 export function alignTo(value: number, alignment: number): number {
   return cdiv(value, alignment) * alignment
+}
+
+export function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
 }
 
 /** `array[index]` of an index known to be inside; throws where it is not. */

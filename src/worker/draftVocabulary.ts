@@ -4,11 +4,11 @@
  */
 
 import type { ModelFiles } from '../loader/source.ts'
-import type { MtpOptions } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
+import type { SpeculativeLoadOptions } from '../protocol/options.ts'
 import { frequencyOrder } from '../tokenizer/frequencyOrder.ts'
 
-type Asked = Pick<MtpOptions, 'draftVocabSize' | 'draftVocabFile'>
+type Asked = Pick<SpeculativeLoadOptions, 'draftVocabSize' | 'draftVocabFile'>
 
 /**
  * @returns ids, ascending, so that the first of equal logits has the lowest; undefined: all of the vocabulary
@@ -16,14 +16,11 @@ type Asked = Pick<MtpOptions, 'draftVocabSize' | 'draftVocabFile'>
  */
 export async function draftVocabulary(
   files: Pick<ModelFiles, 'tokenizer' | 'readJson'>,
-  { draftVocabSize: size, draftVocabFile: file }: Asked,
+  { draftVocabSize: size, draftVocabFile: file }: Asked = {},
   vocabSize: number,
 ): Promise<readonly number[] | undefined> {
   if (file === undefined && (size === undefined || size === vocabSize)) return undefined
-  const order =
-    file === undefined
-      ? frequencyOrder(files.tokenizer, vocabSize)
-      : checkIds(file, await files.readJson(file), vocabSize)
+  const order = file === undefined ? frequencyOrder(files.tokenizer, vocabSize) : await readIds(files, file, vocabSize)
   if (size !== undefined && order.length < size) {
     const what = file === undefined ? `tokens of the model's vocabulary` : `ids in ${file}`
     throw new WeirError(
@@ -34,6 +31,17 @@ export async function draftVocabulary(
   }
   const ids = order.slice(0, size).sort((a, b) => a - b)
   return ids.length === vocabSize ? undefined : ids
+}
+
+/** The file's own faults, with the option that named it. */
+async function readIds(files: Pick<ModelFiles, 'readJson'>, file: string, vocabSize: number): Promise<number[]> {
+  try {
+    return checkIds(file, await files.readJson(file), vocabSize)
+  } catch (cause) {
+    const { code, message, details } = WeirError.from(cause)
+    const option = 'speculative.draftVocabFile'
+    throw new WeirError(code, `${option}: ${message}`, { ...details, option }, { cause })
+  }
 }
 
 function checkIds(file: string, value: unknown, vocabSize: number): number[] {

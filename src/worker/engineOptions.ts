@@ -59,7 +59,7 @@ function resolveSpeculative(given: SpeculativeLoadOptions): SpeculativeOptions {
     return { method, numSpeculativeTokens, adaptive, promptLookupMin: least, promptLookupMax: most }
   }
   refuseFields(method, 'ngram', { promptLookupMin, promptLookupMax })
-  return { method, numSpeculativeTokens, adaptive, draftVocabSize, draftVocabFile }
+  return { method, numSpeculativeTokens, adaptive, draftVocabSize }
 }
 
 /** A field of another method would be passed over in silence. */

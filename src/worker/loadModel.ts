@@ -141,8 +141,7 @@ async function describeModel(
   const spec = parseModelSpec(files.config, files.generationConfig)
   const { vocabSize, maxPositions, mtp } = spec
   const resolved = resolveOptions(given, { drafter: mtp !== undefined, maxPositions })
-  const { speculative } = resolved
-  const draftVocab = speculative?.method === 'mtp' ? await draftVocabulary(files, speculative, vocabSize) : undefined
+  const draftVocab = await draftVocabulary(files, given.speculative, vocabSize)
   const options = withDraftVocab(resolved, draftVocab?.length)
   const memory = memoryPlan(spec, options, files.weights.tensors)
   return { files, spec, options, memory, draftVocab, model: modelInfo(files, spec) }

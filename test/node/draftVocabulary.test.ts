@@ -1,12 +1,19 @@
 /** The part of the vocabulary that drafts come from: which ids these are, where their columns of the head go, and bad input. */
 
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { packedWeight, packWeight, selectColumns } from '../../src/kernels/weights.ts'
+import { openModel } from '../../src/loader/source.ts'
+import { parseModelSpec } from '../../src/models/modelSpec.ts'
+import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
+import { SERIAL_KERNELS } from '../../src/runner/kernelSet.ts'
 import { WeightUploader } from '../../src/runner/loadWeights.ts'
 import type { WeightPart } from '../../src/runner/weightLayout.ts'
 import { frequencyOrder } from '../../src/tokenizer/frequencyOrder.ts'
 import { draftVocabulary } from '../../src/worker/draftVocabulary.ts'
+import { engineOptions } from '../helpers/coreFixtures.ts'
+import { FakeGpu } from '../helpers/fakeGpu.ts'
+import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
 import { FAIRY_TALES, readJson } from '../helpers/modelFiles.ts'
 
 const TOKENIZER = readJson(FAIRY_TALES, 'tokenizer.json')
@@ -27,6 +34,13 @@ describe('the order of frequency', () => {
       // Nothing has the id 6.
       expect(frequencyOrder({ added_tokens, model: { vocab, merges } }, 8)).toEqual([0, 2, 3, 7, 1, 4, 5, 6])
     }
+  })
+
+  it('goes by id where bytes are a fallback, with these last: rare characters are at the end of such an alphabet', () => {
+    const vocab = { '<0x00>': 0, '<0xFF>': 1, the: 2, he: 3, t: 4, 龍: 5 }
+    expect(frequencyOrder({ model: { vocab, merges: ['h e', 't he'], byte_fallback: true } }, 6)).toEqual([
+      2, 3, 4, 5, 0, 1,
+    ])
   })
 
   it('is that of the ids in the embedded tokenizer, whose ids were given in the order of merges', () => {
@@ -69,7 +83,7 @@ describe('a draft vocabulary', () => {
   it.each([
     [{ draftVocabSize: 4097 }, undefined, 'INVALID_OPTION', /draftVocabSize 4097 exceeds the 4096 tokens/],
     [{ draftVocabSize: 3, draftVocabFile: 'f.json' }, [1, 2], 'INVALID_OPTION', /draftVocabSize 3 .*2 ids in f.json/],
-    [{ draftVocabFile: 'f.json' }, { ids: [1] }, 'MODEL_FORMAT', /f.json: .*JSON array/],
+    [{ draftVocabFile: 'f.json' }, { ids: [1] }, 'MODEL_FORMAT', /speculative.draftVocabFile: f.json: .*JSON array/],
     [{ draftVocabFile: 'f.json' }, [], 'MODEL_FORMAT', /f.json: .*JSON array/],
     [{ draftVocabFile: 'f.json' }, [1, 4096], 'MODEL_FORMAT', /f.json: entry 1, 4096, .*vocabulary of 4096/],
     [{ draftVocabFile: 'f.json' }, [-1], 'MODEL_FORMAT', /entry 0, -1/],
@@ -78,6 +92,32 @@ describe('a draft vocabulary', () => {
     [{ draftVocabFile: 'f.json' }, [5, 6, 5], 'MODEL_FORMAT', /entry 2: id 5 is there twice/],
   ])('%j of %j is %s', async (asked, file, code, message) => {
     await expect(of(asked, file)).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+  })
+})
+
+describe('the plan of an engine', () => {
+  async function load(numSpeculativeTokens: number, ids: readonly number[] | undefined) {
+    const files = await openModel(MODELS['qwen3-mtp'], { fetch: folderFetch })
+    const speculative = { method: 'mtp', numSpeculativeTokens, adaptive: false, draftVocabSize: ids?.length } as const
+    const runner = await createGpuRunner({
+      gpu: await new FakeGpu({ timestamps: true }).open(),
+      spec: parseModelSpec(files.config, files.generationConfig),
+      options: engineOptions({ speculative }),
+      weights: files.weights,
+      draftVocab: ids,
+      now: () => 0,
+      kernels: SERIAL_KERNELS,
+    })
+    onTestFinished(() => runner.dispose())
+    expect(runner.allocatedBytes).toBe(runner.plannedBytes)
+    return runner.plannedBytes
+  }
+
+  it('holds the reduced head and its ids, and neither without draft passes', async () => {
+    const ids = Array.from({ length: 100 }, (_, i) => 5 * i)
+    expect(await load(0, ids)).toBe(await load(0, undefined))
+    // [100][hidden size 64] of bfloat16, and an id of each.
+    expect(await load(2, ids)).toBe((await load(2, undefined)) + 100 * 64 * 2 + 100 * 4)
   })
 })
 

@@ -55,7 +55,7 @@ describe('every trace', () => {
         drafts.chosen += rig.records.filter((record) => record.drafts).length
         drafts.weighed += matches(trace, /\n\["plan",.*?\],\[\d,"[a-z-]+",\[/g).length
         drafts.proposedInText += run.options.speculative?.method === 'ngram' ? speculation.proposed : 0
-        drafts.timed += speculation.verifyMs === undefined ? 0 : 1
+        drafts.timed += speculation.targetMs === undefined ? 0 : 1
       }),
       { numRuns: 300 },
     )
@@ -299,6 +299,7 @@ describe('a trace', () => {
     ['more committed than came', /\["step",0,0/, '["step",0,5', /5 of 0 ids committed/],
     ['a time that is none', /\["step",0,0,\[\d+/, '["step",0,0,[null', /schedule must be a number/],
     ['a time of the GPU that is none', /(\["step",0,0,\[\d+,\d+,\d+,\d+)/, '$1,1,null', /draft must be a number/],
+    ['half of the times of the GPU', /(\["step",0,0,\[\d+,\d+,\d+,\d+)/, '$1,1', /four/],
     ['a time too many', /(\["step",0,0,\[\d+,\d+,\d+,\d+)/, '$1,1,1,1', /times/],
     ['another plan', /\["plan",2,"./, '["plan",2,"x', /line 8, step 2: the plan differs from the recorded one/],
   ])('with %s is refused', (_what, pattern, by, message) => {

@@ -13,17 +13,13 @@ import { resolveOptions } from '../../../src/worker/engineOptions.ts'
 import type { RowCost } from './costModel.ts'
 import type { ArrivalProcess, LengthDistribution } from './distributions.ts'
 import { type DeviceModel, OVERRUNS } from './simulatedRunner.ts'
+import type { Variant } from './simulation.ts'
 import { ARGUMENTS, type ArgumentName, FLAGS, usage } from './usage.ts'
 import type { WorkloadSpec } from './workload.ts'
 
-/** One of the engines that run the trace. */
-export interface Variant {
-  readonly name: string
-  readonly options: EngineOptions
-}
-
 export interface SimulationArguments {
   readonly workload: WorkloadSpec
+  readonly maxModelLen: number
   /** at least one; they differ in what is compared */
   readonly variants: readonly Variant[]
   readonly device: DeviceModel
@@ -47,10 +43,11 @@ export class ArgumentError extends Error {
 /** @throws ArgumentError */
 export function parseArguments(argv: readonly string[]): SimulationArguments {
   const given = new GivenArguments(argv)
-  const variants = given.has('compare-drafts') ? draftVariants(given) : policyVariants(given)
+  const options = engineOptions(given)
   return {
-    workload: workload(given, engineOptions(given)),
-    variants,
+    workload: workload(given, options),
+    maxModelLen: options.maxModelLen,
+    variants: given.has('compare-drafts') ? draftVariants(given) : policyVariants(given),
     device: {
       cost: { rows: rowCost(given), perDraftPass: given.number('draft-cost', 0) },
       acceptance: given.number('acceptance', 0, 1),
@@ -69,7 +66,7 @@ function policyVariants(given: GivenArguments): Variant[] {
 
 function draftVariants(given: GivenArguments): Variant[] {
   for (const name of ['k', 'adaptive', 'compare'] as const) given.exclude(name, 'compare-drafts')
-  const [budgetPolicy = 'exact'] = given.policies()
+  const budgetPolicy = given.oneOf('policy', BUDGET_POLICIES)
   return [...new Set(given.list('compare-drafts'))].map((drafts) => {
     const adaptive = drafts === 'adaptive'
     const speculative = speculation(given, 'compare-drafts', adaptive ? `${MAX_SPECULATIVE_TOKENS}` : drafts, adaptive)

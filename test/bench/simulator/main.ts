@@ -23,8 +23,8 @@ export async function run(argv: readonly string[]): Promise<number> {
 
 /** Runs every variant on one trace. */
 export async function compare(given: SimulationArguments): Promise<readonly SimulationRun[]> {
-  const { workload, variants, device, seed } = given
-  const trace = buildTrace(workload, Math.min(...variants.map(({ options }) => options.maxModelLen)), seed)
+  const { workload, variants, device, seed, maxModelLen } = given
+  const trace = buildTrace(workload, maxModelLen, seed)
   const runs: SimulationRun[] = []
   for (const variant of variants) runs.push(await simulate(trace, variant, device, seed))
   return runs

@@ -61,9 +61,9 @@ export function table(header: readonly string[], rows: readonly (readonly string
 }
 
 /** The step-token chart of the run's last steps, as many as can be told apart. */
-export function chartSvg({ options, records, refused }: SimulationRun): string {
+export function chartSvg({ name, options, records, refused }: SimulationRun): string {
   const limit = options.maxNumBatchedTokens
-  const title = `${options.budgetPolicy} at B = ${limit}, S = ${options.maxNumSeqs}, ${drafts(options.speculative)}`
+  const title = `${name} at B = ${limit}, S = ${options.maxNumSeqs}, ${drafts(options.speculative)}`
   const { shapes } = stepChart({
     records,
     limit,

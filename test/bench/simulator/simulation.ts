@@ -6,11 +6,17 @@
 import type { RefusedStep } from '../../../src/chart/stepText.ts'
 import { GREEDY } from '../../../src/core/samplingParams.ts'
 import { EngineCore } from '../../../src/engine/engineCore.ts'
+import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
-import type { Variant } from './arguments.ts'
 import { Observer, type RequestTimeline } from './observer.ts'
 import { type DeviceModel, SimulatedRunner, VirtualClock } from './simulatedRunner.ts'
 import { type ArrivingRequest, VOCAB_SIZE } from './workload.ts'
+
+/** One of the engines that run a trace. */
+export interface Variant {
+  readonly name: string
+  readonly options: EngineOptions
+}
 
 export interface SimulationRun extends Variant {
   readonly records: readonly StepRecord[]

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
 import { MAX_PREEMPTIONS } from '../../../src/core/victim.ts'
-import { total } from '../../../src/metrics/acceptance.ts'
+import { sum } from '../../../src/util/math.ts'
 import { engineOptions, GREEDY, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
 import { crowdedWorkloads } from '../../helpers/crowdedWorkloads.ts'
 import { endOf, ownedBlocks, runWorkload } from '../../helpers/engineRuns.ts'
@@ -83,11 +83,11 @@ describe('every workload', () => {
         }
         const stats = rig.engine.stats()
         expect(stats.speculation.verified.length).toBe(options.speculative?.numSpeculativeTokens ?? 0)
-        expect(total(stats.speculation.accepted)).toBe(totals.accepted)
-        expect(total(stats.speculation.verified)).toBe(totals.accepted + totals.rejected)
+        expect(sum(stats.speculation.accepted)).toBe(totals.accepted)
+        expect(sum(stats.speculation.verified)).toBe(totals.accepted + totals.rejected)
         expect(stats.committedTokens).toBe(totals.committed)
         expect(stats.preemptions).toBe(totals.preempted)
-        expect(total(rig.records.map(({ acceptedDrafts }) => acceptedDrafts))).toBe(totals.accepted)
+        expect(sum(rig.records.map(({ acceptedDrafts }) => acceptedDrafts))).toBe(totals.accepted)
       }),
       { numRuns: 60 },
     )

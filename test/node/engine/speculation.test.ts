@@ -2,9 +2,9 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { total } from '../../../src/metrics/acceptance.ts'
 import type { EngineOptions, SpeculativeOptions } from '../../../src/protocol/engineOptions.ts'
 import type { RequestStep, SpeculationUsage } from '../../../src/protocol/request.ts'
+import { sum } from '../../../src/util/math.ts'
 import { EngineRig, engineOptions, GREEDY, mtp, newRequest, promptOf } from '../../helpers/coreFixtures.ts'
 import { endOf, runWorkload } from '../../helpers/engineRuns.ts'
 import { generateAlone } from '../../helpers/mockModel.ts'
@@ -47,7 +47,7 @@ describe('the usage of an answer', () => {
           const verified = steps.map((step) => step.verified.length)
           expect(usage).toEqual({
             steps: steps.length,
-            proposed_tokens: total(steps.map(({ proposed }) => proposed.length)),
+            proposed_tokens: sum(steps.map(({ proposed }) => proposed.length)),
             verified_by_position: byPosition(verified, most),
             accepted_by_position: byPosition(
               steps.map(({ accepted }) => accepted),
@@ -57,15 +57,15 @@ describe('the usage of an answer', () => {
             tokens_per_step: endOf(rig, id).tokenIds.length / steps.length,
           })
           const drafting = steps.filter((step) => step.verified.length > 0)
-          const length = total(drafting.map(({ accepted }) => accepted + 1)) / drafting.length
+          const length = sum(drafting.map(({ accepted }) => accepted + 1)) / drafting.length
           expect(usage.mean_accepted_length).toBeCloseTo(drafting.length > 0 ? length : 0, 9)
         }
         const { speculation } = rig.engine.stats()
         const sums = (of: (usage: SpeculationUsage) => readonly number[]): number[] =>
-          speculation.verified.map((_, j) => total(usages.map((usage) => of(usage)[j] ?? 0)))
+          speculation.verified.map((_, j) => sum(usages.map((usage) => of(usage)[j] ?? 0)))
         expect(speculation.verified).toEqual(sums((usage) => usage.verified_by_position))
         expect(speculation.accepted).toEqual(sums((usage) => usage.accepted_by_position))
-        expect(speculation.proposed).toBe(total(usages.map((usage) => usage.proposed_tokens)))
+        expect(speculation.proposed).toBe(sum(usages.map((usage) => usage.proposed_tokens)))
       }),
       { numRuns: 40 },
     )
@@ -132,9 +132,9 @@ describe('drafts from the text', () => {
     await rig.drain()
     for (const id of [0, 1]) expect(endOf(rig, id).tokenIds).toEqual(answers[id]?.slice(0, 12))
     const { proposed, verified } = rig.engine.stats().speculation
-    expect(proposed).toBeGreaterThanOrEqual(total(verified))
-    expect(total(verified)).toBeGreaterThan(12)
-    expect(total(rig.records.map(({ proposedDrafts }) => proposedDrafts))).toBe(proposed)
+    expect(proposed).toBeGreaterThanOrEqual(sum(verified))
+    expect(sum(verified)).toBeGreaterThan(12)
+    expect(sum(rig.records.map(({ proposedDrafts }) => proposedDrafts))).toBe(proposed)
     expect(speculationOf(rig, 0).proposed_tokens + speculationOf(rig, 1).proposed_tokens).toBe(proposed)
     for (const id of [0, 1]) {
       const steps = sampledSteps(rig, id)
@@ -149,17 +149,17 @@ describe('the time of drafts', () => {
   it('is summed over the steps that were timed on the GPU', async () => {
     const ms = ({ step }: { readonly step: number }) => {
       if (step === 1) return { encode: 0, wait: 9 }
-      return step === 2 ? { encode: 0, wait: 9, gpu: 6, draft: 2.5 } : { encode: 0, wait: 9, gpu: 4 }
+      return step === 2 ? { encode: 0, wait: 9, gpu: 6, draft: 2.5 } : { encode: 0, wait: 9, gpu: 4, draft: 0 }
     }
     const rig = new EngineRig(engineOptions({ speculative: mtp(2) }), { ms, rightInEight: 0 })
     rig.engine.add(newRequest(0, 6, 5))
     await rig.engine.step()
-    expect(rig.engine.stats().speculation).not.toHaveProperty('verifyMs')
+    expect(rig.engine.stats().speculation).not.toHaveProperty('targetMs')
     expect(rig.engine.stats().speculation).not.toHaveProperty('draftMs')
     await rig.engine.step()
-    expect(rig.engine.stats().speculation).toMatchObject({ verifyMs: 3.5, draftMs: 2.5 })
+    expect(rig.engine.stats().speculation).toMatchObject({ targetMs: 3.5, draftMs: 2.5 })
     await rig.engine.step()
-    expect(rig.engine.stats().speculation).toMatchObject({ verifyMs: 7.5, draftMs: 2.5 })
+    expect(rig.engine.stats().speculation).toMatchObject({ targetMs: 7.5, draftMs: 2.5 })
     expect(rig.records[1]?.ms).toMatchObject({ gpu: 6, draft: 2.5 })
   })
 })

@@ -7,8 +7,8 @@ import { describe, expect, it } from 'vitest'
 import type { RequestOutput, StepOutput, StepPlan } from '../../../src/core/stepPlan.ts'
 import { EngineCore } from '../../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
-import { total } from '../../../src/metrics/acceptance.ts'
 import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
+import { sum } from '../../../src/util/math.ts'
 import { engineOptions, mtp, newRequest } from '../../helpers/coreFixtures.ts'
 
 /** What comes of one request: its drafts, and the tokens sampled at its rows up to the first that differs, or the bonus. */
@@ -119,7 +119,7 @@ describe('statistics', () => {
     const [requests, verified, accepted, byPosition] = expected
     const { speculation } = run.engine.stats()
     expect(speculation.verified[0]).toBe(requests)
-    expect(total(speculation.verified)).toBe(verified)
+    expect(sum(speculation.verified)).toBe(verified)
     expect(speculation.accepted).toEqual(byPosition)
     expect(speculation.meanAcceptedLength).toBe(requests === 0 ? 0 : 1 + accepted / requests)
     expect(run.records[1]).toMatchObject({

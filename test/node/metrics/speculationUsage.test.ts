@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { meanAcceptedLength, total } from '../../../src/metrics/acceptance.ts'
+import { meanAcceptedLength } from '../../../src/metrics/acceptance.ts'
 import { type SpeculationCounts, speculationUsage, summedCounts } from '../../../src/metrics/speculationUsage.ts'
+import { sum } from '../../../src/util/math.ts'
 
 const POSITIONS = 3
 
@@ -21,7 +22,7 @@ describe('the mean accepted length', () => {
       fc.property(counts, ({ verified_by_position: verified, accepted_by_position: accepted }) => {
         const mean = meanAcceptedLength(verified, accepted)
         const runs = verified[0] ?? 0
-        expect(mean * runs).toBeCloseTo(runs + total(accepted), 9)
+        expect(mean * runs).toBeCloseTo(runs + sum(accepted), 9)
         expect(mean).toBeLessThanOrEqual(1 + POSITIONS)
         if (runs > 0) expect(mean).toBeGreaterThanOrEqual(1)
       }),
@@ -39,16 +40,16 @@ describe('the usage of several answers together', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(counts, fc.nat(50)), { minLength: 1, maxLength: 5 }), (answers) => {
         const all = summedCounts(answers.map(([one]) => one))
-        expect(total(all.verified_by_position)).toBe(
-          total(answers.map(([{ verified_by_position }]) => total(verified_by_position))),
+        expect(sum(all.verified_by_position)).toBe(
+          sum(answers.map(([{ verified_by_position }]) => sum(verified_by_position))),
         )
         for (let j = 0; j < POSITIONS; j++) {
-          expect(all.accepted_by_position[j]).toBe(total(answers.map(([one]) => one.accepted_by_position[j] ?? 0)))
+          expect(all.accepted_by_position[j]).toBe(sum(answers.map(([one]) => one.accepted_by_position[j] ?? 0)))
         }
-        expect(all.proposed_tokens).toBe(total(answers.map(([{ proposed_tokens }]) => proposed_tokens)))
-        const tokens = total(answers.map(([, completion]) => completion))
+        expect(all.proposed_tokens).toBe(sum(answers.map(([{ proposed_tokens }]) => proposed_tokens)))
+        const tokens = sum(answers.map(([, completion]) => completion))
         const { tokens_per_step, mean_accepted_length } = speculationUsage(all, tokens)
-        const steps = total(answers.map(([one]) => one.steps))
+        const steps = sum(answers.map(([one]) => one.steps))
         expect(tokens_per_step).toBe(steps > 0 ? tokens / steps : 0)
         expect(mean_accepted_length).toBe(meanAcceptedLength(all.verified_by_position, all.accepted_by_position))
       }),
