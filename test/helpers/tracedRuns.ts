@@ -53,7 +53,7 @@ function tracedOptions(maxModelLen: number): fc.Arbitrary<EngineOptions> {
       { weight: 1, arbitrary: fc.constant(false) },
     ),
     maxNumPartialPrefills: fc.nat(3),
-    drafting: fc.constantFrom('fixed', 'chosen', 'ngram', 'chosen ngram'),
+    drafting: fc.constantFrom('fixed', 'fixed', 'fixed', 'chosen', 'ngram', 'chosen ngram'),
     watermark: fc.constantFrom(0, 0.01, 0.3),
     // Blocks that one request may need, and few more.
     kvCacheTokens: fc.nat(3).map((more) => (blocksNeeded(maxModelLen) + more) * BLOCK_SIZE),
@@ -83,7 +83,7 @@ function calls(maxModelLen: number, priorities: boolean): fc.Arbitrary<TracedRun
       seed: fc.option(fc.nat(1000), { nil: undefined }),
       priority: priorities ? fc.integer({ min: -3, max: 3 }) : fc.constant(0),
       cacheSalt: fc.constantFrom(undefined, undefined, 'one', 'two \ud800"\n'),
-      stopTokenIds: fc.constantFrom([], [], STOP_IDS),
+      stopTokenIds: fc.constantFrom([], STOP_IDS),
     })
     .map(({ id, promptLength, maxTokens, seed, ...rest }): Parameters<typeof newRequest> => {
       const sampling = seed === undefined ? GREEDY : { ...GREEDY, temperature: 0.7, topP: 0.95, seed, sampleIndex: 1 }

