@@ -13,9 +13,9 @@ export interface Settings {
   readonly s: number
   readonly drafts: number
   readonly policy: string
-  /** record what led to each step */
   /** the engine chooses how many drafts pay, up to `drafts`; otherwise always so many */
   readonly adaptive: boolean
+  /** record what led to each step */
   readonly trace: boolean
   readonly temperature: number
   /** of the first story; the next one's is one more */
