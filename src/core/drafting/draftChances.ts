@@ -10,9 +10,9 @@ import type { DraftingRequest } from './draftPolicy.ts'
 /** Drafts dealt at one place of the runs. */
 export interface Round {
   /** requests that can use one */
-  wanted: number
+  readonly wanted: number
   /** sum of the chances of those drafts */
-  chances: number
+  readonly chances: number
 }
 
 const NO_CHANCES: readonly number[] = []
@@ -26,7 +26,7 @@ export class DraftChances {
   /** by request: the drafts that it can use */
   readonly #lengths: number[] = [] // [requests]
   /** what every draft brings, dealt in rounds */
-  rounds: readonly Round[] // [numSpeculativeTokens]
+  rounds: readonly Round[] = [] // [numSpeculativeTokens]
   /** whether some request is not like everybody */
   varied = false
   /** shared rates */
@@ -34,7 +34,6 @@ export class DraftChances {
 
   constructor(numSpeculativeTokens: number) {
     this.#most = numSpeculativeTokens
-    this.rounds = emptyRounds(numSpeculativeTokens)
   }
 
   get requests(): number {
@@ -52,20 +51,24 @@ export class DraftChances {
       this.#lengths.push(Math.min(limit, this.#most))
     }
     this.varied = this.#chances.some((chances) => chances !== this.#usual)
-    this.rounds = this.atLeast(0)
+    this.rounds = this.atLeast(0, this.#most)
   }
 
-  /** The rounds without drafts of less chance than `least`. */
-  atLeast(least: number): readonly Round[] {
-    const rounds = emptyRounds(this.#most)
-    rounds.forEach((round, position) => {
-      this.#lengths.forEach((length, request) => {
+  /** The first rounds without drafts of less chance than `least`. */
+  atLeast(least: number, count: number): readonly Round[] {
+    const rounds: Round[] = []
+    for (let position = 0; position < count; position++) {
+      let wanted = 0
+      let chances = 0
+      for (let request = 0; request < this.#lengths.length; request++) {
+        if (this.#length(request) <= position) continue
         const chance = this.#chance(request, position)
-        if (length <= position || chance < least) return
-        round.wanted++
-        round.chances += chance
-      })
-    })
+        if (chance < least) continue
+        wanted++
+        chances += chance
+      }
+      rounds.push({ wanted, chances })
+    }
     return rounds
   }
 
@@ -73,20 +76,25 @@ export class DraftChances {
   acceptedBeyond(k: number): readonly Round[] {
     return this.rounds.map((round, position) => {
       if (position < k) return round
-      if (k === 0) return { wanted: round.wanted, chances: round.wanted }
+      const { wanted } = round
+      if (k === 0) return { wanted, chances: wanted }
       let chances = 0
-      this.#lengths.forEach((length, request) => {
-        if (length > position) chances += this.#chance(request, k - 1)
-      })
-      return { wanted: round.wanted, chances }
+      for (let request = 0; request < this.#lengths.length; request++) {
+        if (this.#length(request) > position) chances += this.#chance(request, k - 1)
+      }
+      return { wanted, chances }
     })
   }
 
   /** Of the first `k` drafts of a request those of at least this chance. */
   usable(request: number, k: number, least: number): number {
-    let usable = Math.min(k, this.#lengths[request] ?? 0)
+    let usable = Math.min(k, this.#length(request))
     while (usable > 0 && this.#chance(request, usable - 1) < least) usable--
     return usable
+  }
+
+  #length(request: number): number {
+    return this.#lengths[request] ?? 0
   }
 
   #chance(request: number, position: number): number {
@@ -100,8 +108,4 @@ function chancesOf(rates: readonly number[]): number[] {
     chance *= rate
     return chance
   })
-}
-
-function emptyRounds(length: number): Round[] {
-  return Array.from({ length }, () => ({ wanted: 0, chances: 0 }))
 }

@@ -62,7 +62,8 @@ export function leaner(all: Outlook, chances: DraftChances, scale: Scale, added:
   if (all.rows === 0 || !chances.varied) return all
   // What a row takes, in tokens.
   const least = (all.goodput * (added(all.rows) - added(0))) / all.rows
-  const rounds = chances.atLeast(least)
+  if (least <= 0) return all
+  const rounds = chances.atLeast(least, all.k)
   if (at(rounds, all.k - 1).wanted === 0) return all
   const lean = outlook(all.k, rounds, scale, added)
   return lean.goodput > all.goodput * LEANER_GAIN ? { ...lean, least } : all

@@ -59,12 +59,13 @@ export class StepTimes {
   }
 
   /**
-   * Whether the time of a step without drafts was measured well. Beside prompts it cannot be, only guessed: by such steps or by
-   * the one of so many base rows and nothing else.
+   * Whether the time of a step without drafts was measured well. Beside prompts it cannot be, only guessed: by such steps, or by
+   * one of so many base rows or more and nothing else.
    */
   knows(decoding: number, prefillRows: number): boolean {
-    if (prefillRows > 0 && this.#mixedSteps >= TRUSTED_MIXED) return true
-    return at(this.#decode, 0).near(decoding)?.trusted === true
+    const alone = at(this.#decode, 0)
+    if (prefillRows === 0) return alone.near(decoding)?.trusted === true
+    return this.#mixedSteps >= TRUSTED_MIXED || alone.atMost(decoding) !== undefined
   }
 
   /** Whether a step of so many base rows and nothing else ran. */
