@@ -196,6 +196,33 @@ describe('drafts', () => {
     expect(steps.filter(({ k }) => k > 0).length).toBeLessThan(100)
   })
 
+  it('lose next to nothing in short runs on a slow adapter, once they were tried', () => {
+    const costs = costsOf('steep')
+    for (const streams of [1, 4, 16]) {
+      for (const acceptance of [0.3, 0.6]) {
+        const parts = { first: 0, later: 0 }
+        for (let seed = 1; seed <= 20; seed++) {
+          const at = () => ({ streams, acceptance: () => acceptance })
+          const setup = {
+            drafts: DRAFTS,
+            costs,
+            at,
+            steps: 90,
+            seed,
+            noise: seed % 2 === 0 ? 0.1 : 0.2,
+            strayEvery: 50,
+          }
+          const steps = simulateDrafts(controller(), setup)
+          const none = fixedGoodputs(DRAFTS, costs, at())[0] ?? 1
+          parts.first += goodputOf(steps.slice(0, 30)) / none / 20
+          parts.later += goodputOf(steps.slice(30)) / none / 20
+        }
+        expect(parts.first).toBeGreaterThan(0.85)
+        expect(parts.later).toBeGreaterThan(0.98)
+      }
+    }
+  })
+
   it('are tried less and less often while they lose, and never stop being tried', () => {
     const steps = run(costsOf('linear'), 4000, () => ({ streams: 1, acceptance: () => 0 }))
     const tried = (from: number, to: number) => steps.slice(from, to).filter(({ k }) => k > 0).length
