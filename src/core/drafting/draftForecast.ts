@@ -9,7 +9,7 @@ import type { DraftChances } from './draftChances.ts'
 import { leaner, type Outlook, outlook, type Scale } from './draftOutlook.ts'
 import type { DraftSituation } from './draftPolicy.ts'
 import type { StepSize, StepTimes } from './stepTimes.ts'
-import { DOUBT } from './timePoint.ts'
+import { DOUBT, TRUSTED_SAMPLES } from './timePoint.ts'
 
 export interface ForecastSetup {
   /** the most drafts */
@@ -59,9 +59,11 @@ export class DraftForecast {
     this.reach = Math.min(reach + beyond, setup.numSpeculativeTokens)
   }
 
-  /** Whether a number of drafts was measured once: that may have been a stray time. */
+  /** Whether what was measured of a number of drafts may have been stray times: it was once, or it is more than rows can take. */
   rumoured(k: number): boolean {
-    return this.#knowledge.times.samples(this.#size(k, at(this.outlooks, k).rows)) === 1
+    const { rows, ms } = at(this.outlooks, k)
+    const samples = this.#knowledge.times.samples(this.#size(k, rows))
+    return samples === 1 || (samples > 1 && samples < TRUSTED_SAMPLES && ms > 2 * (1 + k) * this.scale.base)
   }
 
   /** Of some numbers of drafts the one that may well bring most, if that is more than `goodput`. */

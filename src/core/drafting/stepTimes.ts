@@ -78,9 +78,10 @@ export class StepTimes {
     return prefillRows > 0 || at(this.#decode, draftPasses).near(decoding + draftRows) !== undefined
   }
 
-  /** How often a step that only decodes had this size. */
+  /** How often a step that only decodes had this size, or else as many rows. */
   samples({ decoding, draftRows, draftPasses }: StepSize): number {
-    return at(this.#decode, draftPasses).near(decoding + draftRows)?.samples ?? 0
+    const rows = decoding + draftRows
+    return (at(this.#decode, draftPasses).near(rows) ?? this.#target.near(rows))?.samples ?? 0
   }
 
   /** Whether steps of so many rows or more ran. */
