@@ -1,9 +1,10 @@
 /**
  * How likely a draft is right, by its position in the run of drafts, given that those before it were: of everybody, and of one
- * request as far as its own record says. It must never know times.
+ * request as far as its own record says something else. It must never know times.
  */
 
 import { at } from '../../util/math.ts'
+import { SteadyMean } from './steadyMean.ts'
 
 /** Assumed of the first position before anything was verified. Optimistic: being wrong costs a few steps, and teaches. */
 const FIRST_GUESS = 0.7
@@ -11,15 +12,16 @@ const FIRST_GUESS = 0.7
 /** Trials that the guess for a position counts for: the first drafts verified there outweigh it soon. */
 const GUESS_TRIALS = 4
 
-/** The shared record remembers as many trials, or as many steps, whichever is longer: large batches must not make it nervous. */
-const SHARED_TRIALS = 64
-const SHARED_STEPS = 32
+/** Of the shared record: 16 trials, or those of 8 steps if these are more, are held against what came before them. */
+const SHARED = { values: 16, batches: 8, largest: 7, range: 1, surprise: 4 }
 
-/** A request's own record remembers so many trials, and is mixed with as many of the shared record's as here. */
+/** A request's own record remembers so many trials. */
 const OWN_TRIALS = 64
-const SHARED_SHARE = 16
 
-/** What is left of a request's own record at a position after a step that did not try it: nobody is written off for ever. */
+/** Standard errors that a request must be away from everybody before its own record counts: one lucky run is no character. */
+const CHARACTER = 2.5
+
+/** What is left of a request's own record at a position after a step that tried others there: nobody is written off for ever. */
 const FADING = 63 / 64
 
 interface Rate {
@@ -37,19 +39,17 @@ export interface VerifiedDrafts {
 }
 
 export class AcceptanceEstimate {
-  readonly #positions: number
-  readonly #shared: Rate[] // [numSpeculativeTokens]
+  readonly #shared: readonly SteadyMean[] // [numSpeculativeTokens]
   /** by request id; [numSpeculativeTokens] */
   readonly #own = new Map<number, Rate[]>()
 
   constructor(numSpeculativeTokens: number) {
-    this.#positions = numSpeculativeTokens
-    this.#shared = untried(numSpeculativeTokens)
+    this.#shared = Array.from({ length: numSpeculativeTokens }, () => new SteadyMean(SHARED))
   }
 
   /** Takes what one step verified. */
   observe(requests: readonly VerifiedDrafts[]): void {
-    for (let position = 0; position < this.#positions; position++) {
+    this.#shared.forEach((record, position) => {
       let trials = 0
       let right = 0
       for (const { k, accepted } of requests) {
@@ -57,9 +57,11 @@ export class AcceptanceEstimate {
         trials++
         if (position < accepted) right++
       }
-      if (trials > 0) this.#observeShared(position, right, trials)
-    }
-    for (const request of requests) this.#observeOwn(request)
+      if (trials > 0) record.add(trials, right / trials, (right * (trials - right)) / trials)
+    })
+    let most = 0
+    for (const { k } of requests) most = Math.max(most, k)
+    if (most > 0) for (const request of requests) this.#observeOwn(request, most)
   }
 
   /** Drops the record of a request that ended. */
@@ -67,61 +69,56 @@ export class AcceptanceEstimate {
     this.#own.delete(id)
   }
 
-  /**
-   * The chances that the drafts 1…`length` of a request are accepted, each with all before it: never rising. Positions that were
-   * not tried yet are taken to be as good as the one before.
-   */
-  chances(id: number, length: number): number[] {
-    const own = this.#own.get(id)
-    const chances: number[] = []
-    let chance = 1
-    for (let position = 0; position < length; position++) {
-      const shared = this.#rate(position)
-      const { rate, trials } = own ? at(own, position) : { rate: 0, trials: 0 }
-      chance *= (rate * trials + shared * SHARED_SHARE) / (trials + SHARED_SHARE)
-      chances.push(chance)
-    }
-    return chances
-  }
-
-  #observeShared(position: number, right: number, trials: number): void {
-    const record = at(this.#shared, position)
-    if (record.trials === 0) {
-      record.rate = this.#rate(position)
-      record.trials = GUESS_TRIALS
-    }
-    mix(record, right, trials, Math.max(SHARED_TRIALS, SHARED_STEPS * trials))
-  }
-
-  #observeOwn({ id, k, accepted }: VerifiedDrafts): void {
-    let own = this.#own.get(id)
-    if (!own) {
-      if (k === 0) return
-      own = untried(this.#positions)
-      this.#own.set(id, own)
-    }
-    own.forEach((record, position) => {
-      if (position < k && position <= accepted) mix(record, position < accepted ? 1 : 0, 1, OWN_TRIALS)
-      else record.trials *= FADING
+  /** The shared rate of every position. One that was not tried yet is taken to be as good as the one before. */
+  rates(): number[] {
+    let guess = FIRST_GUESS
+    return this.#shared.map(({ count, mean }) => {
+      guess = (mean * count + guess * GUESS_TRIALS) / (count + GUESS_TRIALS)
+      return guess
     })
   }
 
-  /** The shared rate at a position. */
-  #rate(position: number): number {
-    for (let tried = position; tried >= 0; tried--) {
-      const { rate, trials } = at(this.#shared, tried)
-      if (trials > 0) return rate
-    }
-    return FIRST_GUESS
+  /** The variance of the shared rate at a position. */
+  variance(position: number): number {
+    const { count, variance } = at(this.#shared, position)
+    return (variance * count + 0.25) / (count + 1)
   }
-}
 
-function untried(positions: number): Rate[] {
-  return Array.from({ length: positions }, () => ({ rate: 0, trials: 0 }))
-}
+  /**
+   * A request's own rates.
+   * @param shared rates of everybody
+   * @returns undefined where it is like everybody
+   */
+  own(id: number, shared: readonly number[]): number[] | undefined {
+    const own = this.#own.get(id)
+    if (!own) return undefined
+    let rates: number[] | undefined
+    for (let position = 0; position < own.length; position++) {
+      const { rate, trials } = at(own, position)
+      const everybody = at(shared, position)
+      const apart = (rate - everybody) ** 2
+      const chance = (CHARACTER * CHARACTER * (everybody * (1 - everybody) + 0.25 / trials)) / trials
+      if (trials === 0 || apart <= chance) continue
+      rates ??= [...shared]
+      rates[position] = everybody + (rate - everybody) * (1 - chance / apart)
+    }
+    return rates
+  }
 
-/** A plain mean until the window is full, then old trials fade. */
-function mix(record: Rate, right: number, trials: number, window: number): void {
-  record.trials = Math.min(record.trials + trials, window)
-  record.rate += (trials / record.trials) * (right / trials - record.rate)
+  /** @param most drafts of any request in this step */
+  #observeOwn({ id, k, accepted }: VerifiedDrafts, most: number): void {
+    let own = this.#own.get(id)
+    if (!own) {
+      if (k === 0) return
+      own = this.#shared.map(() => ({ rate: 0, trials: 0 }))
+      this.#own.set(id, own)
+    }
+    for (let position = 0; position < most; position++) {
+      const record = at(own, position)
+      if (position >= k) record.trials *= FADING
+      if (position >= k || position > accepted) continue
+      record.trials = Math.min(record.trials + 1, OWN_TRIALS)
+      record.rate += ((position < accepted ? 1 : 0) - record.rate) / record.trials
+    }
+  }
 }

@@ -1,13 +1,15 @@
 /**
- * The outlooks of one decision: every number of drafts in one situation, by the times and the acceptance known so far. A throw-away
- * object. It must never know which number is held.
+ * The outlooks of one decision: every number of drafts in one situation, by the times and the acceptance known so far, and how
+ * far they may be wrong. A throw-away object. It must never know which number is held.
  */
 
 import { at } from '../../util/math.ts'
 import type { AcceptanceEstimate } from './acceptanceEstimate.ts'
-import { acceptedBeyond, type Chances, draftsOf, leaner, type Outlook, outlook } from './draftOutlook.ts'
+import type { DraftChances } from './draftChances.ts'
+import { leaner, type Outlook, outlook, type Scale } from './draftOutlook.ts'
 import type { DraftSituation } from './draftPolicy.ts'
 import type { StepSize, StepTimes } from './stepTimes.ts'
+import { DOUBT, TRUSTED_SAMPLES } from './timePoint.ts'
 
 export interface ForecastSetup {
   /** the most drafts */
@@ -16,44 +18,76 @@ export interface ForecastSetup {
   readonly verifiedAtOnce: boolean
 }
 
+/** What a forecast rests on. */
+export interface Knowledge {
+  readonly setup: ForecastSetup
+  readonly times: StepTimes
+  readonly acceptance: AcceptanceEstimate
+  /** of this decision's requests */
+  readonly chances: DraftChances
+}
+
 export class DraftForecast {
-  /** what the base rows take alone, milliseconds */
-  readonly base: number
+  readonly scale: Scale
   /** of 0… drafts */
   readonly outlooks: readonly Outlook[] // [numSpeculativeTokens + 1]
-  readonly #setup: ForecastSetup
+  /** the most drafts whose time is measured, or the next beyond: who goes up goes step by step */
+  readonly reach: number
   readonly #situation: DraftSituation
-  readonly #times: StepTimes
-  readonly #chances: Chances
+  readonly #knowledge: Knowledge
 
-  constructor(
-    setup: ForecastSetup,
-    situation: DraftSituation,
-    base: number,
-    times: StepTimes,
-    acceptance: AcceptanceEstimate,
-  ) {
-    const { numSpeculativeTokens } = setup
-    const { requests, draftRows: room } = situation
-    this.base = base
-    this.#setup = setup
+  constructor(situation: DraftSituation, base: number, knowledge: Knowledge) {
+    const { setup, times, chances } = knowledge
+    const scale = { decoding: chances.requests, room: situation.draftRows, base }
+    this.scale = scale
     this.#situation = situation
-    this.#times = times
-    this.#chances = requests.map(({ id, limit }) => acceptance.chances(id, Math.min(limit, numSpeculativeTokens)))
-    this.outlooks = Array.from({ length: numSpeculativeTokens + 1 }, (_, k) => {
-      const all = outlook(k, this.#chances, room, base, (rows) => times.added(this.#size(k, rows)))
-      return leaner(all, this.#chances, room, base, (rows) => times.addedAtMost(this.#size(k, rows)))
-    })
+    this.#knowledge = knowledge
+    const outlooks: Outlook[] = []
+    for (let k = 0; k <= setup.numSpeculativeTokens; k++) {
+      const all = outlook(k, chances.rounds, scale, (rows) => times.added(this.#size(k, rows)))
+      outlooks.push(leaner(all, chances, scale, (rows) => times.addedAtMost(this.#size(k, rows))))
+    }
+    this.outlooks = outlooks
+    // Beside prompts costs are guesses: that is no place to go beyond what was measured.
+    const beyond = situation.prefillRows > 0 ? 0 : 1
+    let reach = 0
+    while (reach < setup.numSpeculativeTokens) {
+      const next = at(outlooks, reach + 1)
+      if (!times.covers(this.#size(next.k, next.rows))) break
+      reach++
+    }
+    this.reach = Math.min(reach + beyond, setup.numSpeculativeTokens)
+  }
+
+  /** Whether what was measured of a number of drafts may have been stray times: it was once, or it is more than rows can take. */
+  rumoured(k: number): boolean {
+    const { rows, ms } = at(this.outlooks, k)
+    const samples = this.#knowledge.times.samples(this.#size(k, rows))
+    return samples === 1 || (samples > 1 && samples < TRUSTED_SAMPLES && ms > 2 * (1 + k) * this.scale.base)
+  }
+
+  /** Of some numbers of drafts the one that may well bring most, if that is more than `goodput`. */
+  promising(candidates: readonly number[], goodput: number): number | undefined {
+    let most = goodput
+    let promising: number | undefined
+    for (const k of candidates) {
+      const hope = this.#hope(k)
+      if (hope <= most) continue
+      most = hope
+      promising = k
+    }
+    return promising
   }
 
   /** The numbers above `k` that might pay: more than `goodput` if every further draft were accepted, by times that are believed. */
   hopesAbove(k: number, goodput: number): number[] {
-    const chances = acceptedBeyond(k, this.#chances)
+    const { setup, times, chances } = this.#knowledge
     const hopes: number[] = []
     let { rows } = at(this.outlooks, k)
-    for (let more = k + 1; more <= this.#setup.numSpeculativeTokens; more++) {
-      const added = (draftRows: number) => this.#times.addedAtLeast(this.#size(more, draftRows))
-      const hope = outlook(more, chances, this.#situation.draftRows, this.base, added)
+    if (k === setup.numSpeculativeTokens) return hopes
+    const rounds = chances.acceptedBeyond(k)
+    for (let more = k + 1; more <= setup.numSpeculativeTokens; more++) {
+      const hope = outlook(more, rounds, this.scale, (draftRows) => times.addedAtLeast(this.#size(more, draftRows)))
       // Nobody has the room or the use for another draft.
       if (hope.rows <= rows) break
       rows = hope.rows
@@ -63,19 +97,39 @@ export class DraftForecast {
   }
 
   /** Requests that are better off with fewer drafts than k, and how many. */
-  fewer(k: number): Map<number, number> {
-    const fewer = new Map<number, number>()
-    const chosen = at(this.outlooks, k)
-    this.#situation.requests.forEach(({ id }, i) => {
-      const drafts = draftsOf(at(this.#chances, i), chosen)
-      if (drafts < k) fewer.set(id, drafts)
-    })
-    return fewer
+  fewer(k: number): ReadonlyMap<number, number> {
+    const { least } = at(this.outlooks, k)
+    const { requests } = this.#situation
+    let fewer: Map<number, number> | undefined
+    for (let i = 0; i < requests.length; i++) {
+      const drafts = this.#knowledge.chances.usable(i, k, least)
+      if (drafts === k) continue
+      fewer ??= new Map()
+      fewer.set(at(requests, i).id, drafts)
+    }
+    return fewer ?? NOBODY
+  }
+
+  /** Tokens per millisecond that a number of drafts brings if its times and the acceptance were measured with bad luck. */
+  #hope(k: number): number {
+    const { times, acceptance, chances } = this.#knowledge
+    const { goodput, tokens, rows, ms } = at(this.outlooks, k)
+    const timeError = times.error(this.#size(k, rows)) / ms
+    let variance = timeError * timeError
+    let tail = 0
+    for (let position = k - 1; position >= 0; position--) {
+      tail += at(chances.rounds, position).chances
+      const share = tail / tokens / Math.max(0.05, at(chances.rates, position))
+      variance += share * share * acceptance.variance(position)
+    }
+    return goodput * (1 + DOUBT * Math.sqrt(variance))
   }
 
   #size(k: number, draftRows: number): StepSize {
-    const decoding = this.#chances.length
-    const draftPasses = this.#setup.verifiedAtOnce ? 0 : k
+    const { decoding } = this.scale
+    const draftPasses = this.#knowledge.setup.verifiedAtOnce ? 0 : k
     return { decoding, draftRows, prefillRows: this.#situation.prefillRows, drafting: decoding, draftPasses }
   }
 }
+
+export const NOBODY: ReadonlyMap<number, number> = new Map()

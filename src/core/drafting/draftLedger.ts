@@ -1,11 +1,14 @@
 /**
- * What speculation has earned and cost, in milliseconds against a step without drafts for the same tokens. Whoever drafts only
- * while nothing is owed is never slower than without drafts by more than the allowance, the purse and what one decision can
- * lose: over a whole run, and over any part of it. It must never know why a step drafted.
+ * What speculation has earned and cost, in milliseconds against steps without drafts for the same tokens. Whoever drafts only
+ * while nothing is owed loses no more than the allowance, the purse and what is on its way. It must never know why a step drafted.
  */
 
 /** The part of the time that may go into trying: 1 %. */
 export const ALLOWANCE = 0.01
+
+/** In steps without drafts: what may be lost before anything was earned, and the most that is kept of what was. */
+export const OPENING_PURSE = 4
+export const LARGEST_PURSE = 32
 
 export class DraftLedger {
   #balance = 0
@@ -20,20 +23,18 @@ export class DraftLedger {
     return this.#balance < 0
   }
 
-  /** Steps of such a loss that it can bear. */
-  affords(loss: number): number {
-    return loss > 0 ? Math.max(0, Math.floor(this.#balance / loss)) : Number.POSITIVE_INFINITY
-  }
-
   /**
    * Books a step.
-   * @param base what its tokens would have taken without drafts
-   * @param spent what they took
-   * @param purse the most that is kept, and what the ledger opens with: old gains excuse no long losses
+   * @param base what it would have taken without drafts
+   * @param spent what it took
+   * @param tokens that it committed, by those without drafts
    */
-  book(base: number, spent: number, purse: number): void {
-    if (!this.#opened) this.#balance = purse
+  book(base: number, spent: number, tokens: number): void {
+    if (!this.#opened) this.#balance = OPENING_PURSE * base
     this.#opened = true
-    this.#balance = Math.min(purse, this.#balance + (1 + ALLOWANCE) * base - spent)
+    const gain = (1 + ALLOWANCE) * base * tokens - spent
+    // No gain excuses a long loss; a purse that a larger batch has filled is not emptied by a smaller one.
+    const limit = Math.max(this.#balance, LARGEST_PURSE * base)
+    this.#balance = Math.min(limit, this.#balance + gain)
   }
 }

@@ -5,9 +5,7 @@
  */
 
 import { at } from '../../util/math.ts'
-
-/** The chances of each request's drafts to be accepted with all before them: [requests][drafts it can use], never rising. */
-export type Chances = readonly (readonly number[])[]
+import type { DraftChances, Round } from './draftChances.ts'
 
 export interface Outlook {
   /** drafts of a request at most */
@@ -27,13 +25,28 @@ export interface Outlook {
 /** What draft rows and the passes that proposed them add to a step, milliseconds. */
 export type AddedTime = (rows: number) => number
 
-/**
- * @param room rows that drafts may take
- * @param base what the base rows take alone, milliseconds
- */
-export function outlook(k: number, chances: Chances, room: number, base: number, added: AddedTime): Outlook {
-  const { rows, tokens } = deal(k, chances, room)
-  const ms = base + added(rows)
+/** What a step is weighed by. */
+export interface Scale {
+  /** its decoding requests */
+  readonly decoding: number
+  /** rows that drafts may take */
+  readonly room: number
+  /** what the base rows take alone, milliseconds */
+  readonly base: number
+}
+
+/** Drafts are dealt in rounds, as the scheduler does: a round that finds too few rows reaches only some requests. */
+export function outlook(k: number, rounds: readonly Round[], scale: Scale, added: AddedTime): Outlook {
+  let rows = 0
+  let tokens = scale.decoding
+  for (let i = 0; i < k; i++) {
+    const { wanted, chances } = at(rounds, i)
+    const dealt = Math.min(wanted, Math.max(0, scale.room - rows))
+    if (dealt === 0) break
+    rows += dealt
+    tokens += (chances * dealt) / wanted
+  }
+  const ms = scale.base + added(rows)
   return { k, least: 0, rows, tokens, ms, goodput: tokens / ms }
 }
 
@@ -45,43 +58,13 @@ const LEANER_GAIN = 1.05
  * @param added the most that rows add: the gain must be one by what was measured
  * @returns `all` where that gains little, or where nobody would have k drafts
  */
-export function leaner(all: Outlook, chances: Chances, room: number, base: number, added: AddedTime): Outlook {
-  if (all.rows === 0) return all
+export function leaner(all: Outlook, chances: DraftChances, scale: Scale, added: AddedTime): Outlook {
+  if (all.rows === 0 || !chances.varied) return all
   // What a row takes, in tokens.
   const least = (all.goodput * (added(all.rows) - added(0))) / all.rows
-  const some = chances.map((own) => own.filter((chance) => chance >= least))
-  if (some.every((own) => own.length < all.k)) return all
-  const lean = outlook(all.k, some, room, base, added)
+  if (least <= 0) return all
+  const rounds = chances.atLeast(least, all.k)
+  if (at(rounds, all.k - 1).wanted === 0) return all
+  const lean = outlook(all.k, rounds, scale, added)
   return lean.goodput > all.goodput * LEANER_GAIN ? { ...lean, least } : all
-}
-
-/** Drafts of a request with these chances. */
-export function draftsOf(own: readonly number[], { k, least }: Outlook): number {
-  return own.slice(0, k).filter((chance) => chance >= least).length
-}
-
-/** The chances if every draft beyond the first `k` were accepted wherever the k-th is. */
-export function acceptedBeyond(k: number, chances: Chances): Chances {
-  return chances.map((own) => own.map((chance, i) => (i < k ? chance : k === 0 ? 1 : at(own, k - 1))))
-}
-
-/** Drafts are dealt in rounds, as the scheduler does: a round that finds too few rows reaches only some requests. */
-function deal(k: number, chances: Chances, room: number): { rows: number; tokens: number } {
-  let rows = 0
-  let tokens = chances.length
-  for (let round = 0; round < k; round++) {
-    let wanted = 0
-    let sum = 0
-    for (const own of chances) {
-      const chance = own[round]
-      if (chance === undefined) continue
-      wanted++
-      sum += chance
-    }
-    const dealt = Math.min(wanted, Math.max(0, room - rows))
-    if (dealt === 0) break
-    rows += dealt
-    tokens += (sum * dealt) / wanted
-  }
-  return { rows, tokens }
 }

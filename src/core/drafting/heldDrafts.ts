@@ -28,12 +28,16 @@ export class HeldDrafts {
   /** whether the last change was to more drafts */
   #rose = true
 
-  /** Considers what each number of drafts promises. @returns whether the number changed */
-  weigh(outlooks: readonly Outlook[]): boolean {
+  /**
+   * Considers what each number of drafts promises.
+   * @param reach the most that may be chosen
+   * @returns whether the number changed
+   */
+  weigh(outlooks: readonly Outlook[], reach: number): boolean {
     if (++this.#calm % CALM_STEPS === 0) this.#patience = Math.max(PATIENCE, this.#patience / 2)
     const held = at(outlooks, this.k)
     let best = held
-    for (const outlook of outlooks) if (outlook.goodput > best.goodput) best = outlook
+    for (const outlook of outlooks) if (outlook.k <= reach && outlook.goodput > best.goodput) best = outlook
     const advantage = best.goodput / held.goodput - 1
     this.leads = advantage <= MARGIN
     this.#regret = this.leads ? 0 : this.#regret + advantage

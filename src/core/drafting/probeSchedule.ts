@@ -1,18 +1,30 @@
 /**
- * When to try another number of drafts than the one that seems best, and for how long. A probe that pays is repeated at once and
- * for twice as many steps; one that does not makes the wait for the next twice as long, while that is more than it cost. It must
- * never know what was measured.
+ * When to try another number of drafts than the one that seems best, and for how long: at once what might well be better, now and
+ * then whatever could have become so. All of it is paid from a small part of the tokens, and the less is found the less is tried.
+ * It must never know what was measured.
  */
 
-/** Steps between two probes, at first and at most. */
+import { Probe } from './probe.ts'
+
+/** The parts of the tokens that probes may cost by what was measured: of what may well be better, and of all others in turns. */
+const PURSUIT = 0.008
+const CURIOSITY = 0.003
+
+/** The most steps' worth that is saved for each. */
+const MOST_SAVED = 16
+
+/** The part of the savings that one turn may cost. */
+const TURN_SHARE = 1 / 8
+
+/** What a step of a probe costs at least, as a part of its tokens: what looks free is not tried all the time. */
+const LEAST_LOSS = 0.06
+
+/** Steps between two probes of what promises nothing, at first and at most. */
 const SHORTEST_WAIT = 16
 export const LONGEST_WAIT = 256
 
 /** Steps of a probe at most: by then the estimates have followed. */
 const LONGEST_PROBE = 16
-
-/** The part of the steps' tokens that probes may cost by what was measured. One step is always allowed. */
-const CURIOSITY = 0.005
 
 /** What a step of a probe is expected to cost. */
 export interface ProbeProspect {
@@ -23,86 +35,118 @@ export interface ProbeProspect {
 }
 
 export class ProbeSchedule {
-  /** counts probes: the number of the one that is under way or comes next */
-  number = 0
-  /** the drafts it tries; undefined before it begins */
-  #k: number | undefined
-  #wait = SHORTEST_WAIT
+  /** steps of a probe at least: fewer measure nothing */
+  readonly #shortest: number
+  /** the one under way, or the last */
+  #probe: Probe | undefined
+  /** whether that one paid, so that it goes on for longer */
+  #paid = false
+  /** steps' worth of tokens that may be spent on what may well be better, and on turns */
+  #forPursuits = 0
+  #forTurns = 0
   #waited = 0
-  #length = 1
-  /** what one of its steps was expected to lose, as a part of what the step would bring otherwise */
-  #loss = 0
-  /** its steps that are still to be decided, and that were decided and not judged */
-  #left = 0
-  #open = 0
-  /** tokens it brought beyond what its time was worth */
-  #surplus = 0
+  #wait = SHORTEST_WAIT
+  /** whose turn it is */
+  #turn = 0
 
-  /** One decision passes. @returns whether a probe may begin */
-  tick(): boolean {
+  constructor(shortest: number) {
+    this.#shortest = shortest
+  }
+
+  /** One decision passes. */
+  tick(): void {
+    this.#forPursuits = Math.min(this.#forPursuits + PURSUIT, MOST_SAVED)
+    this.#forTurns = Math.min(this.#forTurns + CURIOSITY, MOST_SAVED)
     this.#waited++
-    return this.#left + this.#open === 0 && (this.#k !== undefined || this.#waited >= this.#wait)
+  }
+
+  /** Takes a step of the probe under way. @returns undefined where none is */
+  next(): Probe | undefined {
+    return this.#probe?.take() ? this.#probe : undefined
+  }
+
+  /** Whether another may begin. */
+  get idle(): boolean {
+    if (this.#paid) return true
+    return !this.#probe?.open && this.#waited >= (this.#probe?.length ?? 0)
+  }
+
+  /** Whether one may begin of what promises nothing. */
+  get due(): boolean {
+    return this.#paid || this.#waited >= this.#wait
+  }
+
+  /** Begins a probe of what was measured once, whatever was saved: it may have been a stray. */
+  check(k: number): Probe {
+    this.#forPursuits -= LEAST_LOSS * this.#shortest
+    return this.#begin(k, true, this.#shortest)
+  }
+
+  /** Begins a probe of what may well be better. @returns undefined where it cannot be afforded */
+  pursue(k: number, prospect: ProbeProspect): Probe | undefined {
+    const steps = this.#affordable(this.#forPursuits, 1, prospect)
+    if (steps === 0) return undefined
+    this.#forPursuits -= priceOf(prospect) * steps
+    return this.#begin(k, true, steps)
   }
 
   /**
-   * Begins a probe: of the same drafts as the last if that one paid, else of the candidates in turns. It lasts as long as the time
-   * since the last one allows: what is nearly as good is measured well, what is far worse hardly.
+   * Begins a probe of the same drafts as the last if that one paid, and for twice as long, else of the candidates in turns.
+   * @returns undefined where it cannot be afforded
    */
-  begin(candidates: readonly number[], prospect: (k: number) => ProbeProspect): void {
-    const paid = this.#k !== undefined && candidates.includes(this.#k)
-    const k = paid ? this.#k : candidates[this.number % candidates.length]
-    this.#k = undefined
-    if (k === undefined) return
-    const { loss, affordable } = prospect(k)
-    const cheap = loss > 0 ? Math.floor((this.#waited * CURIOSITY) / loss) : LONGEST_PROBE
-    const steps = Math.min(Math.max(paid ? this.#length : 1, cheap), LONGEST_PROBE, affordable)
-    if (steps < 1) {
-      // What cannot be afforded must not keep others from their turn.
-      this.number++
-      return
+  explore(candidates: readonly number[], prospectOf: (k: number) => ProbeProspect): Probe | undefined {
+    const last = this.#paid ? this.#probe : undefined
+    this.#paid = false
+    if (last && candidates.includes(last.k)) {
+      const prospect = prospectOf(last.k)
+      return this.#turnTo(last.k, prospect, Math.min(2 * last.length, prospect.affordable))
     }
-    this.#k = k
-    this.#loss = loss
-    this.#length = steps
-    this.#left = steps
-    this.#surplus = 0
-  }
-
-  /** The drafts of the probe under way, for one more step. */
-  take(): number | undefined {
-    if (this.#left === 0) return undefined
-    this.#left--
-    this.#open++
-    return this.#k
+    // What cannot be afforded must not keep others from their turn.
+    const k = candidates[this.#turn++ % candidates.length]
+    if (k === undefined) return undefined
+    const prospect = prospectOf(k)
+    return this.#turnTo(k, prospect, this.#affordable(this.#forTurns, TURN_SHARE, prospect))
   }
 
   /** Judges a step of a probe. @param surplus tokens beyond those that its time was worth */
-  judge(number: number, surplus: number): void {
-    if (number !== this.number) return
-    this.#surplus += surplus
-    this.#open--
-    if (this.#open + this.#left > 0) return
+  judge(probe: Probe, surplus: number): void {
+    probe.judge(surplus)
+    if (probe !== this.#probe || probe.open) return
     this.#waited = 0
-    if (this.#surplus > 0) this.#length *= 2
-    else this.#end(Math.min(2 * this.#wait, LONGEST_WAIT, this.#earned()))
+    if (probe.promising) return
+    this.#paid = probe.surplus > 0 && probe.length < LONGEST_PROBE
+    if (!this.#paid) this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT)
   }
 
   /** Ends the probe and what was learnt about probing: something changed. */
   restart(): void {
+    this.#probe = undefined
+    this.#paid = false
     this.#waited = 0
-    this.#end(SHORTEST_WAIT)
+    this.#wait = SHORTEST_WAIT
   }
 
-  /** Steps after which the last probe has been paid for: what lost little may be tried again soon. */
-  #earned(): number {
-    return Math.max(SHORTEST_WAIT, Math.ceil((this.#length * this.#loss) / CURIOSITY))
+  /** Steps of a probe that a share of the savings pays for, or else the fewest that all of them do; 0 where these do not either. */
+  #affordable(saved: number, share: number, prospect: ProbeProspect): number {
+    const price = priceOf(prospect)
+    if (prospect.affordable < this.#shortest || price * this.#shortest > saved) return 0
+    const steps = Math.max(Math.floor((share * saved) / price), this.#shortest)
+    return Math.min(steps, LONGEST_PROBE, prospect.affordable)
   }
 
-  #end(wait: number): void {
-    this.#k = undefined
-    this.#left = 0
-    this.#open = 0
-    this.#wait = wait
-    this.number++
+  #turnTo(k: number, prospect: ProbeProspect, steps: number): Probe | undefined {
+    if (steps < this.#shortest) return undefined
+    this.#forTurns -= priceOf(prospect) * steps
+    return this.#begin(k, false, steps)
   }
+
+  #begin(k: number, promising: boolean, steps: number): Probe {
+    this.#probe = new Probe(k, promising, Math.min(steps, LONGEST_PROBE))
+    this.#probe.take()
+    return this.#probe
+  }
+}
+
+function priceOf({ loss }: ProbeProspect): number {
+  return Math.max(loss, LEAST_LOSS)
 }

@@ -6,56 +6,41 @@
  * octave. Integers alone choose the bucket, so that a replay on another machine finds the same.
  */
 
-import { at } from '../../util/math.ts'
+import { type TimeNoise, TimePoint } from './timePoint.ts'
 
 const EXACT_ROWS = 32
 
-/** Samples that a point remembers. The mean of their middle half is its time, so that stray times do not count. */
-const WINDOW = 16
-
-/** Samples from which a point is believed. Of fewer the lowest counts: a device may be slow once, but not faster than it is. */
-export const TRUSTED_SAMPLES = 4
-
-class Point {
-  /** mean rows of its samples */
-  rows: number
-  ms: number
-  /** the latest ones, in a ring */
-  readonly #samples: number[] = []
-  #next = 0
-
-  constructor(rows: number, ms: number) {
-    this.rows = rows
-    this.ms = ms
-  }
-
-  get samples(): number {
-    return this.#samples.length
-  }
-
-  add(rows: number, ms: number): void {
-    this.#samples[this.#next] = ms
-    this.#next = (this.#next + 1) % WINDOW
-    this.rows += (rows - this.rows) / this.samples
-    this.ms = usual(this.#samples)
-  }
-}
-
 export class RowTimes {
   /** by bucket */
-  readonly #points: (Point | undefined)[] = []
+  readonly #points: (TimePoint | undefined)[] = []
+  readonly #noise: TimeNoise
 
-  /** Takes a measured time. */
-  add(rows: number, ms: number): void {
-    const bucket = bucketOf(rows)
-    const point = this.#points[bucket] ?? new Point(rows, ms)
-    this.#points[bucket] = point
-    point.add(rows, ms)
+  constructor(noise: TimeNoise) {
+    this.#noise = noise
   }
 
-  /** Samples near this number of rows. */
-  samples(rows: number): number {
-    return this.#points[bucketOf(rows)]?.samples ?? 0
+  /** Takes a measured time. @returns what is known of that number of rows now */
+  add(rows: number, ms: number): TimePoint {
+    const bucket = bucketOf(rows)
+    const point = this.#points[bucket] ?? new TimePoint(rows, ms, this.#noise)
+    this.#points[bucket] = point
+    point.add(rows, ms)
+    return point
+  }
+
+  /** What was measured near this number of rows. */
+  near(rows: number): TimePoint | undefined {
+    return this.#points[bucketOf(rows)]
+  }
+
+  /** Whether something was measured at so many rows or fewer. */
+  startsBy(rows: number): boolean {
+    return this.#points.findIndex((point) => point !== undefined) <= bucketOf(rows) && this.#points.length > 0
+  }
+
+  /** Whether something was measured at so many rows or more. */
+  reaches(rows: number): boolean {
+    return this.#points.length > bucketOf(rows)
   }
 
   /**
@@ -63,8 +48,10 @@ export class RowTimes {
    * last two goes on, if it does not fall. Undefined without any point.
    */
   at(rows: number): number | undefined {
-    let low: Point | undefined
-    let lower: Point | undefined
+    const exact = this.near(rows)
+    if (exact?.rows === rows) return exact.ms
+    let low: TimePoint | undefined
+    let lower: TimePoint | undefined
     for (const point of this.#points) {
       if (!point) continue
       if (point.rows >= rows) return low ? between(low, point, rows) : point.ms
@@ -77,20 +64,24 @@ export class RowTimes {
 
   /** The least that so many rows can take if more rows never take less time: what the last believed point below took. */
   atLeast(rows: number): number | undefined {
-    return this.#points.findLast((point, bucket) => bucket <= bucketOf(rows) && believed(point))?.ms
+    for (let bucket = Math.min(bucketOf(rows), this.#points.length - 1); bucket >= 0; bucket--) {
+      const point = this.#points[bucket]
+      if (point?.trusted) return point.least
+    }
+    return undefined
   }
 
   /** The most that so many rows can take if more rows never take less time: what the next believed point above took. */
   atMost(rows: number): number | undefined {
-    return this.#points.find((point, bucket) => bucket >= bucketOf(rows) && believed(point))?.ms
+    for (let bucket = bucketOf(rows); bucket < this.#points.length; bucket++) {
+      const point = this.#points[bucket]
+      if (point?.trusted) return point.ms
+    }
+    return undefined
   }
 }
 
-function believed(point: Point | undefined): boolean {
-  return point !== undefined && point.samples >= TRUSTED_SAMPLES
-}
-
-function between(low: Point, high: Point, rows: number): number {
+function between(low: TimePoint, high: TimePoint, rows: number): number {
   const span = high.rows - low.rows
   return span > 0 ? low.ms + ((rows - low.rows) / span) * (high.ms - low.ms) : low.ms
 }
@@ -99,13 +90,4 @@ function bucketOf(rows: number): number {
   if (rows < EXACT_ROWS) return rows
   const octave = 26 - Math.clz32(rows)
   return EXACT_ROWS + octave * 8 + ((rows - (EXACT_ROWS << octave)) >> (octave + 2))
-}
-
-function usual(samples: readonly number[]): number {
-  if (samples.length < TRUSTED_SAMPLES) return Math.min(...samples)
-  const sorted = samples.toSorted((a, b) => a - b)
-  const cut = Math.ceil((sorted.length - 1) / 4)
-  let sum = 0
-  for (let i = cut; i < sorted.length - cut; i++) sum += at(sorted, i)
-  return sum / (sorted.length - 2 * cut)
 }

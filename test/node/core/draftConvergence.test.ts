@@ -11,18 +11,21 @@ import {
 } from '../../helpers/draftSimulator.ts'
 
 const DRAFTS = 4
-const STEPS = 3000
-/** By then every number of drafts has been tried. */
-const SETTLED = 1000
+const SEEDS = [1, 2, 3]
+
+/** By the middle of a run every number of drafts has been measured well, also where one stream brings a trial a step. */
+const QUIET_STEPS = 3000
+const NOISY_STEPS = 4000
 
 interface Case {
   readonly costs: DraftCosts
   readonly surroundings: Surroundings
   readonly noisy?: boolean
   readonly verifiedAtOnce?: boolean
+  readonly seed?: number
 }
 
-function run({ costs, surroundings, noisy = false, verifiedAtOnce = false }: Case): SimulatedStep[] {
+function run({ costs, surroundings, noisy = false, verifiedAtOnce = false, seed = 1 }: Case): SimulatedStep[] {
   const policy = new DraftController({ numSpeculativeTokens: DRAFTS, verifiedAtOnce })
   const noise = noisy ? { noise: 0.1, strayEvery: 50 } : {}
   return simulateDrafts(policy, {
@@ -30,8 +33,8 @@ function run({ costs, surroundings, noisy = false, verifiedAtOnce = false }: Cas
     drafts: DRAFTS,
     costs,
     at: () => surroundings,
-    steps: STEPS,
-    seed: 1,
+    steps: noisy ? NOISY_STEPS : QUIET_STEPS,
+    seed,
     verifiedAtOnce,
   })
 }
@@ -39,54 +42,51 @@ function run({ costs, surroundings, noisy = false, verifiedAtOnce = false }: Cas
 /** Goodput once settled, as a part of that of the best fixed number of drafts. */
 function reached(some: Case): number {
   const best = Math.max(...fixedGoodputs(DRAFTS, some.costs, some.surroundings))
-  return goodputOf(run(some).slice(SETTLED)) / best
+  const steps = run(some)
+  return goodputOf(steps.slice(steps.length / 2)) / best
 }
 
-const ACCEPTANCES = Array.from({ length: 11 }, (_, tenths) => tenths / 10)
+/** Of the first position, by seed: together they are a tenth apart. */
+const ACCEPTANCES = [
+  [0, 0.3, 0.6, 0.9],
+  [0.1, 0.4, 0.7, 1],
+  [0.2, 0.5, 0.8],
+]
 
 /** Constant by position, and falling. */
 const DECAYS = [1, 0.8]
 
-function grid(streams: number, noisy: boolean, costs: DraftCosts): number[] {
-  return DECAYS.flatMap((decay) =>
-    ACCEPTANCES.map((first) => {
-      const acceptance = (_: number, position: number) => first * decay ** position
-      return reached({ costs, surroundings: { streams, acceptance }, noisy })
-    }),
-  )
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length
-}
-
 describe.each(Object.entries(COSTS))('with %s costs', (_, costs) => {
-  it.each([
-    [4, false],
-    [4, true],
-    [1, false],
-    [1, true],
-  ])('%i streams (noisy times: %s) come within a fiftieth of the best fixed number of drafts', (streams, noisy) => {
-    const all = grid(streams, noisy, costs)
-    expect(mean(all)).toBeGreaterThan(0.98)
-    // One stream brings a trial or two a step: where two numbers are within 4 % of each other luck hides which is better.
-    expect(Math.min(...all)).toBeGreaterThan(streams > 1 && !noisy ? 0.98 : 0.95)
+  it.each([1, 4, 16])('%i streams come within a fiftieth of the best fixed number of drafts', (streams) => {
+    const missed: string[] = []
+    for (const verifiedAtOnce of [false, true]) {
+      const paid = verifiedAtOnce ? { ...costs, pass: () => 0 } : costs
+      for (const noisy of [false, true]) {
+        for (const seed of SEEDS) {
+          for (const first of ACCEPTANCES[seed % ACCEPTANCES.length] ?? []) {
+            // Quiet times leave the luck of drafts alone, which is worse where fewer are tried.
+            for (const decay of noisy ? DECAYS : [0.8]) {
+              const acceptance = (_: number, position: number) => first * decay ** position
+              const part = reached({ costs: paid, surroundings: { streams, acceptance }, noisy, verifiedAtOnce, seed })
+              if (part < 0.98) missed.push(JSON.stringify({ part, first, decay, noisy, verifiedAtOnce, seed }))
+            }
+          }
+        }
+      }
+    }
+    expect(missed).toEqual([])
   })
 
   it('numbers of drafts that are equally good do not alternate', () => {
     for (const streams of [1, 4]) {
-      for (const noisy of [false, true]) {
-        const surroundings = { streams, acceptance: () => thresholdOf(costs, streams) }
-        expect(changes(run({ costs, surroundings, noisy }))).toBeLessThan(STEPS / 100)
+      const threshold = thresholdOf(costs, streams)
+      for (const seed of SEEDS) {
+        for (const noisy of [false, true]) {
+          const surroundings = { streams, acceptance: () => threshold }
+          const steps = run({ costs, surroundings, noisy, seed })
+          expect(changes(steps)).toBeLessThan(steps.length / 100)
+        }
       }
-    }
-  })
-
-  it('drafts that are verified in the step they are decided for are chosen as well', () => {
-    const free = { target: costs.target, pass: () => 0 }
-    for (const first of [0, 0.3, 0.6, 0.9]) {
-      const surroundings = { streams: 4, acceptance: () => first }
-      expect(reached({ costs: free, surroundings, verifiedAtOnce: true })).toBeGreaterThan(0.97)
     }
   })
 })
@@ -95,8 +95,8 @@ describe('requests of different acceptance', () => {
   const acceptance = (stream: number) => (stream % 2 === 0 ? 0.95 : 0)
 
   it.each([
-    ['linear', 1.1],
-    ['stepped', 1.05],
+    ['linear', 1.2],
+    ['stepped', 1.15],
   ])('get different numbers of drafts where rows cost (%s): better than any number for all', (name, gain) => {
     const costs = COSTS[name] ?? expect.fail(name)
     expect(reached({ costs, surroundings: { streams: 4, acceptance } })).toBeGreaterThan(gain)

@@ -1,0 +1,36 @@
+/** A few steps with another number of drafts, in order to measure it. It must never know why it was begun. */
+export class Probe {
+  /** its drafts */
+  readonly k: number
+  /** whether it might well be better, rather than that it was its turn */
+  readonly promising: boolean
+  /** its steps */
+  readonly length: number
+  /** tokens it brought beyond what its time was worth */
+  surplus = 0
+  #decided = 0
+  #judged = 0
+
+  constructor(k: number, promising: boolean, length: number) {
+    this.k = k
+    this.promising = promising
+    this.length = length
+  }
+
+  /** Whether steps of it are still to be decided or judged. */
+  get open(): boolean {
+    return this.#judged < this.length
+  }
+
+  /** Takes one of its steps. @returns whether there was one */
+  take(): boolean {
+    if (this.#decided === this.length) return false
+    this.#decided++
+    return true
+  }
+
+  judge(surplus: number): void {
+    this.#judged++
+    this.surplus += surplus
+  }
+}
