@@ -7,6 +7,7 @@
  *
  * WEIR_BENCH_ROUNDS: rounds that count, 20 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
  * WEIR_BENCH_TEMPERATURE: 0.8 by default; 0 is greedy, of which drafts guess more.
+ * WEIR_BENCH_SETTINGS: names of settings, as they are printed, with semicolons between them; all by default.
  */
 
 import { OPENINGS } from '../../src/demo/openings.ts'
@@ -15,6 +16,7 @@ import { FAIRY_TALES, load } from './engines.ts'
 import { median, printTable, type Ratio, ratio, writeFigure } from './figures.ts'
 
 const { WEIR_BENCH_ROUNDS = '20', WEIR_BENCH_STREAMS = '1,4,16', WEIR_BENCH_TEMPERATURE = '0.8' } = process.env
+const { WEIR_BENCH_SETTINGS } = process.env
 const ROUNDS = Number(WEIR_BENCH_ROUNDS)
 const STREAMS = WEIR_BENCH_STREAMS.split(',').map(Number)
 const TEMPERATURE = Number(WEIR_BENCH_TEMPERATURE)
@@ -26,6 +28,8 @@ const REDUCED_VOCAB = 1024
 interface Setting {
   readonly name: string
   readonly speculative: SpeculativeLoadOptions | undefined
+  /** drafts that every request wants at most; undefined: as many as there are */
+  readonly wanted?: number
 }
 
 const mtp = (drafts: number): SpeculativeLoadOptions => ({
@@ -39,14 +43,20 @@ const FIXED: readonly Setting[] = Array.from({ length: MOST + 1 }, (_, drafts) =
   speculative: mtp(drafts),
 }))
 
-const SETTINGS: readonly Setting[] = [
+/** A drafter whose cache is kept up to date, and that nobody asks: what being able to draft costs. */
+const READY: Setting = { name: `0 of ${MOST}`, speculative: mtp(MOST), wanted: 0 }
+
+const ALL: readonly Setting[] = [
   { name: 'off', speculative: undefined },
   ...FIXED,
+  READY,
   { name: `2 of ${REDUCED_VOCAB}`, speculative: { ...mtp(2), draftVocabSize: REDUCED_VOCAB } },
   { name: 'adaptive', speculative: { method: 'mtp', numSpeculativeTokens: MOST } },
   { name: 'n-gram', speculative: { method: 'ngram', numSpeculativeTokens: MOST, adaptive: false } },
   { name: 'n-gram, adaptive', speculative: { method: 'ngram', numSpeculativeTokens: MOST } },
 ]
+
+const SETTINGS = ALL.filter(({ name }) => (WEIR_BENCH_SETTINGS?.split(';') ?? [name]).includes(name))
 
 interface Engine extends Setting {
   readonly llm: LLM
@@ -89,6 +99,7 @@ export async function run(): Promise<void> {
         if (round > 0) collect(times, `${engine.name}, ${streams}`, engine.records)
       }
     }
+    console.log(`round ${round} of ${ROUNDS}`)
   }
   report(engines, runs, times)
   for (const { llm } of engines) await llm.dispose()
@@ -109,10 +120,12 @@ async function open(setting: Setting): Promise<Engine> {
   return { ...setting, llm, records }
 }
 
-async function measure({ llm, name, records }: Engine, streams: number, round: number): Promise<Run> {
+async function measure({ llm, name, wanted, records }: Engine, streams: number, round: number): Promise<Run> {
   records.length = 0
   const start = performance.now()
-  const fields = { max_tokens: TOKENS(streams), temperature: TEMPERATURE, top_k: 50, top_p: 0.95, ignore_eos: true }
+  const sampling = { temperature: TEMPERATURE, top_k: 50, top_p: 0.95, ignore_eos: true }
+  const limit = wanted === undefined ? {} : { num_speculative_tokens: wanted }
+  const fields = { max_tokens: TOKENS(streams), ...sampling, ...limit }
   const prompts = OPENINGS.slice(0, streams)
   await Promise.all(
     prompts.map((prompt, index) => llm.generate(prompt, { ...fields, seed: round * 16 + index }).result()),
@@ -151,13 +164,25 @@ function report(engines: readonly Engine[], runs: readonly Run[], times: Readonl
   console.log(`B = ${options.maxNumBatchedTokens}, temperature ${TEMPERATURE}, top-k 50, top-p 0.95, ${ROUNDS} rounds`)
   const table = STREAMS.flatMap((streams) => SETTINGS.map(({ name }) => summary(runs, streams, name)))
   printTable(
-    ['setting', 'streams', 'tokens/s', 'to 0 drafts', 'to off', 'first round', 'rows/step', 'tokens/step', 'accepted'],
+    [
+      'setting',
+      'streams',
+      'tokens/s',
+      'to off',
+      'to 0 drafts',
+      `to ${READY.name}`,
+      'first round',
+      'rows/step',
+      'tokens/step',
+      'accepted',
+    ],
     table.map((each) => [
       each.setting,
       `${each.streams}`,
       each.tokensPerSecond.toFixed(1),
-      shown(each.toNone),
       shown(each.toOff),
+      shown(each.toNone),
+      shown(each.toReady),
       each.firstToNone.toFixed(2),
       each.rowsPerStep.toFixed(1),
       each.tokensPerStep.toFixed(2),
@@ -205,6 +230,7 @@ function summary(runs: readonly Run[], streams: number, setting: string) {
     tokensPerSecond: median(counted.map((each) => each.tokensPerSecond)),
     toNone: speedRatio(these, none),
     toOff: speedRatio(these, runsOf(runs, streams, 'off')),
+    toReady: speedRatio(these, runsOf(runs, streams, READY.name)),
     firstToNone: (these[0]?.tokensPerSecond ?? Number.NaN) / (none[0]?.tokensPerSecond ?? Number.NaN),
     rowsPerStep: median(counted.map((each) => each.rowsPerStep)),
     tokensPerStep: median(counted.map((each) => each.tokensPerStep)),
@@ -215,7 +241,8 @@ function summary(runs: readonly Run[], streams: number, setting: string) {
 /** The adaptive engine against the fixed number of drafts with the highest median. */
 function bestFixed(runs: readonly Run[], streams: number) {
   const speed = (name: string): number => summary(runs, streams, name).tokensPerSecond
-  const { name } = FIXED.reduce((best, each) => (speed(each.name) > speed(best.name) ? each : best))
+  const fixed = FIXED.filter((each) => SETTINGS.includes(each))
+  const { name } = fixed.reduce((best, each) => (speed(each.name) > speed(best.name) ? each : best), FIXED[0] ?? READY)
   return { streams, name, toBest: speedRatio(runsOf(runs, streams, 'adaptive'), runsOf(runs, streams, name)) }
 }
 
