@@ -258,5 +258,6 @@ function draftTime(times: ReadonlyMap<string, DeviceTimes>, name: string, stream
 }
 
 function shown({ mean, low, high }: Ratio): string {
+  if (Number.isNaN(mean)) return '-'
   return `${mean.toFixed(3)} (${low.toFixed(3)}…${high.toFixed(3)})`
 }
