@@ -57,9 +57,9 @@ describe('every trace', () => {
         drafts.proposedInText += run.options.speculative?.method === 'ngram' ? speculation.proposed : 0
         drafts.timed += speculation.targetMs === undefined ? 0 : 1
       }),
-      { numRuns: 300 },
+      { numRuns: 900 },
     )
-    for (const [what, times] of Object.entries({ ...seen, ...drafts })) expect(times, what).toBeGreaterThan(0)
+    for (const [what, times] of Object.entries({ ...seen, ...drafts })) expect(times, what).toBeGreaterThan(3)
   })
 
   it('is the same for the same run, and replayed the same each time', async () => {
