@@ -1,13 +1,17 @@
-// The drafter's KV pass: for each target row the token that follows it and the drafter's KV slot. A row after the accepted one
-// writes nothing. One invocation per row.
+// The drafter's KV pass: for each of its rows the position, the token that follows and the KV slot, where the target's hidden state
+// is kept too. A request's rows are those of earlier steps that are caught up on, then those of this step; one after the accepted
+// row writes nothing. One invocation per row.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
-@group(0) @binding(2) var<storage, read> rowPlan: array<vec2u>;
+@group(0) @binding(2) var<storage, read> drafterPlan: array<vec2u>;
 @group(0) @binding(3) var<storage, read> results: array<StepResult>;
-@group(0) @binding(4) var<storage, read> ids: array<u32>;
-@group(0) @binding(5) var<storage, read> slots: array<u32>;
+@group(0) @binding(4) var<storage, read> positions: array<u32>;
+@group(0) @binding(5) var<storage, read> blockTable: array<u32>;
 @group(2) @binding(0) var<storage, read_write> nextTokens: array<u32>;
-@group(2) @binding(1) var<storage, read_write> drafterSlots: array<u32>;
+@group(2) @binding(1) var<storage, read_write> drafterPositions: array<u32>;
+@group(2) @binding(2) var<storage, read_write> drafterSlots: array<u32>;
+
+override MAX_BLOCKS: u32;
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) invocation: vec3u) {
@@ -15,22 +19,29 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (row >= pass_.rows) {
     return;
   }
-  let index = rowPlan[row].x;
-  let request = requests[index];
-  let accepted = results[index].accepted;
-  // the row whose successor this step sampled
-  let last = request.firstRow + request.n - 1u - (request.k - accepted);
-  nextTokens[row] = 0u;
-  drafterSlots[row] = NO_SLOT;
-  if (row > last) {
-    return;
+  // x: index of the request in this step, y: the token after the row, if it comes with the plan
+  let planned = drafterPlan[row];
+  let request = requests[planned.x];
+  let offset = row - request.kvPassRow;
+  var position = request.catchUpFrom + offset;
+  var next = planned.y;
+  var valid = true;
+  if (offset >= request.catchUp) {
+    let own = offset - request.catchUp;
+    position = positions[request.firstRow + own];
+    let firstSampled = request.n - 1u - request.k;
+    if ((request.flags & SAMPLES) != 0u && own >= firstSampled) {
+      let j = own - firstSampled;
+      // an accepted draft is the token that was sampled there
+      next = results[planned.x].tokens[min(j, 4u)];
+      valid = j <= results[planned.x].accepted && results[planned.x].numericError == 0u;
+    }
   }
-  drafterSlots[row] = slots[row];
-  if (row < last) {
-    nextTokens[row] = ids[row + 1u];
-  } else if ((request.flags & SAMPLES) == 0u) {
-    nextTokens[row] = request.nextToken;
-  } else if (results[index].numericError == 0u) {
-    nextTokens[row] = results[index].tokens[accepted];
+  drafterPositions[row] = position;
+  nextTokens[row] = select(0u, next, valid);
+  drafterSlots[row] = NO_SLOT;
+  if (valid) {
+    let block = blockTable[request.tableRow * MAX_BLOCKS + position / BLOCK_SIZE];
+    drafterSlots[row] = block * BLOCK_SIZE + position % BLOCK_SIZE;
   }
 }

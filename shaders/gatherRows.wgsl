@@ -1,4 +1,4 @@
-// Copies rows: out[row] = x[rowIndex[row]]. One invocation per four elements.
+// Copies rows: out[row] = x[rowIndex[row]], or nothing where the index is NO_SLOT. One invocation per four elements.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> rowIndex: array<u32>;
 @group(2) @binding(0) var<storage, read> x: array<vec4f>;
@@ -14,5 +14,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (group >= ROW_GROUPS || row >= pass_.rows) {
     return;
   }
-  out[row * ROW_GROUPS + group] = x[rowIndex[row] * ROW_GROUPS + group];
+  let source = rowIndex[row];
+  if (source != NO_SLOT) {
+    out[row * ROW_GROUPS + group] = x[source * ROW_GROUPS + group];
+  }
 }

@@ -1,10 +1,10 @@
-// The first draft pass: the target row each drafting request starts from. Its K and V are in the cache already, so it has no
-// slot to write. One invocation per drafting request.
+// The first draft pass: the row of the KV pass that each drafting request starts from, the one of its last token that counts. Its
+// K and V are in the cache already, so it has no slot to write. One invocation per drafting request.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
 @group(0) @binding(2) var<storage, read> draftRequests: array<u32>;
 @group(0) @binding(3) var<storage, read> results: array<StepResult>;
-@group(0) @binding(4) var<storage, read> positions: array<u32>;
+@group(0) @binding(4) var<storage, read> drafterPositions: array<u32>;
 @group(2) @binding(0) var<storage, read_write> draftSources: array<u32>;
 @group(2) @binding(1) var<storage, read_write> draftPositions: array<u32>;
 @group(2) @binding(2) var<storage, read_write> draftSlots: array<u32>;
@@ -18,9 +18,9 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   }
   let index = draftRequests[draft];
   let request = requests[index];
-  let source = request.firstRow + request.n - 1u - (request.k - results[index].accepted);
+  let source = request.kvPassRow + request.catchUp + request.n - 1u - (request.k - results[index].accepted);
   draftSources[draft] = source;
-  draftPositions[draft] = positions[source];
+  draftPositions[draft] = drafterPositions[source];
   draftSlots[draft] = NO_SLOT;
   draftTableRows[draft] = request.tableRow;
 }

@@ -1,9 +1,10 @@
-// One request of a step, as the host packs it (src/runner/packPlan.ts). 48 bytes.
+// One request of a step, as the host packs it (src/runner/packPlan.ts). 52 bytes.
 const SAMPLES: u32 = 1u;      // its last row, or its last k + 1 rows, are sampled
 const PROMPT: u32 = 2u;       // its ids come with the plan; otherwise from the request table
 const PLAN_DRAFTS: u32 = 4u;  // its drafts come with the plan; otherwise from the request table
 const REJECT_ALL: u32 = 8u;   // no draft counts, for tests
 const ACCEPT_ALL: u32 = 16u;  // every draft counts, for tests: the answer is another one
+const FOLLOWS: u32 = 32u;     // the drafter's KV pass has its rows of this step
 
 struct StepRequest {
   tableRow: u32,
@@ -18,13 +19,15 @@ struct StepRequest {
   flags: u32,
   // position of its first row; a decoding request's is the table's computed count
   firstPosition: u32,
-  // known token after a chunk that does not sample
-  nextToken: u32,
   // index of its first sampled row
   firstSampled: u32,
   // number of the step
   step: u32,
-  reserved: u32,
+  // its first row of the drafter's KV pass
+  kvPassRow: u32,
+  // rows of earlier steps that it begins with there, and the position of the first
+  catchUp: u32,
+  catchUpFrom: u32,
 }
 
 // What a step brought to one request, read back by the host. 72 bytes.

@@ -7,6 +7,7 @@ const REASONS: Readonly<Record<DraftReason, readonly [some: string, none: string
   best: ['best by measured times', 'best by measured times'],
   hold: ['as before, nothing else is clearly better', 'as before, nothing else is clearly better'],
   probe: ['tried, to measure what they take', 'tried, to measure steps without'],
+  'catch-up': ['the drafter reads what it has missed', 'the drafter reads what it has missed'],
   'warm-up': ['steps without are measured first', 'steps without are measured first'],
   debt: ['they cost more than they brought', 'they cost more than they brought'],
   off: ['they would lose here', 'even if all were accepted they would lose here'],

@@ -24,6 +24,15 @@ export interface RowCounts {
   readonly samples: boolean
 }
 
+/** The part of a request's share of a step that decides the size of the drafter's KV pass. */
+export interface KvPassCounts {
+  /** rows of earlier steps that the drafter takes up */
+  readonly catchUp: number
+  /** whether it takes up the request's rows of this step */
+  readonly follows: boolean
+  readonly n: number
+}
+
 /** Drafts per request and step at most. Without `speculative` it is 0, and no other speculative field is read. */
 export function numSpeculativeTokens(options: Pick<EngineOptions, 'speculative'>): number {
   return options.speculative === undefined ? 0 : options.speculative.numSpeculativeTokens
@@ -47,7 +56,14 @@ export function targetRows(requests: Iterable<Pick<RowCounts, 'n'>>): number {
   return rows
 }
 
-/** Rows of the first draft pass, the largest: one per request that drafts. The drafter's KV pass has the step's own rows. */
+/** Rows of the drafter's KV pass: at most B, like those of the target model. */
+export function kvPassRows(requests: Iterable<KvPassCounts>): number {
+  let rows = 0
+  for (const { catchUp, follows, n } of requests) rows += catchUp + (follows ? n : 0)
+  return rows
+}
+
+/** Rows of the first draft pass, the largest: one per request that drafts. */
 export function drafterRows(requests: Iterable<Pick<RowCounts, 'm'>>): number {
   let rows = 0
   for (const { m } of requests) if (m > 0) rows++

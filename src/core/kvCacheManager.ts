@@ -29,6 +29,8 @@ interface BlockTable {
   readonly blocks: number[]
   /** blocks at its front that are registered, or never will be; all blocks that it shares are among them */
   considered: number
+  /** blocks at its front that the drafter has whole, as far as was looked */
+  drafted: number
 }
 
 const NO_BLOCKS: readonly number[] = []
@@ -39,6 +41,8 @@ export class KvCacheManager {
   /** undefined without prefix caching */
   readonly #cache: PrefixCache | undefined
   readonly #tables = new Map<number, BlockTable>()
+  /** 1: the drafter has K and V of the whole block */
+  readonly #drafted: Uint8Array // [totalBlocks]
 
   constructor(
     options: Pick<EngineOptions, 'kvCacheTokens' | 'enablePrefixCaching' | 'speculative'>,
@@ -47,6 +51,7 @@ export class KvCacheManager {
     const { enablePrefixCaching, speculative } = options
     const blocks = totalBlocks(options)
     this.#pool = new BlockPool(blocks)
+    this.#drafted = new Uint8Array(blocks)
     this.#cache = enablePrefixCaching ? new PrefixCache(blocks, speculative?.method === 'mtp', hashBlock) : undefined
   }
 
@@ -93,7 +98,7 @@ export class KvCacheManager {
       assert(found[i]?.includes(block), `block ${block} still holds tokens of request ${request.id}`)
     })
     for (const block of cached.blocks) this.#pool.hold(block)
-    this.#tables.set(request.id, { blocks: [...cached.blocks], considered: cached.blocks.length })
+    this.#tables.set(request.id, { blocks: [...cached.blocks], considered: cached.blocks.length, drafted: 0 })
   }
 
   /** Appends what is missing for `tokens` tokens; the room must be there. What was cached in these blocks is forgotten. */
@@ -104,6 +109,7 @@ export class KvCacheManager {
     while (blocks.length < end) {
       const block = this.#pool.take()
       this.#cache?.forget(block)
+      this.#drafted[block] = 0
       blocks.push(block)
     }
   }
@@ -118,6 +124,24 @@ export class KvCacheManager {
       const index = table.considered
       cache.register(request, index, at(table.blocks, index), table.blocks[index - 1])
     }
+  }
+
+  /**
+   * Tokens at a request's front that the drafter has K and V of, counted in whole blocks. What was taken up for one request
+   * serves all that share the block.
+   */
+  draftedTokens(requestId: number): number {
+    const table = this.#tableOf(requestId)
+    const { blocks } = table
+    while (table.drafted < blocks.length && this.#drafted[at(blocks, table.drafted)] === 1) table.drafted++
+    return table.drafted * BLOCK_SIZE
+  }
+
+  /** The drafter has, or will have with the next step, K and V of so many tokens at a request's front. */
+  markDrafted(requestId: number, tokens: number): void {
+    const table = this.#tableOf(requestId)
+    const end = Math.min(Math.floor(tokens / BLOCK_SIZE), table.blocks.length)
+    for (; table.drafted < end; table.drafted++) this.#drafted[at(table.blocks, table.drafted)] = 1
   }
 
   /** Takes a request's hold off every block. Tails become free first, so that a prefix outlives what continues it. */

@@ -70,6 +70,14 @@ export interface InFlightRows {
   readonly samples: boolean
 }
 
+/** What the drafter's KV pass takes up of a request in the same step. */
+export interface DrafterRows {
+  /** rows of earlier steps, from `drafterFrom` on */
+  readonly catchUp: number
+  /** the rows of this step, none being left out before them */
+  readonly follows: boolean
+}
+
 export class RunningRequest {
   readonly request: Request
   /** its permanent row of the request table */
@@ -86,6 +94,8 @@ export class RunningRequest {
   drafts = 0
   /** drafts that go with the plan; undefined: the device has them */
   proposal: readonly number[] | undefined
+  /** the first computed position whose K and V the drafter lacks; undefined: it has all, or will have with what is in flight */
+  drafterFrom: number | undefined
   /** oldest first */
   readonly #inFlight: InFlightRows[] = []
   // Sums over the rows in flight.
@@ -100,6 +110,7 @@ export class RunningRequest {
     this.prefillEnd = request.tokens.length
     this.computed = computed
     this.blocks = blocks
+    this.drafterFrom = computed > 0 ? 0 : undefined
   }
 
   /** Blocks to append before `tokens` tokens have a slot. */
@@ -152,6 +163,22 @@ export class RunningRequest {
     return Math.max(0, Math.min(this.drafts, this.request.maxTotal - this.committedMax - 1))
   }
 
+  /** Drafts that its next step could propose with use: the step after that needs a base row and a token beyond them. */
+  get draftsOfUse(): number {
+    return Math.max(0, this.request.maxTotal - this.committedMin - 2)
+  }
+
+  /** Computed tokens whose K and V the drafter lacks. It cannot draft before it has caught up. */
+  get drafterLag(): number {
+    return this.drafterFrom === undefined ? 0 : this.computedMin - this.drafterFrom
+  }
+
+  /** The drafter has K and V of so many tokens at least, whoever's rows they came from. */
+  drafterReaches(tokens: number): void {
+    if (this.drafterFrom === undefined || this.drafterFrom >= tokens) return
+    this.drafterFrom = tokens < this.computedMin ? tokens : undefined
+  }
+
   /** Takes drafts that were proposed on the host. */
   propose(drafts: readonly number[]): void {
     this.proposal = drafts
@@ -159,7 +186,8 @@ export class RunningRequest {
   }
 
   /** Rows that leave for the runner. */
-  begin(rows: InFlightRows): void {
+  begin(rows: InFlightRows & DrafterRows): void {
+    this.drafterFrom = rows.follows ? undefined : (this.drafterFrom ?? this.computedMin) + rows.catchUp
     this.#inFlight.push(rows)
     this.#rows += rows.n
     this.#drafts += rows.k

@@ -12,6 +12,7 @@ import { assert } from '../util/math.ts'
 import { AdmissionRound, type Candidate } from './admission.ts'
 import { BUDGET_RULES } from './budgetPolicy.ts'
 import { servable, slotsNeeded } from './cost.ts'
+import { dealDrafterRows } from './drafterRows.ts'
 import type { DraftDecision } from './drafting/draftPolicy.ts'
 import { type DraftingParts, Speculation } from './drafting/speculation.ts'
 import { KvCacheManager } from './kvCacheManager.ts'
@@ -96,6 +97,7 @@ export class Scheduler {
   settle(running: RunningRequest, accepted: number, ids: readonly number[]): void {
     running.settle(accepted)
     for (const id of ids) running.request.tokens.push(id)
+    this.kv.markDrafted(running.request.id, running.drafterFrom ?? running.computed)
     this.kv.register(running.request, running.computed)
     this.#state.speculation.settled(running)
   }
@@ -155,16 +157,19 @@ export class Scheduler {
     this.kv.admit(request, cached)
     step.freeBlocks -= cached.blocks.length - cached.held
     const running = this.#state.running.enter(request, cached.tokens, this.kv.table(request.id))
+    running.drafterReaches(this.kv.draftedTokens(request.id))
     const fits = this.#dealer.dealPrefill(step, running, true, drafts)
     assert(fits, `the blocks of request ${request.id} were counted before it was admitted`)
   }
 
   #seal(
     step: StepAllotment,
-    { fewer: _, ...drafts }: DraftDecision,
+    decision: DraftDecision,
     preempted: readonly Victim[],
     obstacle: Obstacle | undefined,
   ): SchedulerOutput {
+    dealDrafterRows(step.shares, decision, this.#state)
+    const { fewer: _, follow: __, ...drafts } = decision
     const rows = seal(this.#step, step, this.#state.rule, this.#state.options)
     let cachedTokens = 0
     let recomputedTokens = 0

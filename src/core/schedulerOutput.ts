@@ -32,6 +32,12 @@ export interface ScheduledRequest {
   readonly k: number
   readonly m: number
   readonly samples: boolean
+  /** rows of earlier steps that the drafter's KV pass takes up */
+  readonly catchUp: number
+  /** position of the first of them */
+  readonly catchUpFrom: number
+  /** the drafter's KV pass takes up its rows of this step */
+  readonly follows: boolean
   /** undefined: it got all it could use */
   readonly shortage: Shortage | undefined
   /** index in its block table of the first new block */
@@ -46,12 +52,14 @@ export interface RowTotals {
   readonly draft: number
   readonly prefill: number
   readonly sampled: number
+  /** of the drafter's KV pass */
+  readonly kvPass: number
   /** by the policy's rule; base + draft + prefill under `exact` */
   readonly charged: number
 }
 
 /** Drafts of a request at most, why, and what that was weighed by. */
-export interface DecidedDrafts extends Omit<DraftDecision, 'fewer'> {
+export interface DecidedDrafts extends Omit<DraftDecision, 'fewer' | 'follow'> {
   readonly verification: Verification | undefined
 }
 

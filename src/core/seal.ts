@@ -7,7 +7,7 @@
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { BudgetRule } from './budgetPolicy.ts'
-import { maxSampledRows, sampledRows, targetRows } from './cost.ts'
+import { kvPassRows, maxSampledRows, sampledRows, targetRows } from './cost.ts'
 import type { RowTotals } from './schedulerOutput.ts'
 import { type StepAllotment, samples } from './stepAllotment.ts'
 
@@ -55,5 +55,13 @@ export function seal(
       { step: stepNumber, rows: sampled, limit: maxSampledRows(options) },
     )
   }
-  return { base, draft, prefill, sampled, charged }
+  const kvPass = kvPassRows(shares)
+  if (rule.holds && kvPass > maxNumBatchedTokens) {
+    throw new WeirError(
+      'BUDGET_EXCEEDED',
+      `step ${stepNumber}: ${kvPass} rows of the drafter's KV pass exceed maxNumBatchedTokens ${maxNumBatchedTokens}`,
+      { step: stepNumber, rows: kvPass, limit: maxNumBatchedTokens },
+    )
+  }
+  return { base, draft, prefill, sampled, kvPass, charged }
 }

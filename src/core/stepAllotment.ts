@@ -21,6 +21,9 @@ export class Share implements ScheduledRequest {
   k = 0
   m = 0
   samples = false
+  catchUp = 0
+  catchUpFrom = 0
+  follows = false
   shortage: Shortage | undefined = undefined
   /** blocks to append to its table */
   blocks = 0
@@ -83,5 +86,5 @@ export function samples({ prefill, firstPosition, n, running }: Share): boolean 
 /** Drafts worth proposing for the step after this one: that step needs a base row and a token beyond its drafts. */
 export function draftsToPropose(share: Share, limit: number): number {
   if (!samples(share)) return 0
-  return Math.max(0, Math.min(limit, share.running.request.maxTotal - share.running.committedMin - 2))
+  return Math.min(limit, share.running.draftsOfUse)
 }

@@ -85,7 +85,7 @@ export class StepDealer {
     const { options, rule, kv, running } = this.#state
     const step = new StepAllotment(rule.budget(options), kv.freeBlocks)
     const decoding = this.#dealBaseRows(step, drafts)
-    const setAside = this.#setAside(step, decoding, admitting)
+    const setAside = this.#setAside(step, decoding, drafts, admitting)
     dealDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
     for (const share of decoding) if (!this.#claim(step, share, drafts, most)) return undefined
     for (const one of running.ordered) {
@@ -104,15 +104,18 @@ export class StepDealer {
     return step.shares.slice()
   }
 
-  /** Rows that drafts must leave for prompts: what prompts want, at most a quarter of B. */
-  #setAside(step: StepAllotment, decoding: readonly Share[], admitting: boolean): number {
-    const { options, running } = this.#state
+  /** Rows that drafts must leave for prompts, and for the drafter to catch up: what these want, at most a quarter of B. */
+  #setAside(step: StepAllotment, decoding: readonly Share[], decision: DraftDecision, admitting: boolean): number {
+    const { options, running, speculation } = this.#state
     const most = Math.max(0, Math.min(step.rest, cdiv(options.maxNumBatchedTokens, 4)))
     let drafts = 0
     for (const { usableDrafts } of decoding) drafts += usableDrafts
     if (drafts <= step.rest - most) return 0
     let wanted = 0
-    for (const one of running.ordered) wanted += this.#chunk(one)
+    for (const one of running.ordered) {
+      wanted += this.#chunk(one)
+      if (speculation.follows(one, decision)) wanted += one.drafterLag
+    }
     if (wanted >= most || !admitting) return Math.min(wanted, most)
     const scratch = new StepAllotment(step.rest, step.freeBlocks)
     for (const one of running.ordered) scratch.promise(one, undefined)

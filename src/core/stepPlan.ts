@@ -36,6 +36,12 @@ export interface PlannedRequest {
   readonly verification?: Verification
   /** the known token after a chunk that does not sample; -1 where the step samples it */
   readonly nextToken: number
+  /** the drafter's KV pass takes up its rows of this step */
+  readonly follows: boolean
+  /** position of the first row of earlier steps that the drafter's KV pass takes up */
+  readonly catchUpFrom: number
+  /** one per such row: the token after it */
+  readonly catchUpTokens: readonly number[]
 }
 
 /** Fills a row of the request table before the step. */
@@ -67,6 +73,8 @@ export interface StepPlan {
   readonly rows: number
   /** rows whose logits are needed */
   readonly sampledRows: number
+  /** rows of the drafter's KV pass */
+  readonly kvPassRows: number
   readonly requests: readonly PlannedRequest[]
   readonly tableWrites: readonly TableWrite[]
   readonly blockWrites: readonly BlockWrite[]

@@ -6,6 +6,8 @@ import { adjustsLogits } from './samplingParams.ts'
 import type { ScheduledRequest, SchedulerOutput } from './schedulerOutput.ts'
 import type { BlockWrite, PlannedRequest, StepPlan, TableWrite, Verification } from './stepPlan.ts'
 
+const NO_TOKENS: readonly number[] = []
+
 export function buildStepPlan(output: SchedulerOutput): StepPlan {
   const tableWrites: TableWrite[] = []
   const blockWrites: BlockWrite[] = []
@@ -20,6 +22,7 @@ export function buildStepPlan(output: SchedulerOutput): StepPlan {
     step: output.step,
     rows: targetRows(output.requests),
     sampledRows: output.rows.sampled,
+    kvPassRows: output.rows.kvPass,
     requests: output.requests.map((scheduled) => plannedRequest(scheduled, output.drafts.verification)),
     tableWrites,
     blockWrites,
@@ -27,7 +30,7 @@ export function buildStepPlan(output: SchedulerOutput): StepPlan {
 }
 
 function plannedRequest(scheduled: ScheduledRequest, verification: Verification | undefined): PlannedRequest {
-  const { running, prefill, firstPosition, n, k, m, samples } = scheduled
+  const { running, prefill, firstPosition, n, k, m, samples, catchUp, catchUpFrom, follows } = scheduled
   const { tokens } = running.request
   const end = firstPosition + n
   return {
@@ -43,6 +46,9 @@ function plannedRequest(scheduled: ScheduledRequest, verification: Verification 
     drafts: k > 0 ? running.proposal?.slice(0, k) : undefined,
     ...(verification && { verification }),
     nextToken: samples ? -1 : knownToken(tokens, end),
+    follows,
+    catchUpFrom,
+    catchUpTokens: catchUp > 0 ? tokens.slice(catchUpFrom + 1, catchUpFrom + 1 + catchUp) : NO_TOKENS,
   }
 }
 

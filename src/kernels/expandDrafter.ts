@@ -12,15 +12,30 @@ const kernel: Kernel = {
   name: 'expandDrafter',
   source,
   groups: {
-    step: { pass: 'uniform', requests: 'read', rowPlan: 'read', results: 'read', ids: 'read', slots: 'read' },
+    step: {
+      pass: 'uniform',
+      requests: 'read',
+      drafterPlan: 'read',
+      results: 'read',
+      positions: 'read',
+      blockTable: 'read',
+    },
     layer: {},
-    activations: { nextTokens: 'write', drafterSlots: 'write' },
+    activations: { nextTokens: 'write', drafterPositions: 'write', drafterSlots: 'write' },
   },
 }
 
-export const expandDrafter: KernelVariant<unknown> = {
+export interface ExpandDrafterShape {
+  /** blocks of one request */
+  readonly maxBlocks: number
+}
+
+export const expandDrafter: KernelVariant<ExpandDrafterShape> = {
   name: 'serial',
   kernel,
-  specialise: () => ({ constants: {}, libs: [passText, requestTableText, stepRequestText] }),
+  specialise: ({ maxBlocks }) => ({
+    constants: { MAX_BLOCKS: maxBlocks },
+    libs: [passText, requestTableText, stepRequestText],
+  }),
   grid: (_shape, rows) => [cdiv(rows, 64), 1, 1],
 }

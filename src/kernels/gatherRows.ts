@@ -2,6 +2,7 @@
 
 import source from '../../shaders/gatherRows.wgsl?raw'
 import passText from '../../shaders/lib/pass.wgsl?raw'
+import requestTableText from '../../shaders/lib/requestTable.wgsl?raw'
 import type { Kernel } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
 import type { KernelVariant } from './variant.ts'
@@ -24,6 +25,6 @@ export interface GatherRowsShape {
 export const gatherRows: KernelVariant<GatherRowsShape> = {
   name: 'serial',
   kernel,
-  specialise: ({ size }) => ({ constants: { ROW_GROUPS: size / 4 }, libs: [passText] }),
+  specialise: ({ size }) => ({ constants: { ROW_GROUPS: size / 4 }, libs: [passText, requestTableText] }),
   grid: ({ size }, rows) => [cdiv(size / 4, 64), rows, 1],
 }

@@ -12,7 +12,7 @@ const kernel: Kernel = {
   name: 'startDrafts',
   source,
   groups: {
-    step: { pass: 'uniform', requests: 'read', draftRequests: 'read', results: 'read', positions: 'read' },
+    step: { pass: 'uniform', requests: 'read', draftRequests: 'read', results: 'read', drafterPositions: 'read' },
     layer: {},
     activations: { draftSources: 'write', draftPositions: 'write', draftSlots: 'write', draftTableRows: 'write' },
   },

@@ -2,10 +2,10 @@
 
 /**
  * Why so many drafts. `best`: nothing promises more. `hold`: another number does, but not by enough or not for long enough; or
- * nobody decodes. `probe`: tried in order to measure. `warm-up`: not even the step without drafts is measured. `debt`: drafts
+ * nobody decodes. `probe`: tried in order to measure. `catch-up`: they are to be tried, when the drafter knows all tokens. `warm-up`: not even the step without drafts is measured. `debt`: drafts
  * cost more than they brought. `off`: drafts would lose even if all were accepted. `fixed`: not chosen.
  */
-export type DraftReason = 'best' | 'hold' | 'probe' | 'warm-up' | 'debt' | 'off' | 'fixed'
+export type DraftReason = 'best' | 'hold' | 'probe' | 'catch-up' | 'warm-up' | 'debt' | 'off' | 'fixed'
 
 /** How many drafts a request may have in a step, and why so many. */
 export interface DraftChoice {

@@ -11,8 +11,13 @@ export function checkBudget(plan: StepPlan, geometry: StepGeometry): void {
   const sampled = plan.requests.reduce((sum, request) => sum + (request.samples ? request.k + 1 : 0), 0)
   limit(plan.step, 'token rows', rows, geometry.rows, 'maxNumBatchedTokens')
   limit(plan.step, 'sampled rows', sampled, geometry.sampled, 'maxNumBatchedTokens or maxNumSeqs')
+  const kvPass = plan.requests.reduce((sum, { n, follows, catchUpTokens }) => {
+    return sum + catchUpTokens.length + (follows ? n : 0)
+  }, 0)
+  limit(plan.step, "rows of the drafter's KV pass", kvPass, geometry.rows, 'maxNumBatchedTokens')
   limit(plan.step, 'requests', plan.requests.length, geometry.seqs, 'maxNumSeqs')
-  assert(rows === plan.rows && sampled === plan.sampledRows, 'a plan says how many rows it has')
+  const counted = rows === plan.rows && sampled === plan.sampledRows && kvPass === plan.kvPassRows
+  assert(counted, 'a plan says how many rows it has')
 }
 
 function limit(step: number, what: string, rows: number, most: number, knob: string): void {

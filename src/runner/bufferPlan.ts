@@ -3,6 +3,7 @@
  * Per-row buffers hold exactly B rows, R for what follows the head, S for a draft pass.
  */
 
+import { BLOCK_SIZE } from '../core/cost.ts'
 import { type BufferPlan, plannedBytes } from '../gpu/arena.ts'
 import { readbackPlans } from '../gpu/readback.ts'
 import { timestampBytes, timestampPlan } from '../gpu/timing.ts'
@@ -13,6 +14,7 @@ import { chunkWords } from '../kernels/sampleChunks.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
+import { HIDDEN_STATES } from './drafter.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { draftsFromSubset } from './head.ts'
 import { qkvColumns } from './modelOps.ts'
@@ -67,7 +69,9 @@ function kvCachePlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeo
   const names = spec.layers.map((_layer, index) => `kv.${index}`)
   if (geometry.drafts > 0) names.push('kv.mtp')
   const bytes = kvBytes(geometry.totalBlocks, spec.numKvHeads, spec.headDim, options.kvCacheDtype)
-  return names.map((name) => ({ name, bytes, use: 'storage', knob: 'kvCacheTokens' }))
+  const plans = names.map((name): BufferPlan => ({ name, bytes, use: 'storage', knob: 'kvCacheTokens' }))
+  if (geometry.drafts === 0) return plans
+  return [...plans, words(HIDDEN_STATES, geometry.totalBlocks * BLOCK_SIZE * spec.hiddenSize, 'kvCacheTokens')]
 }
 
 /** What the host writes each step, and the state of running requests. */
@@ -125,7 +129,9 @@ function drafterPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
   const { rows, seqs, draftVocab } = geometry
   return [
     ...(draftsFromSubset({ spec, geometry }) ? [words('draftIds', draftVocab, 'speculative.draftVocabSize')] : []),
+    words('drafterPlan', rows * 2),
     words('nextTokens', rows),
+    words('drafterPositions', rows),
     words('drafterSlots', rows),
     words('joined', rows * 2 * spec.hiddenSize),
     words('draftRequests', seqs),

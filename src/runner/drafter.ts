@@ -1,6 +1,6 @@
 /**
- * The multi-token-prediction head, as lists of ops (DESIGN §7): a KV pass over every row of the step, so that the drafter's
- * cache is right for whoever shares a block, and then draft passes of the whole block, one row per drafting request.
+ * The multi-token-prediction head, as lists of ops: the target's hidden states are kept by KV slot, so that a KV pass may compute
+ * the drafter's K and V of any row at once or later; then come draft passes of the whole block, one row per drafting request.
  *
  *     u = fc · concat(norm_e(embed(t_{i+1})), norm_h(h_i)),  z = norm_out(Block(u, position i)),  logits = head(z)
  *     next pass: (h, t, position) <- (z, draft, position + 1)
@@ -10,6 +10,7 @@
 
 import { expandDrafter } from '../kernels/expandDrafter.ts'
 import { gatherRows } from '../kernels/gatherRows.ts'
+import { scatterRows } from '../kernels/scatterRows.ts'
 import { startDrafts } from '../kernels/startDrafts.ts'
 import { storeDrafts } from '../kernels/storeDrafts.ts'
 import { assert } from '../util/math.ts'
@@ -23,33 +24,60 @@ import type { StepCounts } from './stepCounts.ts'
 
 const CACHE = 'kv.mtp'
 const BLOCK = 'mtp.block'
+/** the output of the target's final norm by KV slot, f32: what the drafter's K and V are computed from */
+export const HIDDEN_STATES = 'hiddenStates'
 
-/** Ops after verification: the KV pass and `geometry.drafts` draft passes. */
+/** Ops after verification: hidden states to their slots, the KV pass, and `geometry.drafts` draft passes. */
 export function drafterOps(model: ModelContext): Op[] {
   const { geometry, buffer } = model
   const first = (counts: StepCounts) => counts.drafting[0] ?? 0
   return [
+    keepHiddenOp(model),
     ...kvPassOps(model),
     op('startDrafts', startDrafts, {}, first, {
       pass: passSlice(buffer('passes'), 'draft0'),
-      ...named(model, ['requests', 'draftRequests', 'results', 'positions']),
+      ...named(model, ['requests', 'draftRequests', 'results', 'drafterPositions']),
       ...named(model, ['draftSources', 'draftPositions', 'draftSlots', 'draftTableRows']),
     }),
     ...Array.from({ length: geometry.drafts }, (_, draft) => draftPassOps(model, draft)).flat(),
   ]
 }
 
-/** K and V of the drafter at every row whose next token is known. Leaves u in the residual stream. */
+/** The hidden state of every row of the step. A later row at the same position takes the place of a rejected one. */
+function keepHiddenOp({ spec, buffer }: ModelContext): Op {
+  return op('mtp.keepHidden', scatterRows, { size: spec.hiddenSize }, TARGET_ROWS.count, {
+    pass: passSlice(buffer('passes'), 'target'),
+    slots: buffer('slots'),
+    x: buffer('hidden'),
+    out: buffer(HIDDEN_STATES),
+  })
+}
+
+/** K and V of the drafter at rows whose next token is known. Leaves u in the residual stream. */
 function kvPassOps(model: ModelContext): Op[] {
-  const { buffer } = model
-  const rows: BlockRows = { ...TARGET_ROWS, slots: 'drafterSlots' }
+  const { spec, geometry, buffer } = model
+  const rows: BlockRows = {
+    ...TARGET_ROWS,
+    pass: 'kvPass',
+    count: (counts) => counts.kvPass,
+    positions: 'drafterPositions',
+    slots: 'drafterSlots',
+  }
+  const pass = passSlice(buffer('passes'), rows.pass)
   return [
-    op('mtp.expand', expandDrafter, {}, rows.count, {
-      pass: passSlice(buffer('passes'), 'target'),
-      ...named(model, ['requests', 'rowPlan', 'results', 'ids', 'slots', 'nextTokens', 'drafterSlots']),
+    op('mtp.expand', expandDrafter, { maxBlocks: geometry.maxBlocks }, rows.count, {
+      pass,
+      ...named(model, ['requests', 'drafterPlan', 'results', 'positions', 'blockTable']),
+      ...named(model, ['nextTokens', 'drafterPositions', 'drafterSlots']),
+    }),
+    op('mtp.hidden', gatherRows, { size: spec.hiddenSize }, rows.count, {
+      pass,
+      rowIndex: buffer('drafterSlots'),
+      x: buffer(HIDDEN_STATES),
+      out: buffer('hidden'),
     }),
     ...inputOps(model, rows, 'nextTokens', 'hidden'),
-    normOp(model, `${BLOCK}.inputNorm`, 'target', rows.count, 'residual', 'normed'),
+    normOp(model, `${BLOCK}.inputNorm`, rows.pass, rows.count, 'residual', 'normed'),
     qkvOp(model, BLOCK, rows, false),
     ropeKvOp(model, BLOCK, CACHE, rows, false),
   ]

@@ -1,6 +1,7 @@
 /**
- * Packs a step plan into the words its kernels read: `StepRequest` records, the row plan, the gather list of sampled rows, the
- * order of drafting requests, attention items and pass uniforms. The arrays are made once; packing a step writes a prefix.
+ * Packs a step plan into the words its kernels read: `StepRequest` records, the row plans of the target model and of the drafter's
+ * KV pass, the gather list of sampled rows, the order of drafting requests, attention items and pass uniforms. The arrays are made
+ * once; packing a step writes a prefix.
  */
 
 import { adjustsLogits } from '../core/samplingParams.ts'
@@ -12,13 +13,14 @@ import { passBytes, writePasses } from './passes.ts'
 import type { StepCounts } from './stepCounts.ts'
 
 /** Words of a `StepRequest`, a `TableRow` and a `StepResult` (shaders/lib). */
-export const REQUEST_WORDS = 12
+export const REQUEST_WORDS = 13
 export const TABLE_ROW_WORDS = 21
 export const RESULT_WORDS = 18
 
 const SAMPLES = 1
 const PROMPT = 2
 const PLAN_DRAFTS = 4
+const FOLLOWS = 32
 const VERIFICATION_FLAGS = { none: 8, all: 16 } as const
 
 export interface PackedStep {
@@ -32,6 +34,8 @@ export class PlanPacker {
   readonly requests: Uint32Array<ArrayBuffer>
   /** [B][2]: index of the request in this step, id that comes with the plan */
   readonly rowPlan: Uint32Array<ArrayBuffer>
+  /** [B][2] of the drafter's KV pass: index of the request in this step, the token after the row if the host knows it */
+  readonly drafterPlan: Uint32Array<ArrayBuffer>
   /** [R]: rows whose logits are needed */
   readonly rowIndex: Uint32Array<ArrayBuffer>
   /** [S]: indices of drafting requests, most drafts first, so that every pass works on a prefix */
@@ -45,6 +49,7 @@ export class PlanPacker {
   constructor(spec: ModelSpec, geometry: StepGeometry) {
     this.requests = new Uint32Array(geometry.seqs * REQUEST_WORDS)
     this.rowPlan = new Uint32Array(geometry.rows * 2)
+    this.drafterPlan = new Uint32Array(geometry.drafts > 0 ? geometry.rows * 2 : 0)
     this.rowIndex = new Uint32Array(geometry.sampled)
     this.draftRequests = new Uint32Array(geometry.seqs)
     this.passes = new Uint32Array(passBytes(geometry.drafts) / 4)
@@ -58,10 +63,12 @@ export class PlanPacker {
     for (const { tableRow, sampling } of plan.tableWrites) this.#adjusts[tableRow] = adjustsLogits(sampling) ? 1 : 0
     let row = 0
     let sampled = 0
+    let kvPass = 0
     let parts = 0
     const attention: AttentionRows[] = []
     plan.requests.forEach((request, index) => {
-      this.#packRequest(plan.step, request, index, row, sampled)
+      this.#packRequest(plan.step, request, index, row, sampled, kvPass)
+      kvPass = this.#packKvPass(request, index, kvPass)
       for (let offset = 0; offset < request.n; offset++) {
         this.rowPlan[2 * (row + offset)] = index
         this.rowPlan[2 * (row + offset) + 1] = plannedId(request, offset)
@@ -82,6 +89,7 @@ export class PlanPacker {
       sampled,
       adjusted: plan.requests.some(({ samples, tableRow }) => samples && this.#adjusts[tableRow]) ? sampled : 0,
       requests: plan.requests.length,
+      kvPass,
       drafting,
       items: itemCount,
       merges: mergeCount,
@@ -90,11 +98,19 @@ export class PlanPacker {
     return { counts, items, merges }
   }
 
-  #packRequest(step: number, request: PlannedRequest, index: number, firstRow: number, firstSampled: number): void {
+  #packRequest(
+    step: number,
+    request: PlannedRequest,
+    index: number,
+    firstRow: number,
+    firstSampled: number,
+    firstKvPass: number,
+  ): void {
     const flags =
       (request.samples ? SAMPLES : 0) |
       (request.ids === undefined ? 0 : PROMPT) |
       (request.drafts === undefined ? 0 : PLAN_DRAFTS) |
+      (request.follows ? FOLLOWS : 0) |
       (request.verification ? VERIFICATION_FLAGS[request.verification] : 0)
     this.requests.set(
       [
@@ -106,12 +122,27 @@ export class PlanPacker {
         request.m,
         flags,
         request.firstPosition,
-        Math.max(request.nextToken, 0),
         firstSampled,
         step,
+        firstKvPass,
+        request.catchUpTokens.length,
+        request.catchUpFrom,
       ],
       index * REQUEST_WORDS,
     )
+  }
+
+  /** Rows to catch up on, then those of this step. @returns the end of its rows */
+  #packKvPass({ catchUpTokens, follows, n, ids, nextToken }: PlannedRequest, index: number, first: number): number {
+    let row = first
+    const pack = (token: number) => {
+      this.drafterPlan[2 * row] = index
+      this.drafterPlan[2 * row + 1] = Math.max(token, 0)
+      row++
+    }
+    for (const token of catchUpTokens) pack(token)
+    if (follows) for (let offset = 0; offset < n; offset++) pack(ids?.[offset + 1] ?? nextToken)
+    return row
   }
 
   /** The requests that draft in each pass: their count per pass. */

@@ -1,16 +1,16 @@
 /**
  * The passes of a step, each with its own `Pass` uniform in one buffer: the target's rows, the sampled rows, one entry per
- * request, and one pass per draft.
+ * request, the rows of the drafter's KV pass, and one pass per draft.
  */
 
 import type { BufferSlice } from '../gpu/kernel.ts'
 import type { StepCounts } from './stepCounts.ts'
 
-export type PassName = 'target' | 'sampled' | 'requests' | `draft${number}`
+export type PassName = 'target' | 'sampled' | 'requests' | 'kvPass' | `draft${number}`
 
 /** bytes between entries: the least alignment of a uniform binding's offset */
 const STRIDE = 256
-const FIXED: readonly PassName[] = ['target', 'sampled', 'requests']
+const FIXED: readonly PassName[] = ['target', 'sampled', 'requests', 'kvPass']
 
 /** Bytes of the pass buffer with `drafts` draft passes. */
 export function passBytes(drafts: number): number {
@@ -36,6 +36,7 @@ export function writePasses(words: Uint32Array, counts: StepCounts): void {
   set(0, counts.rows, counts.items, 0, counts.merges)
   set(1, counts.sampled, 0, 0, 0)
   set(2, counts.requests, 0, 0, 0)
+  set(3, counts.kvPass, 0, 0, 0)
   counts.drafting.forEach((rows, draft) => {
     set(FIXED.length + draft, rows, rows, draft, 0)
   })

@@ -8,6 +8,8 @@ export interface StepCounts {
   /** of them, as many as must be looked at because a request adjusts its logits: all, or 0 where none does */
   readonly adjusted: number
   readonly requests: number
+  /** rows of the drafter's KV pass */
+  readonly kvPass: number
   /** requests that draft in pass 0, 1, … */
   readonly drafting: readonly number[]
   /** attention items of the target pass */
@@ -23,6 +25,7 @@ export function mostCounts({ rows, sampled, seqs, drafts, maxParts }: StepGeomet
     sampled,
     adjusted: sampled,
     requests: seqs,
+    kvPass: rows,
     drafting: new Array<number>(drafts).fill(seqs),
     items: rows + maxParts,
     merges: rows,

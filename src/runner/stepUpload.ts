@@ -44,7 +44,10 @@ export class StepUpload {
     this.#write('rowIndex', packer.rowIndex)
     this.#write('items', items)
     this.#write('merges', merges)
-    if (this.#geometry.drafts > 0) this.#write('draftRequests', packer.draftRequests)
+    if (this.#geometry.drafts > 0) {
+      this.#write('drafterPlan', packer.drafterPlan)
+      this.#write('draftRequests', packer.draftRequests)
+    }
     return counts
   }
 

@@ -78,6 +78,7 @@ export class TuningBench {
       step: 0,
       rows: n,
       sampledRows: k + 1,
+      kvPassRows: 0,
       requests: [
         {
           requestId: 0,
@@ -91,6 +92,9 @@ export class TuningBench {
           ids: decoding ? undefined : ids,
           drafts: undefined,
           nextToken: -1,
+          follows: false,
+          catchUpFrom: 0,
+          catchUpTokens: [],
         },
       ],
       tableWrites: [

@@ -3,6 +3,7 @@
  * drafts there are. No scheduler and no runner, so that a law about the policy is about nothing else.
  */
 
+import type { VerifiedDrafts } from '../../src/core/drafting/acceptanceEstimate.ts'
 import type { DraftDecision, DraftPolicy } from '../../src/core/drafting/draftPolicy.ts'
 import { Random } from '../bench/simulator/random.ts'
 
@@ -11,6 +12,8 @@ export interface DraftCosts {
   readonly target: (rows: number) => number
   /** one draft pass of so many requests */
   readonly pass: (drafting: number) => number
+  /** a row of the drafter's KV pass; 0 unless said */
+  readonly kvRow?: number
 }
 
 /** What surrounds one step. */
@@ -36,7 +39,12 @@ export interface SimulationSetup {
   /** B */
   readonly maxRows?: number
   readonly verifiedAtOnce?: boolean
+  /** tokens of a request that comes new, which the drafter has not taken up unless it follows just then; 0 unless said */
+  readonly promptTokens?: number
 }
+
+/** Tokens after which the request of a stream ends, and another of its kind takes its place. */
+const REQUEST_TOKENS = 256
 
 export interface SimulatedStep {
   readonly decision: DraftDecision
@@ -50,6 +58,8 @@ export interface SimulatedStep {
   readonly rows: number
   /** draft passes */
   readonly passes: number
+  /** rows of earlier steps that the drafter took up */
+  readonly catchUpRows: number
   /** without noise */
   readonly trueMs: number
   readonly ms: number
@@ -58,24 +68,47 @@ export interface SimulatedStep {
 export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): SimulatedStep[] {
   const luck = new Random(setup.seed, 1)
   const jitter = new Random(setup.seed, 2)
-  const { drafts, costs, noise = 0, maxRows = Number.POSITIVE_INFINITY, verifiedAtOnce = false } = setup
+  const {
+    drafts,
+    costs,
+    noise = 0,
+    maxRows = Number.POSITIVE_INFINITY,
+    verifiedAtOnce = false,
+    promptTokens = 0,
+  } = setup
   const steps: SimulatedStep[] = []
   let proposed: number[] = []
+  const lags: number[] = []
+  const tokensLeft: number[] = []
   for (let step = 0; step < setup.steps; step++) {
     const { streams, prefillRows: wantedRows = 0, acceptance } = setup.at(step)
     const ids = Array.from({ length: streams }, (_, id) => id)
-    for (let id = streams; id < proposed.length; id++) policy.forget(id)
+    for (let id = streams; id < lags.length; id++) policy.forget(id)
+    lags.length = Math.min(lags.length, streams)
+    for (const id of ids) {
+      if (id < lags.length && (tokensLeft[id] ?? 0) > 0) continue
+      lags[id] = steps.at(-1)?.decision.follow ? 0 : promptTokens
+      tokensLeft[id] = REQUEST_TOKENS
+    }
     const room = maxRows - streams
     const setAside = Math.min(wantedRows, room, Math.ceil(maxRows / 4))
     const draftRows = room - setAside
     const prompts = Math.min(wantedRows, room)
     const decision = policy.decide({
-      requests: ids.map((id) => ({ id, limit: drafts })),
+      requests: ids.map((id) => ({ id, limit: drafts, lag: verifiedAtOnce ? 0 : (lags[id] ?? 0) })),
       prefillRows: prompts,
       draftRows,
     })
     const k = verifiedAtOnce ? ids.map((id) => draftsFor(decision, id)) : ids.map((id) => proposed[id] ?? 0)
-    trim(k, draftRows)
+    // As the scheduler does: rows for the drafter to catch up are set aside like those of prompts.
+    const late = ids.reduce(
+      (sum, id) => sum + (decision.follow && decision.fewer.get(id) !== 0 ? (lags[id] ?? 0) : 0),
+      0,
+    )
+    trim(
+      k,
+      verifiedAtOnce ? draftRows : Math.min(draftRows, room - Math.min(setAside + late, room, Math.ceil(maxRows / 4))),
+    )
     const verified = ids.map((id) => {
       const own = k[id] ?? 0
       let accepted = 0
@@ -85,13 +118,16 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
     const used = k.reduce((sum, own) => sum + own, 0)
     const prefillRows = Math.min(prompts, room - used)
     const rows = streams + used + prefillRows
-    proposed = verifiedAtOnce ? [] : ids.map((id) => draftsFor(decision, id))
+    const kvPass = verifiedAtOnce ? NO_KV_PASS : takeUp(lags, decision, verified, maxRows)
+    proposed = verifiedAtOnce ? [] : ids.map((id) => (kvPass.follows.has(id) ? draftsFor(decision, id) : 0))
     const draftPasses = Math.max(0, ...proposed)
     const drafting = proposed.filter((m) => m > 0).length
-    const trueMs = costs.target(rows) + draftPasses * costs.pass(drafting)
+    const trueMs = costs.target(rows) + draftPasses * costs.pass(drafting) + kvPass.rows * (costs.kvRow ?? 0)
+    const { catchUpRows } = kvPass
     const stray = setup.strayEvery !== undefined && jitter.integer(setup.strayEvery) === 0 ? 10 : 1
     const ms = trueMs * stray * Math.exp(noise * jitter.normal() - (noise * noise) / 2)
-    policy.observe({ requests: verified, prefillRows, drafting, draftPasses, ms })
+    policy.observe({ requests: verified, prefillRows, drafting, draftPasses, catchUpRows, ms })
+    for (const { id, accepted } of verified) tokensLeft[id] = (tokensLeft[id] ?? 0) - 1 - accepted
     const tokens = verified.reduce((sum, { accepted }) => sum + 1 + accepted, 0)
     const expectedTokens = ids.reduce((sum, id) => sum + expectedOf(k[id] ?? 0, id, acceptance), 0)
     const most = Math.max(0, ...k)
@@ -104,11 +140,46 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
       prefillRows,
       rows,
       passes: draftPasses,
+      catchUpRows,
       trueMs,
       ms,
     })
   }
   return steps
+}
+
+interface KvPass {
+  readonly follows: ReadonlySet<number>
+  readonly rows: number
+  readonly catchUpRows: number
+}
+
+const NO_KV_PASS: KvPass = { follows: new Set(), rows: 0, catchUpRows: 0 }
+
+/** The drafter takes up rows of those that may get drafts, at most `maxRows`, as the scheduler deals them. */
+function takeUp(
+  lags: number[],
+  { follow, fewer }: DraftDecision,
+  verified: readonly VerifiedDrafts[],
+  maxRows: number,
+): KvPass {
+  const wanted = (id: number) => follow && fewer.get(id) !== 0
+  const follows = new Set(verified.filter(({ id }) => lags[id] === 0 && wanted(id)).map(({ id }) => id))
+  let rows = verified.reduce((sum, { id, k }) => sum + (follows.has(id) ? 1 + k : 0), 0)
+  let catchUpRows = 0
+  for (const { id, k, accepted } of verified) {
+    if (follows.has(id)) continue
+    const lag = lags[id] ?? 0
+    const caught = wanted(id) ? Math.min(lag, maxRows - rows) : 0
+    rows += caught
+    catchUpRows += caught
+    if (wanted(id) && caught === lag && 1 + k <= maxRows - rows) {
+      follows.add(id)
+      rows += 1 + k
+      lags[id] = 0
+    } else lags[id] = lag - caught + 1 + accepted
+  }
+  return { follows, rows, catchUpRows }
 }
 
 function draftsFor({ k, fewer }: DraftDecision, id: number): number {
@@ -163,14 +234,15 @@ export function fixedGoodputs(
       rows += 1 + length
       tokens += expectedOf(length, stream, acceptance)
     })
-    return tokens / (costs.target(rows) + k * costs.pass(streams))
+    const kvPass = k > 0 ? rows * (costs.kvRow ?? 0) : 0
+    return tokens / (costs.target(rows) + k * costs.pass(streams) + kvPass)
   })
 }
 
 export const COSTS: Readonly<Record<string, DraftCosts>> = {
   flat: { target: () => 10, pass: () => 0.6 },
-  linear: { target: (rows) => 4 + 0.9 * rows, pass: (drafting) => 0.3 + 0.05 * drafting },
-  stepped: { target: (rows) => 4 + 5 * Math.ceil(rows / 8), pass: () => 0.4 },
+  linear: { target: (rows) => 4 + 0.9 * rows, pass: (drafting) => 0.3 + 0.05 * drafting, kvRow: 0.03 },
+  stepped: { target: (rows) => 4 + 5 * Math.ceil(rows / 8), pass: () => 0.4, kvRow: 0.02 },
   // A software adapter: every row costs nearly as much as a step of one.
-  steep: { target: (rows) => 0.4 + 2 * rows, pass: (drafting) => 0.6 * drafting },
+  steep: { target: (rows) => 0.4 + 2 * rows, pass: (drafting) => 0.6 * drafting, kvRow: 0.1 },
 }

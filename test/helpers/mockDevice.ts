@@ -1,7 +1,8 @@
 /**
  * A strict model of what a runner keeps on the device: the request table, block tables, and KV slots that remember which token
- * of which prefix they hold. Every read checks what it reads, and no write may reach a block that was ever shared. It must never
- * know the scheduler's state: only plans reach it.
+ * of which prefix they hold. Every read checks what it reads, and no write may reach a block that was ever shared, but for what
+ * the drafter takes up late, which is the same for whoever shares it. It must never know the scheduler's state: only plans reach
+ * it.
  */
 
 import { BLOCK_SIZE, totalBlocks } from '../../src/core/cost.ts'
@@ -83,6 +84,7 @@ export class MockDevice {
       this.#givings[block] = at(this.#givings, block) + 1
       this.#writers[block] = row.write.generation
       this.#shared.delete(block)
+      this.#drafter?.fill(undefined, block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE)
     }
     row.blocks.push(block)
     row.givings.push(at(this.#givings, block))
@@ -125,6 +127,17 @@ export class MockDevice {
         throw new Error(`the drafter's KV at position ${position} is not of the prefix and the token after it`)
       }
     }
+  }
+
+  /** Takes up a row of an earlier step: the hidden state at its slot is still that of its prefix. @param baseToken the next row's */
+  catchUpDrafter(row: DeviceRow, position: number, nextToken: number, baseToken: number): void {
+    assert(this.#drafter, 'there is a drafter')
+    const slot = slotOf(row, position)
+    const target = this.#target[slot]
+    assert(target !== undefined && position < row.computed, `position ${position} is computed`)
+    const next = position + 1 < row.computed ? this.#target[slotOf(row, position + 1)]?.token : baseToken
+    assert(next === nextToken, `token ${nextToken} follows position ${position}`)
+    this.#drafter[slot] = { state: target.state, nextToken }
   }
 
   writeDrafter(row: DeviceRow, position: number, state: PrefixState, nextToken: number): void {

@@ -3,7 +3,7 @@
  * are as strict as the real ones: more rows than B, or more sampled rows than R, are refused before anything runs.
  */
 
-import { maxDraftPasses, maxSampledRows, sampledRows, targetRows } from '../../src/core/cost.ts'
+import { kvPassRows, maxDraftPasses, maxSampledRows, sampledRows, targetRows } from '../../src/core/cost.ts'
 import type { PlannedRequest, RequestOutput, StepOutput, StepPlan, Verification } from '../../src/core/stepPlan.ts'
 import type { StepRunner } from '../../src/core/stepRunner.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
@@ -48,6 +48,7 @@ export class MockRunner implements StepRunner {
     const { maxNumBatchedTokens } = this.#engine
     refuseAbove('maxNumBatchedTokens', plan.step, targetRows(plan.requests), maxNumBatchedTokens)
     refuseAbove('sampled rows', plan.step, sampledRows(plan.requests), maxSampledRows(this.#engine))
+    refuseAbove("the drafter's maxNumBatchedTokens", plan.step, kvPassOf(plan), maxNumBatchedTokens)
     this.#checkPlan(plan)
     for (const write of plan.tableWrites) this.#device.fillRow(write)
     for (const write of plan.blockWrites) this.#device.appendBlock(write)
@@ -64,9 +65,12 @@ export class MockRunner implements StepRunner {
     assert(requests.length > 0, 'a plan holds requests')
     assert(plan.rows === targetRows(requests), 'rows is the sum of n')
     assert(plan.sampledRows === sampledRows(requests), 'sampled rows are counted right')
+    assert(plan.kvPassRows === kvPassOf(plan), 'rows of the KV pass are counted right')
     assert(new Set(requests.map(({ requestId }) => requestId)).size === requests.length, 'a request is planned once')
     assert(new Set(requests.map(({ tableRow }) => tableRow)).size === requests.length, 'a table row is planned once')
-    for (const { n, k, m, samples, ids, drafts, nextToken } of requests) {
+    for (const { n, k, m, samples, ids, drafts, nextToken, follows, catchUpTokens } of requests) {
+      assert(follows || m === 0, 'nobody drafts whom the drafter does not follow')
+      assert((!follows && catchUpTokens.length === 0) || maxDraftPasses(this.#engine) > 0, 'there is a drafter')
       assert(m >= 0 && m <= (samples ? maxDraftPasses(this.#engine) : 0), `m = ${m}`)
       assert(nextToken >= 0 !== samples, 'the next token is known or sampled')
       if (drafts) assert(k > 0 && drafts.length === k, 'k drafts come with the plan')
@@ -78,6 +82,9 @@ export class MockRunner implements StepRunner {
 
   #run(request: PlannedRequest): RequestOutput {
     const row = this.#device.row(request.tableRow, request.generation)
+    request.catchUpTokens.forEach((token, i) => {
+      this.#device.catchUpDrafter(row, request.catchUpFrom + i, token, request.ids?.[0] ?? row.lastToken)
+    })
     const ran = this.#forward(request, row)
     const { requestId, generation, k, m, samples, nextToken } = request
     const output = { requestId, generation, accepted: 0, tokens: [], verified: [], proposed: [] }
@@ -85,7 +92,7 @@ export class MockRunner implements StepRunner {
     row.drafts = []
     row.computed = first + ran.length
     if (!samples) {
-      this.#drafterKv(row, ran, nextToken)
+      if (request.follows) this.#drafterKv(row, ran, nextToken)
       return output
     }
     if (this.#mock.notFinite?.has(requestId)) return { ...output, numericError: true }
@@ -96,7 +103,7 @@ export class MockRunner implements StepRunner {
     row.lastToken = tokens.at(-1) ?? -1
     assert(row.computed <= row.write.lastPosition, 'the new token is within the length limit')
     const kept = ran.slice(0, ran.length - (k - accepted))
-    this.#drafterKv(row, kept, row.lastToken)
+    if (request.follows) this.#drafterKv(row, kept, row.lastToken)
     row.drafts = this.#draft(row, kept.at(-1), m)
     return {
       ...output,
@@ -138,7 +145,7 @@ export class MockRunner implements StepRunner {
   /** m draft passes; each after the first writes the drafter's slot one position further. */
   #draft(row: DeviceRow, accepted: RanRow | undefined, m: number): number[] {
     if (!accepted) throw new Error('a step that samples has a row')
-    this.#device.checkDrafter(row, accepted.position)
+    if (m > 0) this.#device.checkDrafter(row, accepted.position)
     const drafts: number[] = []
     let state = extendPrefix(accepted.state, row.lastToken)
     for (let j = 0; j < m; j++) {
@@ -162,6 +169,10 @@ function verify(rows: readonly RanRow[], row: DeviceRow, verification: Verificat
     if (draft !== token || verification === 'none') break
   }
   return tokens
+}
+
+function kvPassOf({ requests }: StepPlan): number {
+  return kvPassRows(requests.map(({ n, follows, catchUpTokens }) => ({ n, follows, catchUp: catchUpTokens.length })))
 }
 
 function refuseAbove(name: string, step: number, rows: number, limit: number): void {

@@ -9,6 +9,7 @@ export function promptPlan(step: number, ids: readonly number[]): StepPlan {
     step,
     rows: ids.length,
     sampledRows: 1,
+    kvPassRows: 0,
     requests: [
       {
         requestId: 0,
@@ -22,6 +23,9 @@ export function promptPlan(step: number, ids: readonly number[]): StepPlan {
         ids,
         drafts: undefined,
         nextToken: -1,
+        follows: false,
+        catchUpFrom: 0,
+        catchUpTokens: [],
       },
     ],
     tableWrites: [

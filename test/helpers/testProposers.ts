@@ -25,14 +25,18 @@ export function noise(vocabSize: number, verification?: Verification): Proposer 
   }
 }
 
-/** Another number of drafts in every step and for every request, by a seed: no measured times would bring such decisions. */
+/**
+ * Another number of drafts in every step and for every request, by a seed, and a drafter that follows or not: no measured times
+ * would bring such decisions.
+ */
 export function capricious(most: number, seed: number): DraftPolicy {
   let step = 0
   return {
     decide: ({ requests }) => {
       const k = hash(seed, ++step) % (most + 1)
+      const follow = k > 0 || hash(seed, step, 0) % 2 === 0
       const fewer = new Map(requests.map(({ id }) => [id, hash(seed, step, id) % (k + 1)]))
-      return { k, reason: 'probe', fewer, goodput: [], balance: 0 }
+      return { k, reason: 'probe', fewer, follow, goodput: [], balance: 0 }
     },
     observe: () => {},
     forget: () => {},

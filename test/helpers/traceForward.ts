@@ -49,6 +49,7 @@ function wholePrompt(prompt: readonly number[]): StepPlan {
     step: 0,
     rows: prompt.length,
     sampledRows: 1,
+    kvPassRows: 0,
     requests: [
       {
         requestId: 0,
@@ -62,6 +63,9 @@ function wholePrompt(prompt: readonly number[]): StepPlan {
         ids: prompt,
         drafts: undefined,
         nextToken: -1,
+        follows: false,
+        catchUpFrom: 0,
+        catchUpTokens: [],
       },
     ],
     tableWrites: [

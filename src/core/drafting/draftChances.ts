@@ -40,6 +40,13 @@ export class DraftChances {
     return this.#lengths.length
   }
 
+  /** The most drafts that some request can use. */
+  get longest(): number {
+    let longest = 0
+    for (const length of this.#lengths) longest = Math.max(longest, length)
+    return longest
+  }
+
   fill(requests: readonly DraftingRequest[], acceptance: AcceptanceEstimate): void {
     this.rates = acceptance.rates()
     this.#usual = chancesOf(this.rates)

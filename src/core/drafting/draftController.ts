@@ -8,6 +8,7 @@
 import type { DraftReason } from '../../protocol/speculation.ts'
 import { at } from '../../util/math.ts'
 import { AcceptanceEstimate } from './acceptanceEstimate.ts'
+import { CatchUpTime } from './catchUpTime.ts'
 import { DraftChances } from './draftChances.ts'
 import { DraftForecast, type ForecastSetup, type Knowledge, NOBODY } from './draftForecast.ts'
 import { DraftLedgers } from './draftLedgers.ts'
@@ -33,6 +34,8 @@ export class DraftController implements DraftPolicy {
   readonly #ledgers = new DraftLedgers()
   readonly #held = new HeldDrafts()
   readonly #probes: ProbeSchedule
+  /** whether a step proposed or verified drafts */
+  #drafted = false
   /** oldest first: of the first the drafts are verified in the step that is observed next */
   readonly #proposals: Proposal[] = []
 
@@ -41,6 +44,7 @@ export class DraftController implements DraftPolicy {
     this.#knowledge = {
       setup,
       times: new StepTimes(numSpeculativeTokens),
+      catchUp: new CatchUpTime(),
       acceptance: new AcceptanceEstimate(numSpeculativeTokens),
       chances: new DraftChances(numSpeculativeTokens),
     }
@@ -58,16 +62,18 @@ export class DraftController implements DraftPolicy {
     if (base === undefined || !times.knows(decoding, situation.prefillRows)) return this.#propose(0, 'warm-up', beside)
     if (this.#ledgers.owe(beside)) {
       if (this.#held.drop()) this.#probes.restart()
+      else this.#probes.abandon()
       return this.#propose(0, 'debt', beside)
     }
     chances.fill(situation.requests, acceptance)
     const forecast = new DraftForecast(situation, base, this.#knowledge)
-    if (this.#held.weigh(forecast.outlooks, forecast.reach)) this.#probes.restart()
-    return this.#choose(forecast, beside)
+    const changed = this.#held.weigh(forecast.outlooks, forecast.reach, forecast.start / base)
+    if (changed) this.#probes.restart()
+    return this.#choose(forecast, beside, changed)
   }
 
-  observe({ requests, ...step }: DraftedStep): void {
-    const { times, acceptance } = this.#knowledge
+  observe({ requests, catchUpRows, ...step }: DraftedStep): void {
+    const { times, catchUp, acceptance } = this.#knowledge
     const decoding = requests.length
     let draftRows = 0
     let tokens = decoding
@@ -76,14 +82,18 @@ export class DraftController implements DraftPolicy {
       tokens += accepted
     }
     const size: StepSize = { ...step, decoding, draftRows }
+    this.#drafted ||= draftRows + step.draftPasses > 0
     const first = !times.ran(size)
-    times.observe(size, step.ms)
+    const caughtUp = catchUp.of(catchUpRows, decoding, times.base(decoding) ?? 0)
+    const bare = draftRows + step.draftPasses + step.prefillRows === 0
+    if (catchUpRows === 0 || (catchUp.trusted && !bare)) times.observe(size, step.ms - caughtUp)
     acceptance.observe(requests)
     const proposal = this.#proposals.shift()
     const base = times.base(decoding)
     if (decoding === 0 || base === undefined) return
+    if (catchUpRows > 0 && bare && times.measured(decoding)) catchUp.observe(catchUpRows, step.ms - base)
     // As the times are understood now: a stray one is not booked.
-    const spent = base + times.added(size)
+    const spent = base + times.added(size) + caughtUp
     // The first step of a size may have paid for warming up, and what drafts save is not known before a step without them ran.
     if (!first && times.measured(decoding)) {
       if (size.prefillRows === 0) this.#ledgers.book(base, spent, tokens / decoding)
@@ -97,19 +107,24 @@ export class DraftController implements DraftPolicy {
   }
 
   /** A probe if one is due, else what is held. */
-  #choose(forecast: DraftForecast, beside: boolean): DraftDecision {
+  #choose(forecast: DraftForecast, beside: boolean, changed: boolean): DraftDecision {
     const held = at(forecast.outlooks, this.#held.k)
     this.#probes.tick()
     // Beside prompts costs are guesses: that is no place to measure.
-    let probe = beside ? undefined : this.#probes.next()
+    let probe = beside ? undefined : this.#probes.current
     const idle = !beside && this.#probes.idle
     if (!probe && (idle || held.k === 0)) {
       const hopes = forecast.hopesAbove(held.k, held.goodput * (1 + MARGIN))
       if (hopes.length === 0 && held.k === 0) return this.#propose(0, 'off', beside, forecast)
       if (idle) probe = this.#begin(forecast, hopes)
     }
-    if (probe) return this.#propose(probe.k, 'probe', beside, forecast, { probe, worth: held.goodput * (1 + MARGIN) })
-    return this.#propose(Math.min(held.k, forecast.reach), this.#held.leads ? 'best' : 'hold', beside, forecast)
+    const k = probe?.k ?? Math.min(held.k, forecast.reach)
+    // A probe must not be spoilt by it; and at first it is done apart to measure it. Else nobody waits until all have caught up.
+    const apart = held.k === 0 || (changed && !this.#knowledge.catchUp.trusted)
+    if (apart && !beside && forecast.lags(k)) return this.#catchUp(k, beside, forecast)
+    probe?.take()
+    if (probe) return this.#propose(k, 'probe', beside, forecast, { probe, worth: held.goodput * (1 + MARGIN) })
+    return this.#propose(k, this.#held.leads ? 'best' : 'hold', beside, forecast)
   }
 
   #begin(forecast: DraftForecast, hopes: readonly number[]): Probe | undefined {
@@ -118,11 +133,14 @@ export class DraftController implements DraftPolicy {
     const candidates = hopes.filter((k) => k <= reach)
     for (let k = 0; k < held.k; k++) candidates.push(k)
     const rumour = candidates.find((k) => forecast.rumoured(k))
-    if (rumour !== undefined) return this.#probes.check(rumour)
+    // Whoever has drafts is followed already, and who comes new is caught up on whatever is tried.
+    const startMs = held.k === 0 ? forecast.start : 0
+    const start = startMs / scale.base
+    if (rumour !== undefined) return this.#probes.check(rumour, start)
     const prospectOf = (k: number): ProbeProspect => {
       const { ms, tokens } = at(outlooks, k)
       const loss = (held.goodput * ms - tokens) / held.tokens
-      return { loss, affordable: this.#ledgers.afford(ms - scale.base) }
+      return { loss, start, affordable: this.#ledgers.afford(ms - scale.base, startMs) }
     }
     // Of fewer drafts the next number and none: their times may have changed unseen.
     const turns = candidates.filter((k) => k === 0 || k >= held.k - 1)
@@ -130,6 +148,11 @@ export class DraftController implements DraftPolicy {
     if (turn) return turn
     const promising = forecast.promising(candidates, held.goodput * (1 + MARGIN))
     return promising === undefined ? undefined : this.#probes.pursue(promising, prospectOf(promising))
+  }
+
+  /** A step without drafts, for those that shall have them in the next. */
+  #catchUp(k: number, beside: boolean, forecast: DraftForecast): DraftDecision {
+    return { ...this.#propose(0, 'catch-up', beside, forecast), fewer: forecast.fewer(k), follow: true }
   }
 
   #propose(
@@ -144,6 +167,8 @@ export class DraftController implements DraftPolicy {
       k,
       reason,
       fewer: forecast?.fewer(k) ?? NOBODY,
+      // Nothing is known of drafts yet, and they will be tried soon: the first prompts are taken up while they run.
+      follow: k > 0 || (beside && !this.#drafted),
       goodput: forecast?.outlooks.map(({ goodput }) => goodput) ?? [],
       balance: this.#ledgers.balance(beside),
     }

@@ -5,6 +5,7 @@
 
 import { at } from '../../util/math.ts'
 import type { AcceptanceEstimate } from './acceptanceEstimate.ts'
+import type { CatchUpTime } from './catchUpTime.ts'
 import type { DraftChances } from './draftChances.ts'
 import { leaner, type Outlook, outlook, type Scale } from './draftOutlook.ts'
 import type { DraftSituation } from './draftPolicy.ts'
@@ -22,6 +23,7 @@ export interface ForecastSetup {
 export interface Knowledge {
   readonly setup: ForecastSetup
   readonly times: StepTimes
+  readonly catchUp: CatchUpTime
   readonly acceptance: AcceptanceEstimate
   /** of this decision's requests */
   readonly chances: DraftChances
@@ -33,6 +35,8 @@ export class DraftForecast {
   readonly outlooks: readonly Outlook[] // [numSpeculativeTokens + 1]
   /** the most drafts whose time is measured, or the next beyond: who goes up goes step by step */
   readonly reach: number
+  /** what it takes the drafter to catch up before all that can use drafts have any, milliseconds */
+  readonly start: number
   readonly #situation: DraftSituation
   readonly #knowledge: Knowledge
 
@@ -48,6 +52,7 @@ export class DraftForecast {
       outlooks.push(leaner(all, chances, scale, (rows) => times.addedAtMost(this.#size(k, rows))))
     }
     this.outlooks = outlooks
+    this.start = knowledge.catchUp.of(lagOf(situation, NOBODY), scale.decoding, base)
     // Beside prompts costs are guesses: that is no place to go beyond what was measured.
     const beyond = situation.prefillRows > 0 ? 0 : 1
     let reach = 0
@@ -110,6 +115,11 @@ export class DraftForecast {
     return fewer ?? NOBODY
   }
 
+  /** Whether somebody cannot have its part of k drafts yet. */
+  lags(k: number): boolean {
+    return k > 0 && lagOf(this.#situation, this.fewer(k)) > 0
+  }
+
   /** Tokens per millisecond that a number of drafts brings if its times and the acceptance were measured with bad luck. */
   #hope(k: number): number {
     const { times, acceptance, chances } = this.#knowledge
@@ -127,9 +137,18 @@ export class DraftForecast {
 
   #size(k: number, draftRows: number): StepSize {
     const { decoding } = this.scale
-    const draftPasses = this.#knowledge.setup.verifiedAtOnce ? 0 : k
+    const { setup, chances } = this.#knowledge
+    // Requests near their end can use few drafts: no pass runs beyond.
+    const draftPasses = setup.verifiedAtOnce ? 0 : Math.min(k, chances.longest)
     return { decoding, draftRows, prefillRows: this.#situation.prefillRows, drafting: decoding, draftPasses }
   }
 }
 
 export const NOBODY: ReadonlyMap<number, number> = new Map()
+
+/** Rows to catch up on of those that get drafts. */
+function lagOf({ requests }: DraftSituation, fewer: ReadonlyMap<number, number>): number {
+  let rows = 0
+  for (const { id, limit, lag } of requests) if (limit > 0 && fewer.get(id) !== 0) rows += lag
+  return rows
+}

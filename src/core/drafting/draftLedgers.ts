@@ -27,9 +27,11 @@ export class DraftLedgers {
     return beside ? Math.min(this.#decode.balance, this.#beside.balance) : this.#decode.balance
   }
 
-  /** Steps of such a loss that can be borne where nothing runs beside. */
-  afford(loss: number): number {
-    return loss > 0 ? Math.max(0, Math.floor(this.#decode.balance / loss)) : Number.POSITIVE_INFINITY
+  /** Steps of such a loss that can be borne where nothing runs beside. @param first what is lost before them */
+  afford(loss: number, first: number): number {
+    const rest = this.#decode.balance - first
+    if (loss <= 0) return first === 0 || rest >= 0 ? Number.POSITIVE_INFINITY : 0
+    return Math.max(0, Math.floor(rest / loss))
   }
 
   /**

@@ -8,6 +8,8 @@ export interface DraftingRequest {
   readonly id: number
   /** drafts it can use at most: by its length limit, and 0 where it does not want any */
   readonly limit: number
+  /** computed tokens that the drafter must catch up on before it drafts */
+  readonly lag: number
 }
 
 /** What a step will hold. */
@@ -23,6 +25,8 @@ export interface DraftSituation {
 export interface DraftDecision extends DraftChoice {
   /** requests that get fewer, by id */
   readonly fewer: ReadonlyMap<number, number>
+  /** whether the drafter takes up the rows of whoever may get drafts, those before this step first; without it nobody drafts */
+  readonly follow: boolean
   /** expected tokens per millisecond with 0… drafts; empty where nothing was weighed */
   readonly goodput: readonly number[]
   /** milliseconds that may be lost; below 0 what must be earned back */
@@ -38,6 +42,8 @@ export interface DraftedStep {
   readonly drafting: number
   /** draft passes: the most drafts proposed for one request; 0 where proposing takes no pass */
   readonly draftPasses: number
+  /** rows of earlier steps that the drafter took up */
+  readonly catchUpRows: number
   /** milliseconds */
   readonly ms: number
 }
@@ -55,6 +61,6 @@ const NOBODY: ReadonlyMap<number, number> = new Map()
 
 /** The same number of drafts for everybody, always. */
 export function fixedDrafts(k: number): DraftPolicy {
-  const decision: DraftDecision = { k, reason: 'fixed', fewer: NOBODY, goodput: [], balance: 0 }
+  const decision: DraftDecision = { k, reason: 'fixed', fewer: NOBODY, follow: k > 0, goodput: [], balance: 0 }
   return { decide: () => decision, observe: () => {}, forget: () => {} }
 }

@@ -31,9 +31,11 @@ export class HeldDrafts {
   /**
    * Considers what each number of drafts promises.
    * @param reach the most that may be chosen
+   * @param start what it costs until drafts can begin where there were none, in steps' worth of tokens: staying must have cost as
+   * much, so that beginning in vain loses little more than waiting did (the break-even rule of ski rental)
    * @returns whether the number changed
    */
-  weigh(outlooks: readonly Outlook[], reach: number): boolean {
+  weigh(outlooks: readonly Outlook[], reach: number, start: number): boolean {
     if (++this.#calm % CALM_STEPS === 0) this.#patience = Math.max(PATIENCE, this.#patience / 2)
     const held = at(outlooks, this.k)
     let best = held
@@ -41,7 +43,7 @@ export class HeldDrafts {
     const advantage = best.goodput / held.goodput - 1
     this.leads = advantage <= MARGIN
     this.#regret = this.leads ? 0 : this.#regret + advantage
-    if (this.#regret < this.#patience) return false
+    if (this.#regret < this.#patience + (this.k === 0 ? start : 0)) return false
     this.#change(best.k)
     return true
   }

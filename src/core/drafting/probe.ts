@@ -1,3 +1,5 @@
+import { assert } from '../../util/math.ts'
+
 /** A few steps with another number of drafts, in order to measure it. It must never know why it was begun. */
 export class Probe {
   /** its drafts */
@@ -22,11 +24,15 @@ export class Probe {
     return this.#judged < this.length
   }
 
-  /** Takes one of its steps. @returns whether there was one */
-  take(): boolean {
-    if (this.#decided === this.length) return false
+  /** Whether steps of it are still to be decided. */
+  get undecided(): boolean {
+    return this.#decided < this.length
+  }
+
+  /** Decides one of its steps. */
+  take(): void {
+    assert(this.undecided, 'a probe has steps left')
     this.#decided++
-    return true
   }
 
   judge(surplus: number): void {

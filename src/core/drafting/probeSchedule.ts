@@ -30,6 +30,8 @@ const LONGEST_PROBE = 16
 export interface ProbeProspect {
   /** tokens that it brings less than the step would without it, as a part of these */
   readonly loss: number
+  /** what is lost before the first, in steps' worth of tokens */
+  readonly start: number
   /** steps that the ledger bears */
   readonly affordable: number
 }
@@ -60,9 +62,9 @@ export class ProbeSchedule {
     this.#waited++
   }
 
-  /** Takes a step of the probe under way. @returns undefined where none is */
-  next(): Probe | undefined {
-    return this.#probe?.take() ? this.#probe : undefined
+  /** The probe that the next step may belong to; undefined where none is under way. */
+  get current(): Probe | undefined {
+    return this.#probe?.undecided ? this.#probe : undefined
   }
 
   /** Whether another may begin. */
@@ -77,8 +79,8 @@ export class ProbeSchedule {
   }
 
   /** Begins a probe of what was measured once, whatever was saved: it may have been a stray. */
-  check(k: number): Probe {
-    this.#forPursuits -= LEAST_LOSS * this.#shortest
+  check(k: number, start: number): Probe {
+    this.#forPursuits -= start + LEAST_LOSS * this.#shortest
     return this.#begin(k, true, this.#shortest)
   }
 
@@ -86,7 +88,7 @@ export class ProbeSchedule {
   pursue(k: number, prospect: ProbeProspect): Probe | undefined {
     const steps = this.#affordable(this.#forPursuits, 1, prospect)
     if (steps === 0) return undefined
-    this.#forPursuits -= priceOf(prospect) * steps
+    this.#forPursuits -= prospect.start + priceOf(prospect) * steps
     return this.#begin(k, true, steps)
   }
 
@@ -118,6 +120,14 @@ export class ProbeSchedule {
     if (!this.#paid) this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT)
   }
 
+  /** Ends the probe: what it was to cost is no longer there. */
+  abandon(): void {
+    if (!this.#probe?.undecided) return
+    this.#probe = undefined
+    this.#paid = false
+    this.#waited = 0
+  }
+
   /** Ends the probe and what was learnt about probing: something changed. */
   restart(): void {
     this.#probe = undefined
@@ -129,20 +139,21 @@ export class ProbeSchedule {
   /** Steps of a probe that a share of the savings pays for, or else the fewest that all of them do; 0 where these do not either. */
   #affordable(saved: number, share: number, prospect: ProbeProspect): number {
     const price = priceOf(prospect)
-    if (prospect.affordable < this.#shortest || price * this.#shortest > saved) return 0
-    const steps = Math.max(Math.floor((share * saved) / price), this.#shortest)
+    // Who has to catch up first tries for as long as that took: it is paid but once.
+    const least = Math.min(Math.max(this.#shortest, Math.ceil(prospect.start / price)), LONGEST_PROBE)
+    if (prospect.affordable < least || prospect.start + price * least > saved) return 0
+    const steps = Math.max(Math.floor((share * saved - prospect.start) / price), least)
     return Math.min(steps, LONGEST_PROBE, prospect.affordable)
   }
 
   #turnTo(k: number, prospect: ProbeProspect, steps: number): Probe | undefined {
     if (steps < this.#shortest) return undefined
-    this.#forTurns -= priceOf(prospect) * steps
+    this.#forTurns -= prospect.start + priceOf(prospect) * steps
     return this.#begin(k, false, steps)
   }
 
   #begin(k: number, promising: boolean, steps: number): Probe {
     this.#probe = new Probe(k, promising, Math.min(steps, LONGEST_PROBE))
-    this.#probe.take()
     return this.#probe
   }
 }

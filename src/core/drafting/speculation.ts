@@ -64,6 +64,12 @@ export class Speculation {
     return this.#proposer ? 0 : Math.min(spec.maxDrafts ?? this.#most, limitOf(id, decision))
   }
 
+  /** Whether the drafter is to take up a request's rows, so that it can propose for it in this step or soon. */
+  follows(running: RunningRequest, { follow, fewer }: DraftDecision): boolean {
+    if (this.#proposer || !follow) return false
+    return this.#limit(running) > 0 && fewer.get(running.request.id) !== 0
+  }
+
   /** A request's rows have settled. */
   settled(running: RunningRequest): void {
     if (!this.#proposer) return
@@ -83,14 +89,16 @@ export class Speculation {
     let prefillRows = 0
     let drafting = 0
     let draftPasses = 0
+    let catchUpRows = 0
     const verified = []
-    for (const [index, { running, prefill, n, k, m }] of requests.entries()) {
+    for (const [index, { running, prefill, n, k, m, catchUp }] of requests.entries()) {
+      catchUpRows += catchUp
       if (m > 0) drafting++
       draftPasses = Math.max(draftPasses, m)
       if (prefill) prefillRows += n
       else verified.push({ id: running.request.id, k, accepted: accepted[index] ?? 0 })
     }
-    this.#policy.observe({ requests: verified, prefillRows, drafting, draftPasses, ms })
+    this.#policy.observe({ requests: verified, prefillRows, drafting, draftPasses, catchUpRows, ms })
   }
 
   /** A request ended. */
@@ -103,16 +111,19 @@ export class Speculation {
     const drafting: DraftingRequest[] = []
     for (const one of running) {
       if (!one.decodeReady || !one.wantsRows) continue
-      const { id, maxTotal, spec } = one.request
-      const limit = this.#proposer
-        ? one.usableDrafts
-        : Math.max(0, Math.min(spec.maxDrafts ?? this.#most, maxTotal - one.committedMin - 2))
-      drafting.push({ id, limit })
+      const { id } = one.request
+      if (this.#proposer) drafting.push({ id, limit: one.usableDrafts, lag: 0 })
+      else drafting.push({ id, limit: this.#limit(one), lag: one.drafterLag })
     }
     return drafting
+  }
+
+  /** Drafts that the device could propose for a request with use. */
+  #limit({ request, draftsOfUse }: RunningRequest): number {
+    return Math.min(request.spec.maxDrafts ?? this.#most, draftsOfUse)
   }
 }
 
 function limitOf(id: number, { k, fewer }: DraftDecision): number {
-  return fewer.size === 0 ? k : (fewer.get(id) ?? k)
+  return fewer.size === 0 ? k : Math.min(k, fewer.get(id) ?? k)
 }

@@ -46,6 +46,7 @@ test('a plan that says less than it holds is refused before anything is encoded'
       step: 1,
       rows: 1,
       sampledRows: 0,
+      kvPassRows: 0,
       requests: [
         {
           requestId: 0,
@@ -59,6 +60,9 @@ test('a plan that says less than it holds is refused before anything is encoded'
           ids: Array(65).fill(3),
           drafts: undefined,
           nextToken: 3,
+          follows: false,
+          catchUpFrom: 0,
+          catchUpTokens: [],
         },
       ],
       tableWrites: [],

@@ -121,7 +121,7 @@ test('prompts that part at the end of a block: their continuations draft as with
   }
   const expected = await open({ drafts: 4, enablePrefixCaching: false }, continued)
   await open({ drafts: 4 }, async (engine) => {
-    await engine.run(branch(1, 1))
+    await engine.run(branch(1, 3))
     const ends = await continued(engine)
     expect(expectSame(ends, expected)).toBeGreaterThan(100)
     expect(ends.map((end) => end.debug?.steps)).toEqual(expected.map((end) => end.debug?.steps))

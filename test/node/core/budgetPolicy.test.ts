@@ -118,7 +118,7 @@ describe('budget policies', () => {
       rig.step()
       for (let step = 0; step < 5; step++) {
         const output = rig.step()
-        expect(output.rows).toEqual({ base: 3, draft: 0, prefill: 0, sampled: 3, charged: 3 })
+        expect(output.rows).toEqual({ base: 3, draft: 0, prefill: 0, sampled: 3, kvPass: 0, charged: 3 })
         expect(output.requests.every(({ n, k, m }) => n === 1 && k === 0 && m === 0)).toBe(true)
       }
     }
@@ -139,7 +139,18 @@ describe('seal', () => {
 
   it('recounts the rows', () => {
     const rows = seal(1, { shares: [decode(), chunk(4)], charged: 8 }, BUDGET_RULES.exact, options)
-    expect(rows).toEqual({ base: 1, draft: 3, prefill: 4, sampled: 4, charged: 8 })
+    expect(rows).toEqual({ base: 1, draft: 3, prefill: 4, sampled: 4, kvPass: 0, charged: 8 })
+    const followed = Object.assign(decode(), { follows: true })
+    const late = Object.assign(chunk(4), { catchUp: 3 })
+    expect(seal(1, { shares: [followed, late], charged: 8 }, BUDGET_RULES.exact, options).kvPass).toBe(7)
+  })
+
+  it('refuses more rows of the KV pass than B', () => {
+    const followed = Object.assign(decode(), { follows: true })
+    const late = Object.assign(chunk(4), { catchUp: 5 })
+    expect(() => seal(2, { shares: [followed, late], charged: 8 }, BUDGET_RULES.exact, options)).toThrow(
+      "9 rows of the drafter's KV pass exceed maxNumBatchedTokens 8",
+    )
   })
 
   it('refuses a charge that is not the rows (3)', () => {

@@ -274,7 +274,7 @@ describe('drafts', () => {
     const steps = simulateDrafts(policy, { drafts: DRAFTS, costs, at, steps: 2000, seed: 1, maxRows: 128 })
     expect(steps[599]?.k).toBeGreaterThan(2)
     expect(steps.slice(700).filter(({ k }) => k > 0).length).toBeLessThan(100)
-    const request = { id: 0, limit: DRAFTS }
+    const request = { id: 0, limit: DRAFTS, lag: 0 }
     const requests = [request, { ...request, id: 1 }, { ...request, id: 2 }, { ...request, id: 3 }]
     const alone = policy.decide({ requests, prefillRows: 0, draftRows: 124 }).goodput
     const beside = policy.decide({ requests, prefillRows: 124, draftRows: 92 }).goodput
@@ -283,7 +283,7 @@ describe('drafts', () => {
   })
 
   it('beyond the rows of a step are not counted on', () => {
-    const requests = Array.from({ length: 8 }, (_, id) => ({ id, limit: DRAFTS }))
+    const requests = Array.from({ length: 8 }, (_, id) => ({ id, limit: DRAFTS, lag: 0 }))
     const policy = controller()
     simulateDrafts(policy, {
       drafts: DRAFTS,
@@ -294,8 +294,8 @@ describe('drafts', () => {
       maxRows: 14,
     })
     const { goodput } = policy.decide({ requests, prefillRows: 0, draftRows: 6 })
-    // Six rows are less than one draft each: a second round finds none.
-    expect(goodput[2]).toBeLessThanOrEqual(goodput[1] ?? 0)
+    // Six rows are less than one draft each: a second round finds none, and brings nothing but what a time may be off.
+    expect(goodput[2]).toBeLessThan(1.005 * (goodput[1] ?? 0))
   })
 
   it('are the same for the same steps, also when these were written down and read again', () => {
