@@ -1,5 +1,6 @@
 /** Random workloads through the whole engine over the mock runner, and what became of them. */
 
+import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
 import { CACHED_BLOCK, FREE_BLOCK } from '../../src/protocol/blockMap.ts'
 import { EngineRig, newRequest } from './coreFixtures.ts'
@@ -12,8 +13,9 @@ export async function runWorkload(
   maxSteps: number,
   mock: MockRunnerOptions = {},
   beforeStep: (rig: EngineRig, step: number) => void = () => {},
+  drafting: DraftingParts = {},
 ): Promise<EngineRig> {
-  const rig = new EngineRig(workload.options, { rightInEight: workload.rightInEight, ...mock })
+  const rig = new EngineRig(workload.options, { rightInEight: workload.rightInEight, ...mock }, {}, drafting)
   const last = Math.max(...workload.arrivals.map(({ step }) => step))
   for (let step = 0; step <= last || rig.engine.hasWork(); step++) {
     if (step > maxSteps) throw new Error(`unfinished after ${maxSteps} steps`)

@@ -154,4 +154,20 @@ export const BLOCKS = [
     test: 'core/vllmScheduler.test.ts',
     title: 'leaves nothing behind when all have ended',
   },
+  {
+    words: 'what the drafter had of a block stays valid when the block is given to another',
+    file: 'core/kvCacheManager.ts',
+    from: '      this.#drafted[block] = 0\n',
+    to: '',
+    test: 'core/drafterRows.test.ts',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+  },
+  {
+    words: 'a block counts as the drafter’s when it has some of it',
+    file: 'core/kvCacheManager.ts',
+    from: 'Math.min(Math.floor(tokens / BLOCK_SIZE), table.blocks.length)',
+    to: 'Math.min(blocksNeeded(tokens), table.blocks.length)',
+    test: 'core/drafterRows.test.ts',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+  },
 ]

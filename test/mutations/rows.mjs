@@ -32,7 +32,7 @@ export const ROWS = [
     words: 'base rows are dealt after the drafts of those before',
     file: 'core/stepDealer.ts',
     from: `    const decoding = this.#dealBaseRows(step, drafts)
-    const setAside = this.#setAside(step, decoding, admitting)
+    const setAside = this.#setAside(step, decoding, drafts, admitting)
     dealDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
 `,
     to: `    const decoding: Share[] = []
@@ -152,5 +152,37 @@ export const ROWS = [
     to: 'if (charged > budget) {',
     test: 'core/budgetPolicy.test.ts',
     title: 'refuses a charge that is not the rows',
+  },
+  {
+    words: 'the drafter catches up on rows with their own tokens instead of the next ones',
+    file: 'core/stepPlanBuilder.ts',
+    from: 'tokens.slice(catchUpFrom + 1, catchUpFrom + 1 + catchUp)',
+    to: 'tokens.slice(catchUpFrom, catchUpFrom + catchUp)',
+    test: 'core/drafterRows.test.ts',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+  },
+  {
+    words: 'a request’s own rows are taken up beyond B',
+    file: 'core/drafterRows.ts',
+    from: 'share.catchUp === lag && n <= rest',
+    to: 'share.catchUp === lag',
+    test: 'core/drafterRows.test.ts',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+  },
+  {
+    words: 'no rows are set aside for the drafter to catch up',
+    file: 'core/stepDealer.ts',
+    from: 'wanted += one.drafterLag',
+    to: 'wanted += 0',
+    test: 'core/drafterRows.test.ts',
+    title: 'catches up also where drafts of others fill every step: rows are set aside for it',
+  },
+  {
+    words: 'whom the drafter cannot follow yet proposes all the same',
+    file: 'core/drafterRows.ts',
+    from: '    if (share.follows) rest -= n\n    else share.m = 0\n',
+    to: '    if (share.follows) rest -= n\n',
+    test: 'core/drafterRows.test.ts',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
   },
 ]

@@ -17,12 +17,12 @@ async function speeds(line: string): Promise<Record<string, number>> {
 
 const WORK = '--arrival burst --output lognormal:120,0.5 --kv-tokens 16384 --compare-drafts 0,1,2,3,4,adaptive'
 
-/** Memory-bound, compute-bound, tiled, and one on which every row costs. */
+/** Memory-bound, compute-bound, tiled, and one on which every row costs, those of the drafter too. */
 const DEVICES = {
   flat: '--cost flat:10 --draft-cost 0.6',
   linear: '--cost linear:6,0.25 --draft-cost 0.5',
-  stepped: '--cost stepped:4,16,4 --draft-cost 0.4',
-  steep: '--cost linear:0.4,2 --draft-cost 6',
+  stepped: '--cost stepped:4,16,4 --draft-cost 0.4 --kv-pass-cost 0.01',
+  steep: '--cost linear:0.4,2 --draft-cost 6 --kv-pass-cost 0.1',
 }
 
 /** Where drafts bring most, a run is so short that learning is a good part of it. */

@@ -333,10 +333,11 @@ describe('distributions', () => {
 
 describe('costs and quantiles', () => {
   it('follow their models', () => {
-    const cost = (rows: StepCost['rows'], count: number, passes = 0) =>
-      stepMilliseconds({ rows, perDraftPass: 2 }, count, passes)
+    const cost = (rows: StepCost['rows'], count: number, passes = 0, kvPassRows = 0) =>
+      stepMilliseconds({ rows, perDraftPass: 2, perKvPassRow: 0.25 }, count, passes, kvPassRows)
     expect(cost({ kind: 'flat', perStep: 5 }, 100)).toBe(5)
     expect(cost({ kind: 'linear', base: 5, perRow: 0.5 }, 100, 3)).toBe(61)
+    expect(cost({ kind: 'linear', base: 5, perRow: 0.5 }, 100, 3, 8)).toBe(63)
     const stepped = { kind: 'stepped', base: 1, rows: 32, perStep: 4 } as const
     expect([1, 32, 33].map((rows) => cost(stepped, rows))).toEqual([5, 5, 9])
   })

@@ -49,7 +49,11 @@ export function parseArguments(argv: readonly string[]): SimulationArguments {
     maxModelLen: options.maxModelLen,
     variants: given.has('compare-drafts') ? draftVariants(given) : policyVariants(given),
     device: {
-      cost: { rows: rowCost(given), perDraftPass: given.number('draft-cost', 0) },
+      cost: {
+        rows: rowCost(given),
+        perDraftPass: given.number('draft-cost', 0),
+        perKvPassRow: given.number('kv-pass-cost', 0),
+      },
       acceptance: given.number('acceptance', 0, 1),
       overrun: given.oneOf('overrun', OVERRUNS),
     },

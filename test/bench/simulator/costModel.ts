@@ -12,10 +12,12 @@ export interface StepCost {
   readonly rows: RowCost
   /** of one draft pass; a step runs as many as the most drafts that one of its requests proposes */
   readonly perDraftPass: number
+  /** of a row of the drafter's KV pass */
+  readonly perKvPassRow: number
 }
 
-export function stepMilliseconds(cost: StepCost, rows: number, draftPasses: number): number {
-  return rowMilliseconds(cost.rows, rows) + draftPasses * cost.perDraftPass
+export function stepMilliseconds(cost: StepCost, rows: number, draftPasses: number, kvPassRows: number): number {
+  return rowMilliseconds(cost.rows, rows) + draftPasses * cost.perDraftPass + kvPassRows * cost.perKvPassRow
 }
 
 function rowMilliseconds(cost: RowCost, rows: number): number {

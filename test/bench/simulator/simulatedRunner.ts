@@ -60,7 +60,7 @@ export class SimulatedRunner implements StepRunner {
     }
     this.plan = plan
     const draftPasses = plan.requests.reduce((most, { m }) => Math.max(most, m), 0)
-    const wait = stepMilliseconds(cost, rows, draftPasses)
+    const wait = stepMilliseconds(cost, rows, draftPasses, plan.kvPassRows)
     this.#clock.now += wait
     const requests = plan.requests.map((request) => this.#answer(request))
     return { step: plan.step, encodedRows: rows, requests, ms: { encode: 0, wait } }

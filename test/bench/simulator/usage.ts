@@ -47,6 +47,7 @@ export const ARGUMENTS = {
     help: 'linear:BASE,PER_ROW, stepped:BASE,ROWS,PER_STEP or flat:MS',
   },
   'draft-cost': { value: 'MS', fallback: '0', help: 'milliseconds of a draft pass' },
+  'kv-pass-cost': { value: 'MS', fallback: '0', help: "milliseconds of a row of the drafter's KV pass" },
   overrun: { value: 'run|refuse', fallback: 'run', help: 'what becomes of a step with more rows than B' },
   seed: { value: 'N', fallback: '1', help: 'decides everything that is drawn' },
   out: { value: 'FOLDER', fallback: 'out/simulate', help: 'where charts and figures go' },

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DraftController } from '../../../src/core/drafting/draftController.ts'
-import { ALLOWANCE, LARGEST_PURSE, OPENING_PURSE } from '../../../src/core/drafting/draftLedger.ts'
+import { ALLOWANCE, OPENING_PURSE } from '../../../src/core/drafting/draftLedger.ts'
 import { type DraftedStep, type DraftPolicy, fixedDrafts } from '../../../src/core/drafting/draftPolicy.ts'
 import { LONGEST_WAIT } from '../../../src/core/drafting/probeSchedule.ts'
+import { DRAFTS, excess, PHASES, simulatePhases } from '../../helpers/draftExcess.ts'
 import {
   COSTS,
   type DraftCosts,
@@ -13,8 +14,6 @@ import {
   type Surroundings,
   simulateDrafts,
 } from '../../helpers/draftSimulator.ts'
-
-const DRAFTS = 4
 
 function controller(): DraftController {
   return new DraftController({ numSpeculativeTokens: DRAFTS, verifiedAtOnce: false })
@@ -26,49 +25,6 @@ function costsOf(name: string): DraftCosts {
 
 function run(costs: DraftCosts, steps: number, at: (step: number) => Surroundings, policy: DraftPolicy = controller()) {
   return simulateDrafts(policy, { drafts: DRAFTS, costs, at, steps, seed: 3, maxRows: 256 })
-}
-
-/**
- * What a run took beyond what its tokens would have taken without drafts and the allowance: the most of it from the beginning to
- * any step, and over any part. Not counted is what nobody can know before: a size that runs for the first time, a number of
- * streams of which no step ran without drafts, and steps with prompts, whose sizes differ, except for half of their allowance.
- */
-function excess(steps: readonly SimulatedStep[], costs: DraftCosts) {
-  const sizes = new Set<string>()
-  const bases = new Set<number>()
-  let whole = 0
-  let part = 0
-  let run = 0
-  let sum = 0
-  let largest = 0
-  const take = (loss: number) => {
-    sum += loss
-    run = Math.max(0, run + loss)
-    whole = Math.max(whole, sum)
-    part = Math.max(part, run)
-  }
-  for (const { rows, passes, streams, tokens, prefillRows, trueMs } of steps) {
-    const base = costs.target(streams)
-    if (prefillRows > 0) {
-      if (bases.has(streams)) take((-ALLOWANCE / 2) * base)
-      continue
-    }
-    const size = `${rows} ${passes}`
-    if (sizes.has(size) && bases.has(streams)) {
-      const loss = trueMs - ((base * tokens) / streams) * (1 + ALLOWANCE)
-      largest = Math.max(largest, loss)
-      take(loss)
-    }
-    sizes.add(size)
-    if (passes === 0) bases.add(rows)
-  }
-  const step = Math.max(...steps.map(({ streams }) => costs.target(streams)))
-  return {
-    whole,
-    part,
-    mayWhole: OPENING_PURSE * step + 2 * largest + 1e-6,
-    mayPart: LARGEST_PURSE * step + 2 * largest + 1e-6,
-  }
 }
 
 /**
@@ -99,35 +55,6 @@ function excessBesidePrompts(steps: readonly SimulatedStep[], costs: DraftCosts)
   return { worst, largest }
 }
 
-interface Phase {
-  readonly steps: number
-  readonly streams: number
-  readonly acceptance: number
-  /** prompts run beside in one step of so many, 0: never */
-  readonly every: number
-  readonly prefillRows: number
-}
-
-const PHASES = fc.array(
-  fc.record({
-    steps: fc.integer({ min: 1, max: 200 }),
-    streams: fc.integer({ min: 1, max: 5 }),
-    acceptance: fc.constantFrom(0, 0.2, 0.5, 0.8, 1),
-    every: fc.constantFrom(0, 0, 1, 2, 7),
-    prefillRows: fc.integer({ min: 1, max: 6 }),
-  }),
-  { minLength: 1, maxLength: 8 },
-)
-
-function simulate(phases: readonly Phase[], costs: DraftCosts, seed: number): SimulatedStep[] {
-  const plan = phases.flatMap((phase) => Array.from({ length: phase.steps }, () => phase))
-  const at = (step: number): Surroundings => {
-    const { streams, acceptance, every, prefillRows } = plan[step] ?? expect.fail('no such step')
-    return { streams, acceptance: () => acceptance, prefillRows: every > 0 && step % every === 0 ? prefillRows : 0 }
-  }
-  return simulateDrafts(controller(), { drafts: DRAFTS, costs, at, steps: plan.length, seed })
-}
-
 describe('drafts', () => {
   it('never cost more than none by more than 1 %, the purse and two decisions, whatever costs, acceptance and prompts', () => {
     const table = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 32, maxLength: 32 })
@@ -135,7 +62,7 @@ describe('drafts', () => {
     fc.assert(
       fc.property(table, table, PHASES, fc.nat(), (target, pass, phases, seed) => {
         const costs = { target: (rows: number) => target[rows] ?? 1000, pass: (n: number) => (pass[n] ?? 0) / 10 }
-        const steps = simulate(phases, costs, seed)
+        const steps = simulatePhases(controller(), phases, costs, seed)
         const { whole, part, mayWhole, mayPart } = excess(steps, costs)
         expect(whole).toBeLessThanOrEqual(mayWhole)
         expect(part).toBeLessThanOrEqual(mayPart)
@@ -156,7 +83,7 @@ describe('drafts', () => {
     fc.assert(
       fc.property(costs, PHASES, fc.nat(), ({ start, row, pass }, phases, seed) => {
         const linear = { target: (rows: number) => start + row * rows, pass: () => pass }
-        const steps = simulate(phases, linear, seed)
+        const steps = simulatePhases(controller(), phases, linear, seed)
         const { worst, largest } = excessBesidePrompts(steps, linear)
         expect(worst).toBeLessThanOrEqual(2 * OPENING_PURSE * linear.target(5) + 4 * largest)
         drafted += steps.filter(({ k, prefillRows }) => k > 0 && prefillRows > 0).length
