@@ -4,7 +4,6 @@ const PROMPT: u32 = 2u;       // its ids come with the plan; otherwise from the 
 const PLAN_DRAFTS: u32 = 4u;  // its drafts come with the plan; otherwise from the request table
 const REJECT_ALL: u32 = 8u;   // no draft counts, for tests
 const ACCEPT_ALL: u32 = 16u;  // every draft counts, for tests: the answer is another one
-const FOLLOWS: u32 = 32u;     // the drafter's KV pass has its rows of this step
 
 struct StepRequest {
   tableRow: u32,

@@ -180,13 +180,15 @@ export class KvCacheManager {
 
   /**
    * Throws unless blocks, tables and cached prefixes agree: a block has as many holders as tables hold it, no two tables could
-   * write to it, and what is registered of a table is a chain from its front.
+   * write to it, what is registered of a table is a chain from its front, and what the drafter has of it its first blocks.
    */
   checkIntegrity(): void {
     this.#pool.checkIntegrity()
     this.#cache?.checkIntegrity()
     const holders = new Int32Array(this.totalBlocks)
-    for (const [id, { blocks, considered }] of this.#tables) {
+    for (const [id, { blocks, considered, drafted }] of this.#tables) {
+      const whole = blocks.slice(0, drafted).every((block) => this.#drafted[block] === 1)
+      assert(drafted <= blocks.length && whole, `the drafter has the first blocks of request ${id}`)
       assert(
         considered <= blocks.length && new Set(blocks).size === blocks.length,
         `the table of request ${id} is sane`,

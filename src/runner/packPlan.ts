@@ -20,7 +20,6 @@ export const RESULT_WORDS = 18
 const SAMPLES = 1
 const PROMPT = 2
 const PLAN_DRAFTS = 4
-const FOLLOWS = 32
 const VERIFICATION_FLAGS = { none: 8, all: 16 } as const
 
 export interface PackedStep {
@@ -110,7 +109,6 @@ export class PlanPacker {
       (request.samples ? SAMPLES : 0) |
       (request.ids === undefined ? 0 : PROMPT) |
       (request.drafts === undefined ? 0 : PLAN_DRAFTS) |
-      (request.follows ? FOLLOWS : 0) |
       (request.verification ? VERIFICATION_FLAGS[request.verification] : 0)
     this.requests.set(
       [

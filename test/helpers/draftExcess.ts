@@ -30,10 +30,11 @@ export function excess(steps: readonly SimulatedStep[], costs: DraftCosts) {
     whole = Math.max(whole, sum)
     part = Math.max(part, run)
   }
-  for (const { rows, passes, streams, tokens, prefillRows, catchUpRows, trueMs } of steps) {
+  for (const { rows, passes, streams, tokens, prefillRows, catchUpRows, kvPassRows, trueMs } of steps) {
     const base = costs.target(streams)
-    const unknown = measured < 3 ? catchUpRows * (costs.kvRow ?? 0) : 0
-    if (catchUpRows > 0 && rows === streams && passes === 0 && bases.has(streams)) measured++
+    const bare = catchUpRows > 0 && rows === streams && passes === 0
+    const unknown = measured < 3 ? (bare ? kvPassRows : catchUpRows) * (costs.kvRow ?? 0) : 0
+    if (bare && bases.has(streams)) measured++
     if (prefillRows > 0) {
       if (bases.has(streams)) take((-ALLOWANCE / 2) * base)
       continue

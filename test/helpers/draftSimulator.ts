@@ -60,6 +60,8 @@ export interface SimulatedStep {
   readonly passes: number
   /** rows of earlier steps that the drafter took up */
   readonly catchUpRows: number
+  /** these and the rows of this step that it took up */
+  readonly kvPassRows: number
   /** without noise */
   readonly trueMs: number
   readonly ms: number
@@ -126,7 +128,7 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
     const { catchUpRows } = kvPass
     const stray = setup.strayEvery !== undefined && jitter.integer(setup.strayEvery) === 0 ? 10 : 1
     const ms = trueMs * stray * Math.exp(noise * jitter.normal() - (noise * noise) / 2)
-    policy.observe({ requests: verified, prefillRows, drafting, draftPasses, catchUpRows, ms })
+    policy.observe({ requests: verified, prefillRows, drafting, draftPasses, catchUpRows, kvPassRows: kvPass.rows, ms })
     for (const { id, accepted } of verified) tokensLeft[id] = (tokensLeft[id] ?? 0) - 1 - accepted
     const tokens = verified.reduce((sum, { accepted }) => sum + 1 + accepted, 0)
     const expectedTokens = ids.reduce((sum, id) => sum + expectedOf(k[id] ?? 0, id, acceptance), 0)
@@ -141,6 +143,7 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
       rows,
       passes: draftPasses,
       catchUpRows,
+      kvPassRows: kvPass.rows,
       trueMs,
       ms,
     })

@@ -160,7 +160,7 @@ export const BLOCKS = [
     from: '      this.#drafted[block] = 0\n',
     to: '',
     test: 'core/drafterRows.test.ts',
-    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
   {
     words: 'a block counts as the drafter’s when it has some of it',
@@ -168,6 +168,6 @@ export const BLOCKS = [
     from: 'Math.min(Math.floor(tokens / BLOCK_SIZE), table.blocks.length)',
     to: 'Math.min(blocksNeeded(tokens), table.blocks.length)',
     test: 'core/drafterRows.test.ts',
-    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
 ]

@@ -159,7 +159,7 @@ export const ROWS = [
     from: 'tokens.slice(catchUpFrom + 1, catchUpFrom + 1 + catchUp)',
     to: 'tokens.slice(catchUpFrom, catchUpFrom + catchUp)',
     test: 'core/drafterRows.test.ts',
-    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
   {
     words: 'a request’s own rows are taken up beyond B',
@@ -167,7 +167,7 @@ export const ROWS = [
     from: 'share.catchUp === lag && n <= rest',
     to: 'share.catchUp === lag',
     test: 'core/drafterRows.test.ts',
-    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
   {
     words: 'no rows are set aside for the drafter to catch up',
@@ -183,6 +183,6 @@ export const ROWS = [
     from: '    if (share.follows) rest -= n\n    else share.m = 0\n',
     to: '    if (share.follows) rest -= n\n',
     test: 'core/drafterRows.test.ts',
-    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused',
+    title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
 ]

@@ -7,8 +7,8 @@ import { at } from '../../util/math.ts'
 
 /** Steps that count, the last ones: their median, so that a stray time says nothing. */
 const STEPS = 5
-const TRUSTED_STEPS = 3
 /** Before so many are known, few rows are taken to cost nothing, or they would not be tried; more take a part of what the target's do. */
+const TRUSTED_STEPS = 3
 const FEW_ROWS = 32
 const TARGET_ROWS = 1 / 16
 

@@ -72,7 +72,7 @@ export class DraftController implements DraftPolicy {
     return this.#choose(forecast, beside, changed)
   }
 
-  observe({ requests, catchUpRows, ...step }: DraftedStep): void {
+  observe({ requests, catchUpRows, kvPassRows, ...step }: DraftedStep): void {
     const { times, catchUp, acceptance } = this.#knowledge
     const decoding = requests.length
     let draftRows = 0
@@ -84,14 +84,18 @@ export class DraftController implements DraftPolicy {
     const size: StepSize = { ...step, decoding, draftRows }
     this.#drafted ||= draftRows + step.draftPasses > 0
     const first = !times.ran(size)
-    const caughtUp = catchUp.of(catchUpRows, decoding, times.base(decoding) ?? 0)
     const bare = draftRows + step.draftPasses + step.prefillRows === 0
-    if (catchUpRows === 0 || (catchUp.trusted && !bare)) times.observe(size, step.ms - caughtUp)
+    // Where drafts run, the rows of this step are in the time of its size.
+    const lateRows = bare && catchUpRows > 0 ? kvPassRows : catchUpRows
+    const caughtUp = catchUp.of(lateRows, decoding, times.base(decoding) ?? 0)
+    // A time that is mostly catching up says little of the rest.
+    const clear = catchUp.trusted && !bare && 2 * caughtUp < step.ms
+    if (catchUpRows === 0 || clear) times.observe(size, step.ms - caughtUp)
     acceptance.observe(requests)
     const proposal = this.#proposals.shift()
     const base = times.base(decoding)
     if (decoding === 0 || base === undefined) return
-    if (catchUpRows > 0 && bare && times.measured(decoding)) catchUp.observe(catchUpRows, step.ms - base)
+    if (catchUpRows > 0 && bare && times.measured(decoding)) catchUp.observe(lateRows, step.ms - base)
     // As the times are understood now: a stray one is not booked.
     const spent = base + times.added(size) + caughtUp
     // The first step of a size may have paid for warming up, and what drafts save is not known before a step without them ran.
@@ -136,7 +140,8 @@ export class DraftController implements DraftPolicy {
     // Whoever has drafts is followed already, and who comes new is caught up on whatever is tried.
     const startMs = held.k === 0 ? forecast.start : 0
     const start = startMs / scale.base
-    if (rumour !== undefined) return this.#probes.check(rumour, start)
+    const check = rumour === undefined ? undefined : this.#probes.check(rumour, start)
+    if (check) return check
     const prospectOf = (k: number): ProbeProspect => {
       const { ms, tokens } = at(outlooks, k)
       const loss = (held.goodput * ms - tokens) / held.tokens

@@ -44,6 +44,8 @@ export interface DraftedStep {
   readonly draftPasses: number
   /** rows of earlier steps that the drafter took up */
   readonly catchUpRows: number
+  /** these and the rows of this step that it took up */
+  readonly kvPassRows: number
   /** milliseconds */
   readonly ms: number
 }

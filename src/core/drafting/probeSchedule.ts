@@ -78,8 +78,13 @@ export class ProbeSchedule {
     return this.#paid || this.#waited >= this.#wait
   }
 
-  /** Begins a probe of what was measured once, whatever was saved: it may have been a stray. */
-  check(k: number, start: number): Probe {
+  /**
+   * Begins a probe of what was measured once, whatever its steps cost: it may have been a stray.
+   * @param start as of a prospect
+   * @returns undefined where that cannot be afforded
+   */
+  check(k: number, start: number): Probe | undefined {
+    if (start > Math.max(0, this.#forPursuits)) return undefined
     this.#forPursuits -= start + LEAST_LOSS * this.#shortest
     return this.#begin(k, true, this.#shortest)
   }

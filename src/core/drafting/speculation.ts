@@ -4,7 +4,7 @@
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
-import { numSpeculativeTokens } from '../cost.ts'
+import { kvPassRows, numSpeculativeTokens } from '../cost.ts'
 import type { RunningRequest } from '../request.ts'
 import type { ScheduledRequest } from '../schedulerOutput.ts'
 import type { Verification } from '../stepPlan.ts'
@@ -98,7 +98,15 @@ export class Speculation {
       if (prefill) prefillRows += n
       else verified.push({ id: running.request.id, k, accepted: accepted[index] ?? 0 })
     }
-    this.#policy.observe({ requests: verified, prefillRows, drafting, draftPasses, catchUpRows, ms })
+    this.#policy.observe({
+      requests: verified,
+      prefillRows,
+      drafting,
+      draftPasses,
+      catchUpRows,
+      kvPassRows: kvPassRows(requests),
+      ms,
+    })
   }
 
   /** A request ended. */

@@ -37,7 +37,7 @@ const caughtUp = (plans: readonly StepPlan[]): number[] =>
   plans.map(({ requests }) => requests.reduce((sum, { catchUpTokens }) => sum + catchUpTokens.length, 0))
 
 describe('the drafter', () => {
-  it('takes up every row once at most for whoever drafts, and drafts are those of one that never paused', async () => {
+  it('takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)', async () => {
     const seen = { caughtUp: 0, followed: 0, late: 0 }
     await fc.assert(
       fc.asyncProperty(fc.oneof(workloads, crowdedWorkloads), fc.nat(1000), async (workload, seed) => {
@@ -82,7 +82,7 @@ describe('the drafter', () => {
     expect(seen.late).toBeGreaterThan(100)
   })
 
-  it('has no row while nobody drafts, and as many as it has missed, at most B in a step, when somebody does', async () => {
+  it('has no row while nobody drafts, and as many as it has missed, at most B in a step, when somebody does (2)', async () => {
     let step = 0
     const rig = rigOf(
       { maxNumBatchedTokens: 8, maxNumSeqs: 2 },
