@@ -135,7 +135,7 @@ function stepBuffers(requests: readonly VerifiedRequest[], vocabSize: number) {
   requests.forEach(({ sampling, drafts, logits, position }, index) => {
     const tableRow = requests.length - 1 - index
     const [n, k] = [GAP + logits.length, drafts.length]
-    buffers.requests.set([tableRow, 1, row, n, k, 0, SAMPLES, 0, 0, sampled, 1], index * REQUEST_WORDS)
+    buffers.requests.set([tableRow, 1, row, n, k, 0, SAMPLES, 0, sampled, 1], index * REQUEST_WORDS)
     buffers.table.set(tableRowWords(sampling), tableRow * TABLE_ROW_WORDS)
     if (adjusts(sampling)) {
       const { prompt = [], output = [], bias = [] } = sampling
