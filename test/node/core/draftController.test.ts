@@ -218,11 +218,10 @@ describe('drafts', () => {
       at: () => ({ streams: 8, acceptance: () => 0.9 }),
       steps: 500,
       seed: 1,
-      maxRows: 14,
     })
     const { goodput } = policy.decide({ requests, prefillRows: 0, draftRows: 6 })
-    // Six rows are less than one draft each: a second round finds none, and brings nothing but what a time may be off.
-    expect(goodput[2]).toBeLessThan(1.005 * (goodput[1] ?? 0))
+    // Six rows are less than one draft each: a second round finds none.
+    expect(goodput[2]).toBeLessThanOrEqual(goodput[1] ?? 0)
   })
 
   it('are the same for the same steps, also when these were written down and read again', () => {
