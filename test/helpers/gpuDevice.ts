@@ -2,7 +2,9 @@
 
 import { create, globals } from 'webgpu'
 import { type Gpu, openDevice } from '../../src/gpu/device.ts'
+import { restBeforeImmediates } from './restfulPolling.ts'
 
+restBeforeImmediates()
 Object.assign(globalThis, globals)
 
 // Dawn aborts the process if this object is collected, so it lives as long as the module.
