@@ -45,7 +45,8 @@ export function excess(steps: readonly SimulatedStep[], costs: DraftCosts) {
       largest = Math.max(largest, loss)
       take(loss)
     }
-    sizes.add(size)
+    // While the drafter catches up nobody can tell what the size takes by itself.
+    if (catchUpRows === 0) sizes.add(size)
     if (passes === 0) bases.add(rows)
   }
   const step = Math.max(...steps.map(({ streams }) => costs.target(streams)))

@@ -36,6 +36,8 @@ export interface SimulationSetup {
   readonly noise?: number
   /** one step in so many takes ten times as long */
   readonly strayEvery?: number
+  /** how many times as long the machine takes at a step, whatever it does; 1 unless said */
+  readonly slowness?: (step: number) => number
   /** B */
   readonly maxRows?: number
   readonly verifiedAtOnce?: boolean
@@ -62,7 +64,7 @@ export interface SimulatedStep {
   readonly catchUpRows: number
   /** these and the rows of this step that it took up */
   readonly kvPassRows: number
-  /** without noise */
+  /** without noise, on the machine at its best */
   readonly trueMs: number
   readonly ms: number
 }
@@ -127,7 +129,8 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
     const trueMs = costs.target(rows) + draftPasses * costs.pass(drafting) + kvPass.rows * (costs.kvRow ?? 0)
     const { catchUpRows } = kvPass
     const stray = setup.strayEvery !== undefined && jitter.integer(setup.strayEvery) === 0 ? 10 : 1
-    const ms = trueMs * stray * Math.exp(noise * jitter.normal() - (noise * noise) / 2)
+    const slow = setup.slowness?.(step) ?? 1
+    const ms = trueMs * slow * stray * Math.exp(noise * jitter.normal() - (noise * noise) / 2)
     policy.observe({ requests: verified, prefillRows, drafting, draftPasses, catchUpRows, kvPassRows: kvPass.rows, ms })
     for (const { id, accepted } of verified) tokensLeft[id] = (tokensLeft[id] ?? 0) - 1 - accepted
     const tokens = verified.reduce((sum, { accepted }) => sum + 1 + accepted, 0)

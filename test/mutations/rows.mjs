@@ -185,4 +185,21 @@ export const ROWS = [
     test: 'core/drafterRows.test.ts',
     title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
+  {
+    words: 'times are learnt as they were measured, whatever the pace of the machine',
+    file: 'core/drafting/machinePace.ts',
+    from: 'Math.exp(apart * (1 - chance / apart ** 2))',
+    to: '1',
+    test: 'core/machinePace.test.ts',
+    title: 'follows a spell of 1.4 times the usual time within a few steps, and its end',
+  },
+  {
+    words: 'times of steps with drafts that a spell made wrong stay wrong',
+    file: 'core/drafting/machinePace.ts',
+    from: 'point.correct(Math.exp(apart))',
+    to: 'point.correct(1)',
+    test: 'core/machinePace.test.ts',
+    title:
+      'is that of steps without drafts where these are faster: then the others were known wrong, and no stray proves it',
+  },
 ]

@@ -14,6 +14,7 @@ import { DraftForecast, type ForecastSetup, type Knowledge, NOBODY } from './dra
 import { DraftLedgers } from './draftLedgers.ts'
 import type { DraftDecision, DraftedStep, DraftPolicy, DraftSituation } from './draftPolicy.ts'
 import { HeldDrafts, MARGIN } from './heldDrafts.ts'
+import { MachinePace } from './machinePace.ts'
 import type { Probe } from './probe.ts'
 import { type ProbeProspect, ProbeSchedule } from './probeSchedule.ts'
 import { type StepSize, StepTimes } from './stepTimes.ts'
@@ -27,6 +28,24 @@ interface Proposal {
   readonly worth: number
 }
 
+/** A time in which nothing is looked for, because the last look found nothing in the same situation. */
+interface Rest {
+  /** decisions until the next look */
+  left: number
+  readonly reason: DraftReason
+  readonly decoding: number
+  readonly beside: boolean
+}
+
+/** Decisions that follow one that found nothing, before the next look: looking takes time on the host. */
+const REST_LENGTH = 3
+
+/** Steps after which a time is taken: by then the pace that it was measured at is known. */
+const PACE_LAG = 2
+
+/** Drafts that promise so many times as much as none are worth it in any spell. */
+const BEYOND_DOUBT = 2
+
 const NO_PROBE = { probe: undefined, worth: 0 }
 
 export class DraftController implements DraftPolicy {
@@ -34,8 +53,12 @@ export class DraftController implements DraftPolicy {
   readonly #ledgers = new DraftLedgers()
   readonly #held = new HeldDrafts()
   readonly #probes: ProbeSchedule
+  readonly #pace = new MachinePace()
+  /** times of sizes that are known well, until the pace of these steps is known; oldest first */
+  readonly #late: { readonly size: StepSize; readonly ms: number }[] = []
   /** whether a step proposed or verified drafts */
   #drafted = false
+  #rest: Rest | undefined
   /** oldest first: of the first the drafts are verified in the step that is observed next */
   readonly #proposals: Proposal[] = []
 
@@ -54,7 +77,7 @@ export class DraftController implements DraftPolicy {
   }
 
   decide(situation: DraftSituation): DraftDecision {
-    const { times, chances, acceptance } = this.#knowledge
+    const { times } = this.#knowledge
     const decoding = situation.requests.length
     const beside = situation.prefillRows > 0
     if (decoding === 0) return this.#propose(this.#held.k, 'hold', beside)
@@ -65,11 +88,17 @@ export class DraftController implements DraftPolicy {
       else this.#probes.abandon()
       return this.#propose(0, 'debt', beside)
     }
-    chances.fill(situation.requests, acceptance)
-    const forecast = new DraftForecast(situation, base, this.#knowledge)
-    const changed = this.#held.weigh(forecast.outlooks, forecast.reach, forecast.start / base)
-    if (changed) this.#probes.restart()
-    return this.#choose(forecast, beside, changed)
+    const rest = this.#rest
+    if (rest && rest.left > 0 && rest.decoding === decoding && rest.beside === beside) {
+      rest.left--
+      this.#probes.tick()
+      return this.#propose(0, rest.reason, beside)
+    }
+    const decision = this.#look(situation, base)
+    const { k, reason } = decision
+    const nothing = k === 0 && (reason === 'best' || reason === 'off') && this.#proposals.every(({ probe }) => !probe)
+    this.#rest = nothing ? { left: REST_LENGTH, reason, decoding, beside } : undefined
+    return decision
   }
 
   observe({ requests, catchUpRows, kvPassRows, ...step }: DraftedStep): void {
@@ -85,17 +114,20 @@ export class DraftController implements DraftPolicy {
     this.#drafted ||= draftRows + step.draftPasses > 0
     const first = !times.ran(size)
     const bare = draftRows + step.draftPasses + step.prefillRows === 0
+    const probes = this.#proposals.slice(0, 2).some(({ probe }) => probe !== undefined)
+    const ms = this.#usualMs(size, step.ms, catchUpRows > 0, probes)
     // Where drafts run, the rows of this step are in the time of its size.
     const lateRows = bare && catchUpRows > 0 ? kvPassRows : catchUpRows
     const caughtUp = catchUp.of(lateRows, decoding, times.base(decoding) ?? 0)
     // A time that is mostly catching up says little of the rest.
-    const clear = catchUp.trusted && !bare && 2 * caughtUp < step.ms
-    if (catchUpRows === 0 || clear) times.observe(size, step.ms - caughtUp)
-    acceptance.observe(requests)
+    const clear = catchUp.trusted && !bare && 2 * caughtUp < ms
+    if (catchUpRows === 0 && !probes && times.known(size)) this.#late.push({ size, ms: step.ms })
+    else if (catchUpRows === 0 || clear) times.observe(size, ms - caughtUp)
+    if (draftRows > 0) acceptance.observe(requests)
     const proposal = this.#proposals.shift()
     const base = times.base(decoding)
     if (decoding === 0 || base === undefined) return
-    if (catchUpRows > 0 && bare && times.measured(decoding)) catchUp.observe(lateRows, step.ms - base)
+    if (catchUpRows > 0 && bare && times.measured(decoding)) catchUp.observe(lateRows, ms - base)
     // As the times are understood now: a stray one is not booked.
     const spent = base + times.added(size) + caughtUp
     // The first step of a size may have paid for warming up, and what drafts save is not known before a step without them ran.
@@ -110,13 +142,41 @@ export class DraftController implements DraftPolicy {
     this.#knowledge.acceptance.forget(id)
   }
 
+  /**
+   * The time of a step as it would be at the machine's usual pace.
+   * @param probes whether it belongs to a probe: the pace must not be learnt from what that is to measure
+   */
+  #usualMs(size: StepSize, ms: number, catchesUp: boolean, probes: boolean): number {
+    const { times } = this.#knowledge
+    this.#pace.tick()
+    if (size.decoding === 0) this.#pace.pause()
+    const point = size.prefillRows > 0 || catchesUp ? undefined : times.known(size)
+    if (point && size.draftRows + size.draftPasses === 0) this.#pace.observeBare(point, ms, times.noise)
+    else if (point && !probes) this.#pace.observeDrafted(point, ms, times.noise)
+    while (this.#late.length > PACE_LAG) {
+      const late = this.#late.shift()
+      if (late) times.observe(late.size, late.ms / this.#pace.factor)
+    }
+    return ms / this.#pace.factor
+  }
+
+  /** Weighs what every number of drafts promises. */
+  #look(situation: DraftSituation, base: number): DraftDecision {
+    const { chances, acceptance } = this.#knowledge
+    chances.fill(situation.requests, acceptance)
+    const forecast = new DraftForecast(situation, base, this.#knowledge)
+    const changed = this.#held.weigh(forecast.outlooks, forecast.reach, forecast.start / base)
+    if (changed) this.#probes.restart()
+    return this.#choose(forecast, situation.prefillRows > 0, changed)
+  }
+
   /** A probe if one is due, else what is held. */
   #choose(forecast: DraftForecast, beside: boolean, changed: boolean): DraftDecision {
     const held = at(forecast.outlooks, this.#held.k)
     this.#probes.tick()
     // Beside prompts costs are guesses: that is no place to measure.
     let probe = beside ? undefined : this.#probes.current
-    const idle = !beside && this.#probes.idle
+    const idle = !beside && this.#pace.settled && this.#probes.idle
     if (!probe && (idle || held.k === 0)) {
       const hopes = forecast.hopesAbove(held.k, held.goodput * (1 + MARGIN))
       if (hopes.length === 0 && held.k === 0) return this.#propose(0, 'off', beside, forecast)
@@ -136,6 +196,11 @@ export class DraftController implements DraftPolicy {
     const held = at(outlooks, this.#held.k)
     const candidates = hopes.filter((k) => k <= reach)
     for (let k = 0; k < held.k; k++) candidates.push(k)
+    // What made drafts begin may have been measured while a spell ended.
+    if (!this.#held.proven && this.#pace.comparable) {
+      this.#held.proven = true
+      if (held.goodput < BEYOND_DOUBT * at(outlooks, 0).goodput) return this.#probes.prove()
+    }
     const rumour = candidates.find((k) => forecast.rumoured(k))
     // Whoever has drafts is followed already, and who comes new is caught up on whatever is tried.
     const startMs = held.k === 0 ? forecast.start : 0

@@ -1,6 +1,7 @@
 /**
- * What speculation has earned and cost, in milliseconds against steps without drafts for the same tokens. Whoever drafts only
- * while nothing is owed loses no more than the allowance, the purse and what is on its way. It must never know why a step drafted.
+ * What speculation has earned and cost, in milliseconds at the machine's usual pace, against steps without drafts for the same
+ * tokens. Whoever drafts only while nothing is owed loses no more than the allowance, the purse and what is on its way. It must
+ * never know why a step drafted.
  */
 
 /** The part of the time that may go into trying: 1 %. */

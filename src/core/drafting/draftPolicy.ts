@@ -27,9 +27,9 @@ export interface DraftDecision extends DraftChoice {
   readonly fewer: ReadonlyMap<number, number>
   /** whether the drafter takes up the rows of whoever may get drafts, those before this step first; without it nobody drafts */
   readonly follow: boolean
-  /** expected tokens per millisecond with 0… drafts; empty where nothing was weighed */
+  /** expected tokens per millisecond with 0… drafts, at the machine's usual pace; empty where nothing was weighed */
   readonly goodput: readonly number[]
-  /** milliseconds that may be lost; below 0 what must be earned back */
+  /** milliseconds at that pace that may be lost; below 0 what must be earned back */
   readonly balance: number
 }
 

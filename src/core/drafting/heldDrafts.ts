@@ -21,6 +21,8 @@ export class HeldDrafts {
   k = 0
   /** whether nothing promises more by the margin */
   leads = true
+  /** whether drafts were held against steps without any next to them since they began */
+  proven = true
   /** what staying has cost since another began to lead, in steps' worth of tokens */
   #regret = 0
   #patience = PATIENCE
@@ -57,6 +59,7 @@ export class HeldDrafts {
 
   /** Only who turns back was wrong: several steps in one direction are a way to go. */
   #change(k: number): void {
+    if (this.k === 0) this.proven = false
     const rises = k > this.k
     if (rises !== this.#rose) this.#patience = Math.min(2 * this.#patience, MOST_PATIENCE)
     this.#rose = rises

@@ -26,6 +26,9 @@ export const LONGEST_WAIT = 256
 /** Steps of a probe at most: by then the estimates have followed. */
 const LONGEST_PROBE = 16
 
+/** Steps of a probe without drafts that shows whether they are worth it: the first may still verify some. */
+const PROOF = 5
+
 /** What a step of a probe is expected to cost. */
 export interface ProbeProspect {
   /** tokens that it brings less than the step would without it, as a part of these */
@@ -87,6 +90,12 @@ export class ProbeSchedule {
     if (start > Math.max(0, this.#forPursuits)) return undefined
     this.#forPursuits -= start + LEAST_LOSS * this.#shortest
     return this.#begin(k, true, this.#shortest)
+  }
+
+  /** Begins a probe without drafts, to hold them against it. */
+  prove(): Probe {
+    this.#forPursuits -= LEAST_LOSS * PROOF
+    return this.#begin(0, true, PROOF)
   }
 
   /** Begins a probe of what may well be better. @returns undefined where it cannot be afforded */

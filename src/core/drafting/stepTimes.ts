@@ -6,7 +6,7 @@
 
 import { at } from '../../util/math.ts'
 import { RowTimes } from './rowTimes.ts'
-import { TimeNoise } from './timePoint.ts'
+import { TimeNoise, type TimePoint } from './timePoint.ts'
 
 export interface StepSize {
   /** decoding requests: its base rows */
@@ -28,6 +28,7 @@ const UNMEASURED = 0.25
 export class StepTimes {
   /** of steps that only decode, by their draft passes */
   readonly #decode: readonly RowTimes[] // [numSpeculativeTokens + 1]
+  readonly #noise = new TimeNoise()
   /** of all steps that only decode, without their draft passes: for sizes that never ran with so many */
   readonly #target = new RowTimes(new TimeNoise())
   /** of steps with prompt rows, without their draft passes */
@@ -37,8 +38,7 @@ export class StepTimes {
   readonly #pass = new RowTimes(new TimeNoise())
 
   constructor(numSpeculativeTokens: number) {
-    const noise = new TimeNoise()
-    this.#decode = Array.from({ length: numSpeculativeTokens + 1 }, () => new RowTimes(noise))
+    this.#decode = Array.from({ length: numSpeculativeTokens + 1 }, () => new RowTimes(this.#noise))
   }
 
   /** @param ms milliseconds of a step that ran */
@@ -49,7 +49,7 @@ export class StepTimes {
       this.#mixed.add(rows, ms - draftPasses * this.pass(drafting))
       return
     }
-    this.#target.add(rows, ms - draftPasses * this.pass(drafting))
+    this.#target.add(rows, draftPasses > 0 ? ms - draftPasses * this.pass(drafting) : ms)
     const point = at(this.#decode, draftPasses).add(rows, ms)
     // Where the same rows are known without passes, the rest is what proposing costs.
     const without = at(this.#decode, 0).near(rows)
@@ -71,6 +71,17 @@ export class StepTimes {
   /** Whether a step of so many base rows and nothing else ran. */
   measured(decoding: number): boolean {
     return at(this.#decode, 0).near(decoding) !== undefined
+  }
+
+  /** The standard deviation of the time of a step that only decodes, as a part of it. */
+  get noise(): number {
+    return Math.sqrt(this.#noise.variance)
+  }
+
+  /** The times of a step that only decodes; undefined where they are not known well. */
+  known({ decoding, draftRows, draftPasses }: StepSize): TimePoint | undefined {
+    const point = at(this.#decode, draftPasses).near(decoding + draftRows)
+    return point?.settled ? point : undefined
   }
 
   /** Whether a step of this size ran before; beside prompts sizes are not told apart. */

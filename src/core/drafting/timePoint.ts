@@ -61,6 +61,11 @@ export class TimePoint {
     return this.samples >= TRUSTED_SAMPLES
   }
 
+  /** Whether its samples made a batch, so that a single step can be held against it. */
+  get settled(): boolean {
+    return this.#batches.count > 0
+  }
+
   /** The standard error of `ms`. */
   get error(): number {
     const { count, variance } = this.#batches
@@ -79,6 +84,15 @@ export class TimePoint {
     this.#latest.push(ms)
     if (this.#latest.length === BATCH) this.#close()
     if (this.samples < BATCH) this.ms = usual(this.#latest).ms
+  }
+
+  /** What was measured was wrong by a factor: it counts no longer than for one batch. */
+  correct(factor: number): void {
+    this.ms *= factor
+    this.#latest.length = 0
+    this.#strange = undefined
+    this.#batches.clear()
+    this.#batches.add(BATCH, this.ms, BATCH * this.#noise.variance * this.ms * this.ms)
   }
 
   #close(): void {
