@@ -21,7 +21,7 @@ export class HeldDrafts {
   k = 0
   /** whether nothing promises more by the margin */
   leads = true
-  /** whether drafts were held against steps without any next to them since they began */
+  /** whether steps without any, next to them, were begun since drafts were, to hold them against; or there is no need */
   proven = true
   /** what staying has cost since another began to lead, in steps' worth of tokens */
   #regret = 0

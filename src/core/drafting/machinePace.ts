@@ -17,7 +17,7 @@ const STEPS = 7
 const ENOUGH = 4
 
 /** Fewer steps without drafts prove nothing: of many single ones some are fast by chance. */
-const PROOF = 3
+const LEAST_PROOF = 3
 
 /** Steps that are older say nothing of the present. */
 const PRESENT = 10
@@ -100,7 +100,7 @@ export class MachinePace {
   }
 
   #compare(noise: number): void {
-    if (this.#bare.length < PROOF) return
+    if (this.#bare.length < LEAST_PROOF) return
     const apart = middleOf(this.#drafted) - middleOf(this.#bare)
     const error = MEDIAN * noise * Math.sqrt(1 / this.#drafted.length + 1 / this.#bare.length)
     if (apart <= DOUBT * error) return

@@ -27,7 +27,7 @@ export const LONGEST_WAIT = 256
 const LONGEST_PROBE = 16
 
 /** Steps of a probe without drafts that shows whether they are worth it: the first may still verify some. */
-const PROOF = 5
+const PROOF_STEPS = 5
 
 /** What a step of a probe is expected to cost. */
 export interface ProbeProspect {
@@ -94,8 +94,8 @@ export class ProbeSchedule {
 
   /** Begins a probe without drafts, to hold them against it. */
   prove(): Probe {
-    this.#forPursuits -= LEAST_LOSS * PROOF
-    return this.#begin(0, true, PROOF)
+    this.#forPursuits -= LEAST_LOSS * PROOF_STEPS
+    return this.#begin(0, true, PROOF_STEPS)
   }
 
   /** Begins a probe of what may well be better. @returns undefined where it cannot be afforded */
