@@ -53,6 +53,7 @@ export class ReadbackRing {
 export class ReadbackSlot {
   readonly #buffer: GPUBuffer
   readonly #release: () => void
+  #bytes = 0
 
   constructor(buffer: GPUBuffer, release: () => void) {
     this.#buffer = buffer
@@ -61,18 +62,17 @@ export class ReadbackSlot {
 
   /** Copies the sources one after another. */
   copy(encoder: GPUCommandEncoder, sources: readonly ReadbackSource[]): void {
-    let offset = 0
     for (const { buffer, bytes } of sources) {
-      if (bytes > 0) encoder.copyBufferToBuffer(buffer, 0, this.#buffer, offset, bytes)
-      offset += bytes
+      if (bytes > 0) encoder.copyBufferToBuffer(buffer, 0, this.#buffer, this.#bytes, bytes)
+      this.#bytes += bytes
     }
   }
 
-  /** The first `bytes` bytes, once the GPU has written them; `use` must copy what it keeps. */
-  async read<T>(bytes: number, use: (bytes: ArrayBuffer) => T): Promise<T> {
+  /** What was copied, once the GPU has written it; `use` must copy what it keeps. */
+  async read<T>(use: (bytes: ArrayBuffer) => T): Promise<T> {
     try {
-      await this.#buffer.mapAsync(MAP_READ, 0, bytes)
-      const value = use(this.#buffer.getMappedRange(0, bytes))
+      await this.#buffer.mapAsync(MAP_READ, 0, this.#bytes)
+      const value = use(this.#buffer.getMappedRange(0, this.#bytes))
       this.#buffer.unmap()
       return value
     } finally {

@@ -32,11 +32,11 @@ export function timestampBytes(passes: number): number {
 
 export class PassTimer {
   readonly #queries: GPUQuerySet
-  readonly #marks: ReadbackSource
+  readonly #marks: GPUBuffer
 
   private constructor(queries: GPUQuerySet, marks: GPUBuffer) {
     this.#queries = queries
-    this.#marks = { buffer: marks, bytes: queries.count * MARK_BYTES }
+    this.#marks = marks
   }
 
   /** @returns undefined where the device has no timestamps, or no room for these: some drivers have few */
@@ -50,21 +50,16 @@ export class PassTimer {
     return errors.some((error) => error !== null) ? undefined : new PassTimer(queries, marks)
   }
 
-  /** Bytes of the marks in an answer. */
-  get bytes(): number {
-    return this.#marks.bytes
-  }
-
   /** How the pass of this index, in the order of encoding, is begun so that it is timed. */
   descriptor(pass: number): GPUComputePassDescriptor {
     const end = { querySet: this.#queries, endOfPassWriteIndex: pass + 1 }
     return { timestampWrites: pass === 0 ? { ...end, beginningOfPassWriteIndex: 0 } : end }
   }
 
-  /** Encodes, after the last pass, what brings the marks to where the answer copies them from. */
-  resolve(encoder: GPUCommandEncoder): ReadbackSource {
-    encoder.resolveQuerySet(this.#queries, 0, this.#queries.count, this.#marks.buffer, 0)
-    return this.#marks
+  /** Encodes, after the first `passes` passes, what brings their marks to where the answer copies them from. */
+  resolve(encoder: GPUCommandEncoder, passes: number): ReadbackSource {
+    encoder.resolveQuerySet(this.#queries, 0, passes + 1, this.#marks, 0)
+    return { buffer: this.#marks, bytes: timestampBytes(passes) }
   }
 
   dispose(): void {

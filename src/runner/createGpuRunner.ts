@@ -18,7 +18,7 @@ import type { LoadProgress } from '../protocol/options.ts'
 import { assert } from '../util/math.ts'
 import { allBuffers, planBuffers } from './bufferPlan.ts'
 import { chooseKernels } from './chooseKernels.ts'
-import { drafterOps } from './drafter.ts'
+import { drafterOps, keepHiddenOp } from './drafter.ts'
 import { targetOps } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { GpuRunner } from './gpuRunner.ts'
@@ -124,16 +124,15 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
   })
 }
 
-/** The whole step: what answers it, and what drafts for the next one. */
+/** The whole step: what answers it, and what drafts for the next one, where anybody is to have drafts. */
 function stepOps(model: ModelContext, logits: LogitsDebug): { readonly target: Op[]; readonly drafter: Op[] } {
   const verify = op('verify', verifyStep, { vocabSize: model.spec.vocabSize }, (counts) => counts.requests, {
     pass: passSlice(model.buffer('passes'), 'requests'),
     ...named(model, ['requests', 'ids', 'tokens', 'table', 'results', 'adjustments']),
   })
-  return {
-    target: [...targetOps(model), ...sampleOps(model, logits), verify],
-    drafter: model.geometry.drafts > 0 ? drafterOps(model) : [],
-  }
+  const target = [...targetOps(model), ...sampleOps(model, logits), verify]
+  if (model.geometry.drafts === 0) return { target, drafter: [] }
+  return { target: [...target, keepHiddenOp(model)], drafter: drafterOps(model) }
 }
 
 /** One pass; two where their times are told apart, the first `split` dispatches and the others. */

@@ -27,12 +27,11 @@ const BLOCK = 'mtp.block'
 /** the output of the target's final norm by KV slot, f32: what the drafter's K and V are computed from */
 export const HIDDEN_STATES = 'hiddenStates'
 
-/** Ops after verification: hidden states to their slots, the KV pass, and `geometry.drafts` draft passes. */
+/** Ops after verification: the KV pass, and `geometry.drafts` draft passes. */
 export function drafterOps(model: ModelContext): Op[] {
   const { geometry, buffer } = model
   const first = (counts: StepCounts) => counts.drafting[0] ?? 0
   return [
-    keepHiddenOp(model),
     ...kvPassOps(model),
     op('startDrafts', startDrafts, {}, first, {
       pass: passSlice(buffer('passes'), 'draft0'),
@@ -43,8 +42,8 @@ export function drafterOps(model: ModelContext): Op[] {
   ]
 }
 
-/** The hidden state of every row of the step. A later row at the same position takes the place of a rejected one. */
-function keepHiddenOp({ spec, buffer }: ModelContext): Op {
+/** The hidden state of every row of a step. A later row at the same position takes the place of a rejected one. */
+export function keepHiddenOp({ spec, buffer }: ModelContext): Op {
   return op('mtp.keepHidden', scatterRows, { size: spec.hiddenSize }, TARGET_ROWS.count, {
     pass: passSlice(buffer('passes'), 'target'),
     slots: buffer('slots'),

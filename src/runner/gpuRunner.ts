@@ -81,17 +81,17 @@ export class GpuRunner implements StepRunner {
   }
 
   async #run(plan: StepPlan, before: Promise<unknown>): Promise<StepOutput> {
-    const { now, logits, readbacks, spec, faults, timer } = this.parts
+    const { now, logits, readbacks, spec, faults } = this.parts
     faults.check()
     checkBudget(plan, this.parts.geometry)
     const slot = await readbacks.acquire()
     const start = now()
     const encodedRows = this.#encode(plan, slot)
     const encoded = now()
-    const bytes = answerBytes(plan.requests.length, plan.sampledRows, spec.vocabSize, logits)
-    const read = slot.read(bytes + (timer?.bytes ?? 0), (answer) => ({
+    const marks = answerBytes(plan.requests.length, plan.sampledRows, spec.vocabSize, logits)
+    const read = slot.read((answer) => ({
       requests: parseAnswer(answer, plan, spec.vocabSize, logits),
-      times: gpuTimes(new Uint32Array(answer, bytes)),
+      times: gpuTimes(new Uint32Array(answer, marks)),
     }))
     const { requests, times } = await faults.orFault(read)
     await before
@@ -105,10 +105,13 @@ export class GpuRunner implements StepRunner {
       faults.check()
       const counts = upload.write(plan)
       const encoder = gpu.device.createCommandEncoder({ label: 'step' })
-      for (const { dispatches, descriptor } of program) encodeProgram(encoder, dispatches, counts, descriptor)
+      let passes = 0
+      for (const { dispatches, descriptor } of program) {
+        if (encodeProgram(encoder, dispatches, counts, descriptor)) passes++
+      }
       const buffer = (name: string) => arena.buffer(name)
       const sources = answerSources(buffer, counts.requests, counts.sampled, spec.vocabSize, logits)
-      slot.copy(encoder, timer ? [...sources, timer.resolve(encoder)] : sources)
+      slot.copy(encoder, timer ? [...sources, timer.resolve(encoder, passes)] : sources)
       gpu.device.queue.submit([encoder.finish()])
       return counts.rows
     } catch (thrown) {

@@ -91,22 +91,27 @@ export function checkGrids(ops: readonly Op[], most: StepCounts, limits: GPUSupp
   }
 }
 
-/** Encodes the dispatches of one step, or some of them, into one compute pass. */
+/**
+ * Encodes the dispatches of one step, or some of them, into one compute pass.
+ * @returns whether any runs; there is no pass where none does
+ */
 export function encodeProgram(
   encoder: GPUCommandEncoder,
   program: readonly Dispatch[],
   counts: StepCounts,
   descriptor?: GPUComputePassDescriptor,
-): void {
-  const pass = encoder.beginComputePass(descriptor)
+): boolean {
+  let pass: GPUComputePassEncoder | undefined
   for (const dispatch of program) {
     const grid = dispatch.grid(counts)
     if (!grid) continue
+    pass ??= encoder.beginComputePass(descriptor)
     pass.setPipeline(dispatch.pipeline)
     for (let group = 0; group < dispatch.groups.length; group++) {
       pass.setBindGroup(group, dispatch.groups[group] as GPUBindGroup)
     }
     pass.dispatchWorkgroups(grid[0], grid[1], grid[2])
   }
-  pass.end()
+  pass?.end()
+  return pass !== undefined
 }

@@ -44,7 +44,7 @@ export class StepUpload {
     this.#write('rowIndex', packer.rowIndex)
     this.#write('items', items)
     this.#write('merges', merges)
-    if (this.#geometry.drafts > 0) {
+    if (counts.kvPass > 0 || counts.drafting.some((requests) => requests > 0)) {
       this.#write('drafterPlan', packer.drafterPlan)
       this.#write('draftRequests', packer.draftRequests)
     }

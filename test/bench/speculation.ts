@@ -1,9 +1,10 @@
 /**
  * What speculation brings: tokens per second of 1, 4 and 16 streams without it, with 0 to 4 drafts of the model's own drafter,
- * from part of the vocabulary, with n-grams, and with the number of drafts chosen. Every round runs each setting once, beginning
- * with another one each time, so that a machine whose speed drifts slows all of them alike. A ratio is of two runs of the same
- * round; it is given as geometric mean with its 95 % interval. What the first round of an engine costs (a driver compiles, the
- * controller learns) is told apart.
+ * from part of the vocabulary, with n-grams, and with the number of drafts chosen. Every round runs each setting once, in an order
+ * drawn anew, so that a machine whose speed drifts slows all of them alike and nobody has always the same neighbour. A ratio is of
+ * two runs of the same round; it is given as geometric mean with its 95 % interval. One setting is there twice: how far the two
+ * seem apart says what the others' figures are worth. What the first round of an engine costs (a driver compiles, the controller
+ * learns) is told apart.
  *
  * WEIR_BENCH_ROUNDS: rounds that count, 20 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
  * WEIR_BENCH_TEMPERATURE: 0.8 by default; 0 is greedy, of which drafts guess more.
@@ -11,7 +12,8 @@
  */
 
 import { OPENINGS } from '../../src/demo/openings.ts'
-import type { LLM, SpeculativeLoadOptions, StepRecord } from '../../src/index.ts'
+import type { LLM, SpeculativeLoadOptions, StepRecord, StepTimes } from '../../src/index.ts'
+import { BlastRandom } from '../helpers/blastRandom.ts'
 import { FAIRY_TALES, load } from './engines.ts'
 import { median, printTable, type Ratio, ratio, writeFigure } from './figures.ts'
 
@@ -49,6 +51,7 @@ const READY: Setting = { name: `0 of ${MOST}`, speculative: mtp(MOST), wanted: 0
 const ALL: readonly Setting[] = [
   { name: 'off', speculative: undefined },
   ...FIXED,
+  { name: '0 drafts, again', speculative: mtp(0) },
   READY,
   { name: `2 of ${REDUCED_VOCAB}`, speculative: { ...mtp(2), draftVocabSize: REDUCED_VOCAB } },
   { name: 'adaptive', speculative: { method: 'mtp', numSpeculativeTokens: MOST } },
@@ -73,6 +76,8 @@ interface Run {
   readonly tokensPerStep: number
   /** accepted of verified drafts; NaN without drafts */
   readonly acceptance: number
+  /** medians of the steps that only decode */
+  readonly ms: Readonly<Record<'schedule' | 'encode' | 'wait' | 'gpu' | 'update', number>>
 }
 
 /** Milliseconds on the device of the steps that only decode, of one setting and number of streams. */
@@ -91,10 +96,10 @@ export async function run(): Promise<void> {
   }
   const runs: Run[] = []
   const times = new Map<string, DeviceTimes>()
+  const random = new BlastRandom(ROUNDS)
   for (let round = 0; round <= ROUNDS; round++) {
     for (const streams of STREAMS) {
-      for (let turn = 0; turn < engines.length; turn++) {
-        const engine = engines[(round + turn) % engines.length] as Engine
+      for (const engine of random.shuffled(engines)) {
         runs.push(await measure(engine, streams, round))
         if (round > 0) collect(times, `${engine.name}, ${streams}`, engine.records)
       }
@@ -133,6 +138,8 @@ async function measure({ llm, name, wanted, records }: Engine, streams: number, 
   const seconds = (performance.now() - start) / 1000
   const sum = (of: (record: StepRecord) => number): number => records.reduce((total, each) => total + of(each), 0)
   const tokens = sum(({ committedTokens }) => committedTokens)
+  const decoding = records.filter(({ prefillRows }) => prefillRows === 0)
+  const usual = (phase: keyof StepTimes): number => median(decoding.map(({ ms }) => ms[phase] ?? Number.NaN))
   return {
     setting: name,
     streams,
@@ -141,6 +148,13 @@ async function measure({ llm, name, wanted, records }: Engine, streams: number, 
     rowsPerStep: sum(({ baseRows, draftRows, prefillRows }) => baseRows + draftRows + prefillRows) / records.length,
     tokensPerStep: tokens / records.length,
     acceptance: sum(({ acceptedDrafts }) => acceptedDrafts) / sum(({ draftRows }) => draftRows),
+    ms: {
+      schedule: usual('schedule'),
+      encode: usual('encode'),
+      wait: usual('wait'),
+      gpu: usual('gpu'),
+      update: usual('update'),
+    },
   }
 }
 

@@ -35,4 +35,16 @@ export class BlastRandom {
   pick<T>(values: readonly T[]): T {
     return values[this.int(values.length)] as T
   }
+
+  /** The same values in another order: every order is as likely (Fisher and Yates). */
+  shuffled<T>(values: readonly T[]): T[] {
+    const all = [...values]
+    for (let i = all.length - 1; i > 0; i--) {
+      const other = this.int(i + 1)
+      const value = all[i] as T
+      all[i] = all[other] as T
+      all[other] = value
+    }
+    return all
+  }
 }

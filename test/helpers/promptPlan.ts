@@ -3,13 +3,16 @@
 import { GREEDY } from '../../src/core/samplingParams.ts'
 import type { StepPlan } from '../../src/core/stepPlan.ts'
 
-/** One prompt of at most a block, sampled at its end. */
-export function promptPlan(step: number, ids: readonly number[]): StepPlan {
+/**
+ * One prompt of at most a block, sampled at its end.
+ * @param follows whether the drafter takes up its rows
+ */
+export function promptPlan(step: number, ids: readonly number[], follows = false): StepPlan {
   return {
     step,
     rows: ids.length,
     sampledRows: 1,
-    kvPassRows: 0,
+    kvPassRows: follows ? ids.length : 0,
     requests: [
       {
         requestId: 0,
@@ -23,7 +26,7 @@ export function promptPlan(step: number, ids: readonly number[]): StepPlan {
         ids,
         drafts: undefined,
         nextToken: -1,
-        follows: false,
+        follows,
         catchUpFrom: 0,
         catchUpTokens: [],
       },

@@ -43,9 +43,12 @@ async function load({ drafts, logits, ...gpu }: Setting): Promise<Loaded> {
   return { fake, runner }
 }
 
-/** Nothing is computed, so every answer is zeros: those of step 0. */
-async function timesOf({ runner }: Loaded) {
-  const { ms } = await runner.submit(promptPlan(0, [1, 2, 3]))
+/**
+ * Nothing is computed, so every answer is zeros: those of step 0.
+ * @param follows whether the drafter runs
+ */
+async function timesOf({ runner }: Loaded, follows = false) {
+  const { ms } = await runner.submit(promptPlan(0, [1, 2, 3], follows))
   return ms
 }
 
@@ -54,7 +57,7 @@ const UNTIMED = { encode: 0, wait: 0 }
 describe('without timestamps', () => {
   it('a step is one pass, and its record says nothing of the GPU', async () => {
     const loaded = await load({ timestamps: false, drafts: 2 })
-    expect(await timesOf(loaded)).toEqual(UNTIMED)
+    expect(await timesOf(loaded, true)).toEqual(UNTIMED)
     expect(loaded.fake.submits).toEqual([[{ timed: false, dispatches: expect.any(Number) }]])
     expect(loaded.fake.querySets).toEqual([])
   })
@@ -70,8 +73,8 @@ describe('with timestamps', () => {
   it('a step is a pass of the target and one of the drafter, with the dispatches of the one pass', async () => {
     const loaded = await load({ timestamps: true, drafts: 2 })
     const untimed = await load({ timestamps: false, drafts: 2 })
-    const ms = await timesOf(loaded)
-    await timesOf(untimed)
+    const ms = await timesOf(loaded, true)
+    await timesOf(untimed, true)
     expect(ms).toEqual({ ...UNTIMED, gpu: 0.002, draft: 0.001 })
     const [passes = []] = loaded.fake.submits
     expect(passes.map(({ timed }) => timed)).toEqual([true, true])
@@ -81,14 +84,24 @@ describe('with timestamps', () => {
     expect(target + drafter).toBe(untimed.fake.submits[0]?.[0]?.dispatches)
   })
 
-  it('a step without a drafter is one pass, and drafting takes no time', async () => {
-    const loaded = await load({ timestamps: true })
+  it.each([
+    ['without a drafter', {}],
+    ['in which the drafter does nothing', { drafts: 2 }],
+  ])('a step %s is one pass, and drafting takes no time', async (_what, drafts) => {
+    const loaded = await load({ timestamps: true, ...drafts })
     expect(await timesOf(loaded)).toEqual({ ...UNTIMED, gpu: 0.001, draft: 0 })
     expect(loaded.fake.submits).toEqual([[{ timed: true, dispatches: expect.any(Number) }]])
   })
 
+  it('a step without drafts takes no marks of the one before', async () => {
+    const loaded = await load({ timestamps: true, drafts: 2 })
+    expect(await timesOf(loaded, true)).toEqual({ ...UNTIMED, gpu: 0.002, draft: 0.001 })
+    expect(await timesOf(loaded)).toEqual({ ...UNTIMED, gpu: 0.001, draft: 0 })
+  })
+
   it('the marks follow whatever else an answer holds', async () => {
-    expect(await timesOf(await load({ timestamps: true, drafts: 1, logits: 'digest' }))).toMatchObject({ gpu: 0.002 })
+    const loaded = await load({ timestamps: true, drafts: 1, logits: 'digest' })
+    expect(await timesOf(loaded, true)).toMatchObject({ gpu: 0.002 })
   })
 
   it('steps in flight together have each its own times', async () => {
@@ -96,7 +109,7 @@ describe('with timestamps', () => {
     const ends = [1, 2, 3, 4, 5].flatMap((i) => [100 * i, 101 * i, 101 * i + 10])
     const clock = () => BigInt(1000 * (ends.shift() ?? 0))
     const { runner } = await load({ timestamps: true, drafts: 1, clock })
-    const outputs = await Promise.all(Array.from({ length: 5 }, () => runner.submit(promptPlan(0, [1, 2, 3]))))
+    const outputs = await Promise.all(Array.from({ length: 5 }, () => runner.submit(promptPlan(0, [1, 2, 3], true))))
     expect(outputs.map(({ ms }) => ms.gpu)).toEqual([0.011, 0.012, 0.013, 0.014, 0.015])
     expect(outputs.map(({ ms }) => ms.draft)).toEqual(Array(5).fill(0.01))
   })
@@ -105,7 +118,7 @@ describe('with timestamps', () => {
     const loaded = await load({ timestamps: true, drafts: 2 })
     const { device } = loaded.runner.parts.gpu
     const counts = await countCalls(device, async () => {
-      for (let step = 0; step < 3; step++) await timesOf(loaded)
+      for (const follows of [true, false, true]) await timesOf(loaded, follows)
     })
     expect(counts).toEqual(submitsOnly(3))
     expect(loaded.fake.querySets).toHaveLength(1)
@@ -138,7 +151,7 @@ describe('marks', () => {
   ])('%s', async (_what, marks, ms) => {
     const left = [...marks]
     const loaded = await load({ timestamps: true, drafts: 1, clock: () => left.shift() ?? 0n })
-    expect(await timesOf(loaded)).toEqual(ms)
+    expect(await timesOf(loaded, true)).toEqual(ms)
   })
 
   it('are 64 bits wide, and their differences lose no digit', () => {

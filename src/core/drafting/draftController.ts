@@ -28,17 +28,22 @@ interface Proposal {
   readonly worth: number
 }
 
-/** A time in which nothing is looked for, because the last look found nothing in the same situation. */
+/**
+ * A time in which nothing is looked for, because the last look found nothing in the same situation, and steps are only put down:
+ * choosing takes time on the host, most of it the first time after a step, when other work has filled the caches.
+ */
 interface Rest {
-  /** decisions until the next look */
+  /** decisions between the look and the next */
+  readonly length: number
   left: number
-  readonly reason: DraftReason
   readonly decoding: number
   readonly beside: boolean
+  readonly decision: DraftDecision
 }
 
-/** Decisions that follow one that found nothing, before the next look: looking takes time on the host. */
-const REST_LENGTH = 3
+/** Decisions of a rest: the first, and at most. It is longer the more often nothing was found. */
+const SHORTEST_REST = 7
+const LONGEST_REST = 15
 
 /** Steps after which a time is taken: by then the pace that it was measured at is known. */
 const PACE_LAG = 2
@@ -59,7 +64,9 @@ export class DraftController implements DraftPolicy {
   /** whether a step proposed or verified drafts */
   #drafted = false
   #rest: Rest | undefined
-  /** oldest first: of the first the drafts are verified in the step that is observed next */
+  /** steps of a rest that nothing was learnt from yet, oldest first */
+  readonly #unread: DraftedStep[] = []
+  /** oldest first: of the first the drafts are verified in the step that is learnt from next */
   readonly #proposals: Proposal[] = []
 
   constructor(setup: ForecastSetup) {
@@ -77,9 +84,19 @@ export class DraftController implements DraftPolicy {
   }
 
   decide(situation: DraftSituation): DraftDecision {
-    const { times } = this.#knowledge
     const decoding = situation.requests.length
     const beside = situation.prefillRows > 0
+    const last = this.#rest
+    const rest = last?.decoding === decoding && last.beside === beside ? last : undefined
+    if (rest && rest.left > 0) {
+      rest.left--
+      this.#probes.tick()
+      this.#proposals.push({ ...NO_PROBE, beside })
+      return rest.decision
+    }
+    this.#rest = undefined
+    this.#read()
+    const { times } = this.#knowledge
     if (decoding === 0) return this.#propose(this.#held.k, 'hold', beside)
     const base = times.base(decoding)
     if (base === undefined || !times.knows(decoding, situation.prefillRows)) return this.#propose(0, 'warm-up', beside)
@@ -88,20 +105,33 @@ export class DraftController implements DraftPolicy {
       else this.#probes.abandon()
       return this.#propose(0, 'debt', beside)
     }
-    const rest = this.#rest
-    if (rest && rest.left > 0 && rest.decoding === decoding && rest.beside === beside) {
-      rest.left--
-      this.#probes.tick()
-      return this.#propose(0, rest.reason, beside)
-    }
     const decision = this.#look(situation, base)
     const { k, reason } = decision
     const nothing = k === 0 && (reason === 'best' || reason === 'off') && this.#proposals.every(({ probe }) => !probe)
-    this.#rest = nothing ? { left: REST_LENGTH, reason, decoding, beside } : undefined
+    if (nothing) {
+      const length = rest ? Math.min(2 * rest.length + 1, LONGEST_REST) : SHORTEST_REST
+      this.#rest = { length, left: length, decoding, beside, decision: { ...decision, goodput: [] } }
+    }
     return decision
   }
 
-  observe({ requests, catchUpRows, kvPassRows, ...step }: DraftedStep): void {
+  observe(step: DraftedStep): void {
+    this.#unread.push(step)
+    if (!this.#rest) this.#read()
+  }
+
+  forget(id: number): void {
+    this.#read()
+    this.#knowledge.acceptance.forget(id)
+  }
+
+  #read(): void {
+    for (const step of this.#unread) this.#learn(step)
+    this.#unread.length = 0
+  }
+
+  /** Learns from the oldest step that nothing was learnt from. */
+  #learn({ requests, catchUpRows, kvPassRows, ...step }: DraftedStep): void {
     const { times, catchUp, acceptance } = this.#knowledge
     const decoding = requests.length
     let draftRows = 0
@@ -136,10 +166,6 @@ export class DraftController implements DraftPolicy {
       else this.#ledgers.bookBeside(base, spent, tokens / decoding, proposal?.beside === true)
     }
     if (proposal?.probe !== undefined) this.#probes.judge(proposal.probe, tokens - proposal.worth * spent)
-  }
-
-  forget(id: number): void {
-    this.#knowledge.acceptance.forget(id)
   }
 
   /**

@@ -12,7 +12,10 @@ export const TRUSTED_SAMPLES = 4
 /** So many samples make a batch. */
 const BATCH = 8
 
-/** What took so many times as long as the usual sample is a stray. A device may be slow once, but not faster than it is. */
+/**
+ * What took so many times as long as the usual sample is a stray; of few samples the shortest is taken for usual. A device may be
+ * slow now and then, but not faster than it is.
+ */
 const STRAY = 2
 
 /** A batch is a cell, and what is remembered of a steady past are some hundred of them. */
@@ -118,7 +121,7 @@ function far(ms: number, from: number): boolean {
 /** The mean of samples that are no strays, and the variance of one of them. */
 function usual(samples: readonly number[]): { ms: number; variance: number } {
   const sorted = samples.toSorted((a, b) => a - b)
-  const limit = STRAY * at(sorted, (sorted.length - 1) >> 1)
+  const limit = STRAY * at(sorted, sorted.length < TRUSTED_SAMPLES ? 0 : (sorted.length - 1) >> 1)
   let count = 0
   let ms = 0
   let scatter = 0

@@ -157,6 +157,19 @@ describe('drafts', () => {
     expect(tried(1000, 4000)).toBeLessThan(3 * tried(0, 1000))
   })
 
+  it('are weighed in few steps while none are worth it, and at once where something changed', () => {
+    const changed = 3000
+    const at = (step: number) => ({ streams: step < changed ? 2 : 3, acceptance: () => 0 })
+    const steps = run(costsOf('steep'), changed + 100, at)
+    const weighed = steps.map(({ decision }) => decision.goodput.length > 0)
+    const settled = weighed.slice(2000, changed)
+    expect(settled.filter(Boolean).length).toBeLessThan(settled.length / 8)
+    expect(settled).toContain(true)
+    // No step of three streams ran before: there is nothing to weigh until some have.
+    expect(steps.slice(changed).findIndex(({ decision }) => decision.reason === 'warm-up')).toBe(0)
+    expect(weighed.slice(changed, changed + 8)).toContain(true)
+  })
+
   it('follow acceptance down within 64 steps and up within twice the longest wait', () => {
     const at = (step: number) => ({ streams: 2, acceptance: () => (step >= 1500 && step < 3000 ? 0.1 : 0.9) })
     const steps = run(costsOf('linear'), 4500, at)
