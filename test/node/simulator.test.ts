@@ -4,19 +4,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { rowsOf } from '../../src/chart/stepText.ts'
 import type { BudgetPolicy } from '../../src/protocol/stepRecord.ts'
-import { ArgumentError, parseArguments } from '../bench/simulator/arguments.ts'
-import { type StepCost, stepMilliseconds } from '../bench/simulator/costModel.ts'
-import { drawGap, drawLength, type LengthDistribution } from '../bench/simulator/distributions.ts'
-import { figuresOf, quantiles } from '../bench/simulator/figures.ts'
+import { parseArguments } from '../bench/simulator/arguments.ts'
+import { figuresOf } from '../bench/simulator/figures.ts'
 import { compare } from '../bench/simulator/main.ts'
-import { Random } from '../bench/simulator/random.ts'
 import { chartSvg, figuresJson, figuresTable } from '../bench/simulator/report.ts'
-import { ARGUMENTS } from '../bench/simulator/usage.ts'
-import { buildTrace } from '../bench/simulator/workload.ts'
 import { SETTINGS, worstByArithmetic, worstMeasured } from '../bench/simulator/worstStep.ts'
 
 const SATURATING = '--requests 60 --arrival burst --prompt lognormal:120,0.6 --output lognormal:24,0.5 --k 3'
-const DRAWS = 20_000
 
 function run(line: string) {
   return compare(parseArguments(line.split(' ')))
@@ -26,16 +20,6 @@ async function report(line: string): Promise<string> {
   const runs = await run(line)
   const figures = runs.map(figuresOf)
   return [figuresTable(figures), figuresJson([], figures), ...runs.map(chartSvg)].join('\n')
-}
-
-/** Sorted draws. */
-function draws(draw: (random: Random) => number): number[] {
-  const random = new Random(5, 1)
-  return Array.from({ length: DRAWS }, () => draw(random)).sort((a, b) => a - b)
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length
 }
 
 describe('a simulation', () => {
@@ -183,169 +167,4 @@ describe('the largest step', () => {
       expect(SETTINGS.map((setting) => worstByArithmetic(setting, policy))).toEqual(known[policy])
     },
   )
-})
-
-describe('arguments', () => {
-  it('have usable defaults', () => {
-    const { variants, task } = parseArguments([])
-    const options = { maxNumBatchedTokens: 256, maxNumSeqs: 16, speculative: undefined, budgetPolicy: 'exact' }
-    expect(variants).toMatchObject([{ name: 'exact', options }])
-    expect(task).toBe('simulate')
-  })
-
-  it('reach the engine', () => {
-    const line =
-      '--b 300 --s 20 --k 0 --policy reserve --scheduling priority --max-model-len 500 --kv-tokens 4000 --threshold 64 ' +
-      '--partial-prefills 2 --watermark 0.25 --prefix-cache off'
-    expect(parseArguments(line.split(' ')).variants[0]?.options).toMatchObject({
-      maxNumBatchedTokens: 300,
-      maxNumSeqs: 20,
-      speculative: { method: 'mtp', numSpeculativeTokens: 0 },
-      budgetPolicy: 'reserve',
-      schedulingPolicy: 'priority',
-      maxModelLen: 500,
-      kvCacheTokens: 4000,
-      longPrefillTokenThreshold: 64,
-      maxNumPartialPrefills: 2,
-      watermark: 0.25,
-      enablePrefixCaching: false,
-    })
-  })
-
-  it('name the drafts to compare', () => {
-    const { variants } = parseArguments(['--compare-drafts', 'none,0,3,adaptive'])
-    const { 0: none, ...others } = variants.map(({ options }) => options.speculative)
-    expect(variants.map(({ name }) => name)).toEqual(['none', '0 drafts', '3 drafts', 'adaptive'])
-    expect(none).toBeUndefined()
-    expect(Object.values(others)).toMatchObject([
-      { numSpeculativeTokens: 0, adaptive: false },
-      { numSpeculativeTokens: 3, adaptive: false },
-      { numSpeculativeTokens: 4, adaptive: true },
-    ])
-  })
-
-  it.each([
-    ['--compare-drafts 1,5', 'compare-drafts'],
-    ['--compare-drafts 1,many', 'compare-drafts'],
-    ['--compare-drafts 1 --k 2', 'k'],
-    ['--compare-drafts 1 --adaptive on', 'adaptive'],
-    ['--compare-drafts 1 --compare exact', 'compare'],
-    ['--requests 0', 'requests'],
-    ['--requests 1.5', 'requests'],
-    ['--arrival poisson', 'arrival'],
-    ['--arrival poisson:0', 'arrival'],
-    ['--arrival sometimes:3', 'arrival'],
-    ['--arrival burst:3', 'arrival'],
-    ['--prompt fixed:0', 'prompt'],
-    ['--prompt uniform:9,3', 'prompt'],
-    ['--output lognormal:80', 'output'],
-    ['--output lognormal:80,x', 'output'],
-    ['--output fixed:1e3', 'output'],
-    ['--shared-prefix 2:16', 'shared-prefix'],
-    ['--shared-prefix 0.5', 'shared-prefix'],
-    ['--shared-prefix 0.5:1023', 'shared-prefix'],
-    ['--k 5', 'k'],
-    ['--k some', 'k'],
-    ['--policy fair', 'policy'],
-    ['--compare exact,fair', 'compare'],
-    ['--compare exact --policy exact', 'policy'],
-    ['--scheduling lifo', 'scheduling'],
-    ['--priorities=1,2', 'priorities'],
-    ['--scheduling priority --priorities=1,,2', 'priorities'],
-    ['--acceptance 1.1', 'acceptance'],
-    ['--cost linear:8', 'cost'],
-    ['--cost flat:0', 'cost'],
-    ['--cost linear:0,0', 'cost'],
-    ['--overrun ignore', 'overrun'],
-    ['--prefix-cache maybe', 'prefix-cache'],
-    ['--out=', 'out'],
-  ])('%s are refused by name', (line, argument) => {
-    const refuse = () => parseArguments(line.split(' '))
-    expect(refuse).toThrow(ArgumentError)
-    expect(refuse).toThrow(expect.objectContaining({ argument, message: expect.stringContaining('usage: ') }))
-  })
-
-  it.each([
-    ['--nonsense 3', 'nonsense'],
-    ['--b', 'b'],
-    ['stray', 'stray'],
-    ['--b 8 --s 16', 'maxNumBatchedTokens 8 is less than maxNumSeqs 16'],
-    ['--kv-tokens 512', 'kvCacheTokens 512'],
-    ['--watermark 1', 'watermark'],
-  ])('%s are refused', (line, words) => {
-    const refuse = () => parseArguments(line.split(' '))
-    expect(refuse).toThrow(ArgumentError)
-    expect(refuse).toThrow(words)
-  })
-
-  it('are all told by the usage', () => {
-    const refuse = () => parseArguments(['--nonsense'])
-    for (const name of Object.keys(ARGUMENTS)) expect(refuse).toThrow(`--${name} `)
-  })
-})
-
-describe('distributions', () => {
-  it('have the lengths they are asked for', () => {
-    const lengths = (distribution: LengthDistribution) => draws((random) => drawLength(distribution, random))
-    expect(new Set(lengths({ kind: 'fixed', tokens: 7 }))).toEqual(new Set([7]))
-
-    const uniform = lengths({ kind: 'uniform', least: 10, most: 20 })
-    expect([uniform[0], uniform.at(-1)]).toEqual([10, 20])
-    expect(mean(uniform)).toBeCloseTo(15, 0)
-
-    const lognormal = lengths({ kind: 'lognormal', median: 200, sigma: 0.6 })
-    const at = (part: number) => lognormal[Math.round(part * DRAWS)] ?? 0
-    expect(Math.abs(at(0.5) / 200 - 1)).toBeLessThan(0.02)
-    // A standard deviation above and below the median.
-    expect(Math.abs(at(0.84134) / (200 * Math.exp(0.6)) - 1)).toBeLessThan(0.03)
-    expect(Math.abs(at(0.15866) / (200 * Math.exp(-0.6)) - 1)).toBeLessThan(0.03)
-    expect(Math.abs(mean(lognormal) / (200 * Math.exp(0.18)) - 1)).toBeLessThan(0.03)
-  })
-
-  it('have the gaps they are asked for', () => {
-    const poisson = draws((random) => drawGap({ kind: 'poisson', perSecond: 8 }, random))
-    expect(Math.abs(mean(poisson) / 125 - 1)).toBeLessThan(0.03)
-    expect(Math.abs((poisson[DRAWS / 2] ?? 0) / (125 * Math.LN2) - 1)).toBeLessThan(0.03)
-    expect(new Set(draws((random) => drawGap({ kind: 'uniform', perSecond: 8 }, random)))).toEqual(new Set([125]))
-  })
-
-  it('are cut to what a request may have', () => {
-    const { workload } = parseArguments(
-      '--prompt lognormal:500,2 --output fixed:900 --shared-prefix 0.5:100'.split(' '),
-    )
-    const trace = buildTrace(workload, 600, 3)
-    for (const { promptTokenIds, maxTokens } of trace) {
-      expect(promptTokenIds.length).toBeGreaterThan(0)
-      expect(maxTokens).toBeGreaterThan(0)
-      expect(promptTokenIds.length + maxTokens).toBeLessThanOrEqual(600)
-    }
-    expect(trace.some(({ promptTokenIds }) => promptTokenIds.length === 599)).toBe(true)
-    const openings = new Map<string, number>()
-    for (const { promptTokenIds } of trace) {
-      const opening = promptTokenIds.slice(0, 100).join()
-      openings.set(opening, (openings.get(opening) ?? 0) + 1)
-    }
-    const shared = [...openings.values()].filter((count) => count > 1)
-    expect(shared.length).toBe(4)
-    expect(Math.abs(shared.reduce((sum, count) => sum + count) / trace.length - 0.5)).toBeLessThan(0.1)
-  })
-})
-
-describe('costs and quantiles', () => {
-  it('follow their models', () => {
-    const cost = (rows: StepCost['rows'], count: number, passes = 0, kvPassRows = 0) =>
-      stepMilliseconds({ rows, perDraftPass: 2, perKvPassRow: 0.25 }, count, passes, kvPassRows)
-    expect(cost({ kind: 'flat', perStep: 5 }, 100)).toBe(5)
-    expect(cost({ kind: 'linear', base: 5, perRow: 0.5 }, 100, 3)).toBe(61)
-    expect(cost({ kind: 'linear', base: 5, perRow: 0.5 }, 100, 3, 8)).toBe(63)
-    const stepped = { kind: 'stepped', base: 1, rows: 32, perStep: 4 } as const
-    expect([1, 32, 33].map((rows) => cost(stepped, rows))).toEqual([5, 5, 9])
-  })
-
-  it('take the nearest rank', () => {
-    expect(quantiles([])).toBeUndefined()
-    expect(quantiles([3])).toEqual({ p50: 3, p95: 3, p99: 3, max: 3 })
-    const hundred = Array.from({ length: 100 }, (_, i) => 100 - i)
-    expect(quantiles(hundred)).toEqual({ p50: 50, p95: 95, p99: 99, max: 100 })
-  })
 })

@@ -14,9 +14,10 @@ import { DraftForecast, type ForecastSetup, type Knowledge, NOBODY } from './dra
 import { DraftLedgers } from './draftLedgers.ts'
 import type { DraftDecision, DraftedStep, DraftPolicy, DraftSituation } from './draftPolicy.ts'
 import { HeldDrafts, MARGIN } from './heldDrafts.ts'
-import { MachinePace } from './machinePace.ts'
+import { PacedTimes } from './pacedTimes.ts'
 import type { Probe } from './probe.ts'
 import { type ProbeProspect, ProbeSchedule } from './probeSchedule.ts'
+import { Rest } from './rest.ts'
 import { type StepSize, StepTimes } from './stepTimes.ts'
 
 /** A decision whose drafts were not verified yet. */
@@ -28,28 +29,11 @@ interface Proposal {
   readonly worth: number
 }
 
-/**
- * A time in which nothing is looked for, because the last look found nothing in the same situation, and steps are only put down:
- * choosing takes time on the host, most of it the first time after a step, when other work has filled the caches.
- */
-interface Rest {
-  /** decisions between the look and the next */
-  readonly length: number
-  left: number
-  readonly decoding: number
-  readonly beside: boolean
-  readonly decision: DraftDecision
-}
-
-/** Decisions of a rest: the first, and at most. It is longer the more often nothing was found. */
-const SHORTEST_REST = 7
-const LONGEST_REST = 15
-
-/** Steps after which a time is taken: by then the pace that it was measured at is known. */
-const PACE_LAG = 2
-
 /** Drafts that promise so many times as much as none are worth it in any spell. */
 const BEYOND_DOUBT = 2
+
+/** Reasons that no drafts have for more than a step. */
+const LASTING: ReadonlySet<DraftReason> = new Set(['best', 'off', 'debt'])
 
 const NO_PROBE = { probe: undefined, worth: 0 }
 
@@ -58,22 +42,22 @@ export class DraftController implements DraftPolicy {
   readonly #ledgers = new DraftLedgers()
   readonly #held = new HeldDrafts()
   readonly #probes: ProbeSchedule
-  readonly #pace = new MachinePace()
-  /** times of sizes that are known well, until the pace of these steps is known; oldest first */
-  readonly #late: { readonly size: StepSize; readonly ms: number }[] = []
+  readonly #paced: PacedTimes
+  readonly #rest = new Rest()
   /** whether a step proposed or verified drafts */
   #drafted = false
-  #rest: Rest | undefined
-  /** steps of a rest that nothing was learnt from yet, oldest first */
+  /** steps that nothing was learnt from yet, oldest first */
   readonly #unread: DraftedStep[] = []
   /** oldest first: of the first the drafts are verified in the step that is learnt from next */
   readonly #proposals: Proposal[] = []
 
   constructor(setup: ForecastSetup) {
     const { numSpeculativeTokens, verifiedAtOnce } = setup
+    const times = new StepTimes(numSpeculativeTokens)
+    this.#paced = new PacedTimes(times)
     this.#knowledge = {
       setup,
-      times: new StepTimes(numSpeculativeTokens),
+      times,
       catchUp: new CatchUpTime(),
       acceptance: new AcceptanceEstimate(numSpeculativeTokens),
       chances: new DraftChances(numSpeculativeTokens),
@@ -86,16 +70,30 @@ export class DraftController implements DraftPolicy {
   decide(situation: DraftSituation): DraftDecision {
     const decoding = situation.requests.length
     const beside = situation.prefillRows > 0
-    const last = this.#rest
-    const rest = last?.decoding === decoding && last.beside === beside ? last : undefined
-    if (rest && rest.left > 0) {
-      rest.left--
+    const standing = this.#rest.take(decoding, beside)
+    if (standing) {
       this.#probes.tick()
       this.#proposals.push({ ...NO_PROBE, beside })
-      return rest.decision
+      return standing
     }
-    this.#rest = undefined
     this.#read()
+    const decision = this.#decideAnew(situation, decoding, beside)
+    const nothing = decision.k === 0 && LASTING.has(decision.reason)
+    if (nothing && this.#proposals.every(({ probe }) => !probe)) this.#rest.begin(decision)
+    return decision
+  }
+
+  observe(step: DraftedStep): void {
+    this.#unread.push(step)
+    if (!this.#rest.lasts) this.#read()
+  }
+
+  forget(id: number): void {
+    this.#read()
+    this.#knowledge.acceptance.forget(id)
+  }
+
+  #decideAnew(situation: DraftSituation, decoding: number, beside: boolean): DraftDecision {
     const { times } = this.#knowledge
     if (decoding === 0) return this.#propose(this.#held.k, 'hold', beside)
     const base = times.base(decoding)
@@ -105,24 +103,7 @@ export class DraftController implements DraftPolicy {
       else this.#probes.abandon()
       return this.#propose(0, 'debt', beside)
     }
-    const decision = this.#look(situation, base)
-    const { k, reason } = decision
-    const nothing = k === 0 && (reason === 'best' || reason === 'off') && this.#proposals.every(({ probe }) => !probe)
-    if (nothing) {
-      const length = rest ? Math.min(2 * rest.length + 1, LONGEST_REST) : SHORTEST_REST
-      this.#rest = { length, left: length, decoding, beside, decision: { ...decision, goodput: [] } }
-    }
-    return decision
-  }
-
-  observe(step: DraftedStep): void {
-    this.#unread.push(step)
-    if (!this.#rest) this.#read()
-  }
-
-  forget(id: number): void {
-    this.#read()
-    this.#knowledge.acceptance.forget(id)
+    return this.#look(situation, base)
   }
 
   #read(): void {
@@ -145,13 +126,13 @@ export class DraftController implements DraftPolicy {
     const first = !times.ran(size)
     const bare = draftRows + step.draftPasses + step.prefillRows === 0
     const probes = this.#proposals.slice(0, 2).some(({ probe }) => probe !== undefined)
-    const ms = this.#usualMs(size, step.ms, catchUpRows > 0, probes)
+    const ms = this.#paced.take(size, step.ms, catchUpRows === 0, probes)
     // Where drafts run, the rows of this step are in the time of its size.
     const lateRows = bare && catchUpRows > 0 ? kvPassRows : catchUpRows
     const caughtUp = catchUp.of(lateRows, decoding, times.base(decoding) ?? 0)
     // A time that is mostly catching up says little of the rest.
     const clear = catchUp.trusted && !bare && 2 * caughtUp < ms
-    if (catchUpRows === 0 && !probes && times.known(size)) this.#late.push({ size, ms: step.ms })
+    if (catchUpRows === 0 && !probes && times.known(size)) this.#paced.learnLate(size, step.ms)
     else if (catchUpRows === 0 || clear) times.observe(size, ms - caughtUp)
     if (draftRows > 0) acceptance.observe(requests)
     const proposal = this.#proposals.shift()
@@ -166,24 +147,6 @@ export class DraftController implements DraftPolicy {
       else this.#ledgers.bookBeside(base, spent, tokens / decoding, proposal?.beside === true)
     }
     if (proposal?.probe !== undefined) this.#probes.judge(proposal.probe, tokens - proposal.worth * spent)
-  }
-
-  /**
-   * The time of a step as it would be at the machine's usual pace.
-   * @param probes whether it belongs to a probe: the pace must not be learnt from what that is to measure
-   */
-  #usualMs(size: StepSize, ms: number, catchesUp: boolean, probes: boolean): number {
-    const { times } = this.#knowledge
-    this.#pace.tick()
-    if (size.decoding === 0) this.#pace.pause()
-    const point = size.prefillRows > 0 || catchesUp ? undefined : times.known(size)
-    if (point && size.draftRows + size.draftPasses === 0) this.#pace.observeBare(point, ms, times.noise)
-    else if (point && !probes) this.#pace.observeDrafted(point, ms, times.noise)
-    while (this.#late.length > PACE_LAG) {
-      const late = this.#late.shift()
-      if (late) times.observe(late.size, late.ms / this.#pace.factor)
-    }
-    return ms / this.#pace.factor
   }
 
   /** Weighs what every number of drafts promises. */
@@ -202,7 +165,7 @@ export class DraftController implements DraftPolicy {
     this.#probes.tick()
     // Beside prompts costs are guesses: that is no place to measure.
     let probe = beside ? undefined : this.#probes.current
-    const idle = !beside && this.#pace.settled && this.#probes.idle
+    const idle = !beside && this.#paced.settled && this.#probes.idle
     if (!probe && (idle || held.k === 0)) {
       const hopes = forecast.hopesAbove(held.k, held.goodput * (1 + MARGIN))
       if (hopes.length === 0 && held.k === 0) return this.#propose(0, 'off', beside, forecast)
@@ -223,7 +186,7 @@ export class DraftController implements DraftPolicy {
     const candidates = hopes.filter((k) => k <= reach)
     for (let k = 0; k < held.k; k++) candidates.push(k)
     // What made drafts begin may have been measured while a spell ended.
-    if (!this.#held.proven && this.#pace.comparable) {
+    if (!this.#held.proven && this.#paced.comparable) {
       this.#held.proven = true
       if (held.goodput < BEYOND_DOUBT * at(outlooks, 0).goodput) return this.#probes.prove()
     }

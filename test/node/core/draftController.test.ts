@@ -170,6 +170,28 @@ describe('drafts', () => {
     expect(weighed.slice(changed, changed + 8)).toContain(true)
   })
 
+  it('are the same whether a step is learnt from at once or at the next look', () => {
+    const [policy, eager] = [controller(), controller()]
+    const spy: DraftPolicy = {
+      decide: (situation) => {
+        const decision = policy.decide(situation)
+        expect(eager.decide(situation)).toEqual(decision)
+        return decision
+      },
+      observe: (step) => {
+        policy.observe(step)
+        eager.observe(step)
+        // Nothing is to be remembered of a request that ended: what it took part in is learnt from at once.
+        eager.forget(-1)
+      },
+      forget: () => {},
+    }
+    for (const acceptance of [0.1, 0.5]) {
+      const at = (step: number) => ({ streams: 1 + (step >> 9), acceptance: () => acceptance })
+      simulateDrafts(spy, { drafts: DRAFTS, costs: costsOf('linear'), at, steps: 2000, seed: 5, noise: 0.1 })
+    }
+  })
+
   it('follow acceptance down within 64 steps and up within twice the longest wait', () => {
     const at = (step: number) => ({ streams: 2, acceptance: () => (step >= 1500 && step < 3000 ? 0.1 : 0.9) })
     const steps = run(costsOf('linear'), 4500, at)
