@@ -10,7 +10,10 @@ import type { DraftChances } from './draftChances.ts'
 import { leaner, type Outlook, outlook, type Scale } from './draftOutlook.ts'
 import type { DraftSituation } from './draftPolicy.ts'
 import type { StepSize, StepTimes } from './stepTimes.ts'
-import { DOUBT, TRUSTED_SAMPLES } from './timePoint.ts'
+import { TRUSTED_SAMPLES } from './timePoint.ts'
+
+/** Standard errors of bad luck that are hoped against. With more what cannot pay is tried for long. */
+const HOPE = 2.5
 
 export interface ForecastSetup {
   /** the most drafts */
@@ -132,7 +135,7 @@ export class DraftForecast {
       const share = tail / tokens / Math.max(0.05, at(chances.rates, position))
       variance += share * share * acceptance.variance(position)
     }
-    return goodput * (1 + DOUBT * Math.sqrt(variance))
+    return goodput * (1 + HOPE * Math.sqrt(variance))
   }
 
   #size(k: number, draftRows: number): StepSize {

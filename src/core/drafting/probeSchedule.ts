@@ -7,8 +7,8 @@
 import { Probe } from './probe.ts'
 
 /** The parts of the tokens that probes may cost by what was measured: of what may well be better, and of all others in turns. */
-const PURSUIT = 0.008
-const CURIOSITY = 0.003
+const PURSUIT = 0.006
+const CURIOSITY = 0.002
 
 /** The most steps' worth that is saved for each. */
 const MOST_SAVED = 16
@@ -17,7 +17,7 @@ const MOST_SAVED = 16
 const TURN_SHARE = 1 / 8
 
 /** What a step of a probe costs at least, as a part of its tokens: what looks free is not tried all the time. */
-const LEAST_LOSS = 0.06
+const LEAST_LOSS = 0.045
 
 /** Steps between two probes of what promises nothing, at first and at most. */
 const SHORTEST_WAIT = 16
