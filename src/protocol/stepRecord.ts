@@ -18,7 +18,7 @@ export interface StepTimes {
   readonly update: number
   /** of the step's commands on the GPU: part of `wait`, by another clock; only where the device has one and it can be trusted */
   readonly gpu?: number
-  /** what the drafter took of `gpu`, the rest being the target's; there whenever `gpu` is, 0 without a drafter */
+  /** what the drafter took of `gpu`, the rest being the target's; there whenever `gpu` is, 0 where it did nothing */
   readonly draft?: number
 }
 

@@ -32,7 +32,7 @@ interface Proposal {
 /** Drafts that promise so many times as much as none are worth it in any spell. */
 const BEYOND_DOUBT = 2
 
-/** Reasons that no drafts have for more than a step. */
+/** Reasons for no drafts that hold for more than one step. */
 const LASTING: ReadonlySet<DraftReason> = new Set(['best', 'off', 'debt'])
 
 const NO_PROBE = { probe: undefined, worth: 0 }
@@ -111,7 +111,7 @@ export class DraftController implements DraftPolicy {
     this.#unread.length = 0
   }
 
-  /** Learns from the oldest step that nothing was learnt from. */
+  /** Steps are learnt from in their order, each with the decision that it came of. */
   #learn({ requests, catchUpRows, kvPassRows, ...step }: DraftedStep): void {
     const { times, catchUp, acceptance } = this.#knowledge
     const decoding = requests.length

@@ -29,7 +29,7 @@ export interface DraftDecision extends DraftChoice {
   readonly follow: boolean
   /** expected tokens per millisecond with 0… drafts, at the machine's usual pace; empty where nothing was weighed */
   readonly goodput: readonly number[]
-  /** milliseconds at that pace that may be lost; below 0 what must be earned back */
+  /** milliseconds at that pace that may be lost; below 0 what must be earned back; as it was when drafts were last weighed */
   readonly balance: number
 }
 

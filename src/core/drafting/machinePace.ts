@@ -8,7 +8,7 @@
  */
 
 import { at } from '../../util/math.ts'
-import { DOUBT, type TimePoint } from './timePoint.ts'
+import type { TimePoint } from './timePoint.ts'
 
 /** Steps of a kind that count: their median, so that a stray says nothing. */
 const STEPS = 7
@@ -24,6 +24,9 @@ const PRESENT = 10
 
 /** The standard error of a median is a quarter larger than that of a mean. */
 const MEDIAN = 1.25
+
+/** Standard errors by which what is known of steps with drafts may seem wrong and is not. */
+const DOUBT = 3.5
 
 /** Standard errors of the pace that are chance. */
 const CHANCE = 2

@@ -21,8 +21,7 @@ const STRAY = 2
 /** A batch is a cell, and what is remembered of a steady past are some hundred of them. */
 const MEMORY = { values: BATCH, batches: 1, largest: 5, range: 0, surprise: 5 }
 
-/** Standard errors by which a measured figure may be wrong; and by which it is not, of many that were looked at for long. */
-export const DOUBT = 3.5
+/** Standard errors by which a figure is not wrong, of many that were looked at for long. */
 const CERTAIN = 6
 
 /** The noise of a time, as a part of it, before it was measured; that counts for one batch. */

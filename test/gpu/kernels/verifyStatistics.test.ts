@@ -24,9 +24,14 @@ const CASES: readonly Sampling[] = [
   { temperature: 1.2, minP: 0.15, seedLow: 3 },
   { ...PENALTIES, temperature: 1, seedLow: 4 },
   { ...PENALTIES, temperature: 1.1, topP: 0.85, seedLow: 5 },
-  { temperature: 1, bias: [[10, 5.5], [7, -1.25]], seedLow: 6 }, // biome-ignore format: one case a line
-  { ...PENALTIES, temperature: 1.2, bias: [[2, 2], [7, 1]], minP: 0.03, topK: 10, topP: 0.95, seedLow: 7 }, // biome-ignore format: one case a line
+  { temperature: 1, bias: biased({ 7: -1.25, 10: 5.5 }), seedLow: 6 },
+  { ...PENALTIES, temperature: 1.2, bias: biased({ 2: 2, 7: 1 }), minP: 0.03, topK: 10, topP: 0.95, seedLow: 7 },
 ]
+
+/** What is added to the logit of each token, by id. */
+function biased(byId: Readonly<Record<number, number>>): [number, number][] {
+  return Object.entries(byId).map(([id, bias]) => [Number(id), bias])
+}
 
 /** The exact distribution of the token after `drafts`. */
 function distribution(sampling: Sampling, drafts: readonly number[]): Float64Array {
