@@ -89,6 +89,9 @@ async function measure(
   const sum = (of: (record: StepRecord) => number): number => records.reduce((total, each) => total + of(each), 0)
   const tokens = sum(({ committedTokens }) => committedTokens)
   const decoding = records.filter(({ prefillRows }) => prefillRows === 0)
+  const bare = decoding.filter(
+    ({ proposedDrafts, draftRows, drafts }) => proposedDrafts + draftRows === 0 && drafts?.reason !== 'catch-up',
+  )
   const usual = (phase: keyof StepTimes): number => median(decoding.map(({ ms }) => ms[phase] ?? Number.NaN))
   return {
     setting: name,
@@ -99,6 +102,7 @@ async function measure(
     rowsPerStep: sum(({ baseRows, draftRows, prefillRows }) => baseRows + draftRows + prefillRows) / records.length,
     tokensPerStep: tokens / records.length,
     acceptance: sum(({ acceptedDrafts }) => acceptedDrafts) / sum(({ draftRows }) => draftRows),
+    toBare: 2 * bare.length > decoding.length ? goodput(decoding) / goodput(bare) : Number.NaN,
     ms: {
       schedule: usual('schedule'),
       encode: usual('encode'),
@@ -107,6 +111,17 @@ async function measure(
       update: usual('update'),
     },
   }
+}
+
+/** Committed tokens per millisecond of some steps. */
+function goodput(records: readonly StepRecord[]): number {
+  let tokens = 0
+  let time = 0
+  for (const { committedTokens, ms } of records) {
+    tokens += committedTokens
+    time += ms.schedule + ms.encode + ms.wait + ms.update
+  }
+  return tokens / time
 }
 
 function collect(times: Map<string, DeviceTimes>, key: string, records: readonly StepRecord[]): void {

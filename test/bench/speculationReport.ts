@@ -15,6 +15,8 @@ export interface Run {
   readonly tokensPerStep: number
   /** accepted of verified drafts; NaN without drafts */
   readonly acceptance: number
+  /** tokens per millisecond of the steps that only decode, to that of those without drafts among them; NaN where few are without */
+  readonly toBare: number
   /** medians of the steps that only decode */
   readonly ms: Readonly<Record<'schedule' | 'encode' | 'wait' | 'gpu' | 'update', number>>
 }
@@ -46,6 +48,7 @@ export function report(
       'to off',
       'to 0 drafts',
       `to ${READY.name}`,
+      'to own steps without',
       'first round',
       'rows/step',
       'tokens/step',
@@ -58,6 +61,7 @@ export function report(
       shown(each.toOff),
       shown(each.toNone),
       shown(each.toReady),
+      shown(each.toBare),
       each.firstToNone.toFixed(2),
       each.rowsPerStep.toFixed(1),
       each.tokensPerStep.toFixed(2),
@@ -109,6 +113,7 @@ function summary(runs: readonly Run[], streams: number, setting: string) {
     toNone: speedRatio(these, none),
     toOff: speedRatio(these, runsOf(runs, streams, 'off')),
     toReady: speedRatio(these, runsOf(runs, streams, READY.name)),
+    toBare: ratio(counted.map((each) => each.toBare)),
     firstToNone: (these[0]?.tokensPerSecond ?? Number.NaN) / (none[0]?.tokensPerSecond ?? Number.NaN),
     rowsPerStep: median(counted.map((each) => each.rowsPerStep)),
     tokensPerStep: median(counted.map((each) => each.tokensPerStep)),

@@ -206,7 +206,8 @@ export class DraftController implements DraftPolicy {
     const turn = this.#probes.due ? this.#probes.explore(turns, prospectOf) : undefined
     if (turn) return turn
     const promising = forecast.promising(candidates, held.goodput * (1 + MARGIN))
-    return promising === undefined ? undefined : this.#probes.pursue(promising, prospectOf(promising))
+    if (!promising) return undefined
+    return this.#probes.pursue(promising.k, promising.goodput / held.goodput - 1, prospectOf(promising.k))
   }
 
   /** A step without drafts, for those that shall have them in the next. */

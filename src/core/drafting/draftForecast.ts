@@ -13,7 +13,7 @@ import type { StepSize, StepTimes } from './stepTimes.ts'
 import { TRUSTED_SAMPLES } from './timePoint.ts'
 
 /** Standard errors of bad luck that are hoped against. With more what cannot pay is tried for long. */
-const HOPE = 2.5
+const HOPE = 3
 
 export interface ForecastSetup {
   /** the most drafts */
@@ -75,14 +75,14 @@ export class DraftForecast {
   }
 
   /** Of some numbers of drafts the one that may well bring most, if that is more than `goodput`. */
-  promising(candidates: readonly number[], goodput: number): number | undefined {
+  promising(candidates: readonly number[], goodput: number): { k: number; goodput: number } | undefined {
     let most = goodput
-    let promising: number | undefined
+    let promising: { k: number; goodput: number } | undefined
     for (const k of candidates) {
       const hope = this.#hope(k)
       if (hope <= most) continue
       most = hope
-      promising = k
+      promising = { k, goodput: hope }
     }
     return promising
   }

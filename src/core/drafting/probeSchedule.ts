@@ -19,6 +19,9 @@ const TURN_SHARE = 1 / 8
 /** What a step of a probe costs at least, as a part of its tokens: what looks free is not tried all the time. */
 const LEAST_LOSS = 0.045
 
+/** Odds that are fair: a pursuit may lose half of what it hopes to gain. With worse ones it costs the savings more. */
+const FAIR_ODDS = 2
+
 /** Steps between two probes of what promises nothing, at first and at most. */
 const SHORTEST_WAIT = 16
 export const LONGEST_WAIT = 256
@@ -98,11 +101,17 @@ export class ProbeSchedule {
     return this.#begin(0, true, PROOF_STEPS)
   }
 
-  /** Begins a probe of what may well be better. @returns undefined where it cannot be afforded */
-  pursue(k: number, prospect: ProbeProspect): Probe | undefined {
-    const steps = this.#affordable(this.#forPursuits, 1, prospect)
+  /**
+   * Begins a probe of what may well be better.
+   * @param gain what it brings with luck, as a part of what is held
+   * @returns undefined where it cannot be afforded
+   */
+  pursue(k: number, gain: number, prospect: ProbeProspect): Probe | undefined {
+    const dear = Math.max(1, (FAIR_ODDS * prospect.loss) / gain)
+    const priced = { ...prospect, loss: dear * prospect.loss, start: dear * prospect.start }
+    const steps = this.#affordable(this.#forPursuits, 1, priced)
     if (steps === 0) return undefined
-    this.#forPursuits -= prospect.start + priceOf(prospect) * steps
+    this.#forPursuits -= priced.start + priceOf(priced) * steps
     return this.#begin(k, true, steps)
   }
 
