@@ -72,7 +72,7 @@ export class DraftController implements DraftPolicy {
     const beside = situation.prefillRows > 0
     const standing = this.#rest.take(decoding, beside)
     if (standing) {
-      this.#probes.tick()
+      this.#probes.tick(decoding)
       this.#proposals.push({ ...NO_PROBE, beside })
       return standing
     }
@@ -146,7 +146,9 @@ export class DraftController implements DraftPolicy {
       if (size.prefillRows === 0) this.#ledgers.book(base, spent, tokens / decoding)
       else this.#ledgers.bookBeside(base, spent, tokens / decoding, proposal?.beside === true)
     }
-    if (proposal?.probe !== undefined) this.#probes.judge(proposal.probe, tokens - proposal.worth * spent)
+    if (proposal?.probe !== undefined) {
+      this.#probes.judge(proposal.probe, (tokens - proposal.worth * spent) / decoding)
+    }
   }
 
   /** Weighs what every number of drafts promises. */
@@ -162,7 +164,7 @@ export class DraftController implements DraftPolicy {
   /** A probe if one is due, else what is held. */
   #choose(forecast: DraftForecast, beside: boolean, changed: boolean): DraftDecision {
     const held = at(forecast.outlooks, this.#held.k)
-    this.#probes.tick()
+    this.#probes.tick(forecast.scale.decoding)
     // Beside prompts costs are guesses: that is no place to measure.
     let probe = beside ? undefined : this.#probes.current
     const idle = !beside && this.#paced.settled && this.#probes.idle

@@ -8,15 +8,18 @@ export class Probe {
   readonly promising: boolean
   /** its steps */
   readonly length: number
-  /** tokens it brought beyond what its time was worth */
+  /** what a step of it is expected to cost, as a part of its tokens */
+  readonly price: number
+  /** tokens it brought beyond what its time was worth, in steps' worth of those without drafts */
   surplus = 0
   #decided = 0
   #judged = 0
 
-  constructor(k: number, promising: boolean, length: number) {
+  constructor(k: number, promising: boolean, length: number, price: number) {
     this.k = k
     this.promising = promising
     this.length = length
+    this.price = price
   }
 
   /** Whether steps of it are still to be decided or judged. */

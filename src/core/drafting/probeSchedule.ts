@@ -5,13 +5,11 @@
  */
 
 import { Probe } from './probe.ts'
+import { Savings } from './savings.ts'
 
 /** The parts of the tokens that probes may cost by what was measured: of what may well be better, and of all others in turns. */
 const PURSUIT = 0.006
 const CURIOSITY = 0.002
-
-/** The most steps' worth that is saved for each. */
-const MOST_SAVED = 16
 
 /** The part of the savings that one turn may cost. */
 const TURN_SHARE = 1 / 8
@@ -42,6 +40,12 @@ export interface ProbeProspect {
   readonly affordable: number
 }
 
+/** Of steps with so many requests; what is tried with few is not paid by steps with many. */
+interface Purses {
+  readonly pursuits: Savings
+  readonly turns: Savings
+}
+
 export class ProbeSchedule {
   /** steps of a probe at least: fewer measure nothing */
   readonly #shortest: number
@@ -49,9 +53,12 @@ export class ProbeSchedule {
   #probe: Probe | undefined
   /** whether that one paid, so that it goes on for longer */
   #paid = false
-  /** steps' worth of tokens that may be spent on what may well be better, and on turns */
-  #forPursuits = 0
-  #forTurns = 0
+  /** by the magnitude of the number of requests */
+  readonly #purses: Purses[] = []
+  /** of the present magnitude */
+  #saved = purses()
+  /** what the probe was paid from */
+  #payer: Savings | undefined
   #waited = 0
   #wait = SHORTEST_WAIT
   /** whose turn it is */
@@ -61,10 +68,11 @@ export class ProbeSchedule {
     this.#shortest = shortest
   }
 
-  /** One decision passes. */
-  tick(): void {
-    this.#forPursuits = Math.min(this.#forPursuits + PURSUIT, MOST_SAVED)
-    this.#forTurns = Math.min(this.#forTurns + CURIOSITY, MOST_SAVED)
+  /** One decision passes. @param decoding its requests, at least one */
+  tick(decoding: number): void {
+    this.#saved = this.#purses[31 - Math.clz32(decoding)] ??= purses()
+    this.#saved.pursuits.tick()
+    this.#saved.turns.tick()
     this.#waited++
   }
 
@@ -90,15 +98,15 @@ export class ProbeSchedule {
    * @returns undefined where that cannot be afforded
    */
   check(k: number, start: number): Probe | undefined {
-    if (start > Math.max(0, this.#forPursuits)) return undefined
-    this.#forPursuits -= start + LEAST_LOSS * this.#shortest
-    return this.#begin(k, true, this.#shortest)
+    const { pursuits } = this.#saved
+    if (start > Math.max(0, pursuits.balance)) return undefined
+    pursuits.pay(start)
+    return this.#begin(new Probe(k, true, this.#shortest, LEAST_LOSS), pursuits)
   }
 
   /** Begins a probe without drafts, to hold them against it. */
   prove(): Probe {
-    this.#forPursuits -= LEAST_LOSS * PROOF_STEPS
-    return this.#begin(0, true, PROOF_STEPS)
+    return this.#begin(new Probe(0, true, PROOF_STEPS, LEAST_LOSS), this.#saved.pursuits)
   }
 
   /**
@@ -109,10 +117,13 @@ export class ProbeSchedule {
   pursue(k: number, gain: number, prospect: ProbeProspect): Probe | undefined {
     const dear = Math.max(1, (FAIR_ODDS * prospect.loss) / gain)
     const priced = { ...prospect, loss: dear * prospect.loss, start: dear * prospect.start }
-    const steps = this.#affordable(this.#forPursuits, 1, priced)
+    const { pursuits } = this.#saved
+    const steps = this.#affordable(pursuits.balance, 1, priced)
     if (steps === 0) return undefined
-    this.#forPursuits -= priced.start + priceOf(priced) * steps
-    return this.#begin(k, true, steps)
+    const price = priceOf(prospect)
+    // Bad odds cost more than what is lost, and that is not given back.
+    pursuits.pay(priced.start + (priceOf(priced) - price) * steps)
+    return this.#begin(new Probe(k, true, steps, price), pursuits)
   }
 
   /**
@@ -130,13 +141,14 @@ export class ProbeSchedule {
     const k = candidates[this.#turn++ % candidates.length]
     if (k === undefined) return undefined
     const prospect = prospectOf(k)
-    return this.#turnTo(k, prospect, this.#affordable(this.#forTurns, TURN_SHARE, prospect))
+    return this.#turnTo(k, prospect, this.#affordable(this.#saved.turns.balance, TURN_SHARE, prospect))
   }
 
-  /** Judges a step of a probe. @param surplus tokens beyond those that its time was worth */
+  /** Judges a step of a probe. @param surplus tokens beyond those that its time was worth, as a part of those without drafts */
   judge(probe: Probe, surplus: number): void {
     probe.judge(surplus)
     if (probe !== this.#probe || probe.open) return
+    this.#payer?.settle(probe.surplus + probe.price * probe.length)
     this.#waited = 0
     if (probe.promising) return
     this.#paid = probe.surplus > 0 && probe.length < LONGEST_PROBE
@@ -171,14 +183,21 @@ export class ProbeSchedule {
 
   #turnTo(k: number, prospect: ProbeProspect, steps: number): Probe | undefined {
     if (steps < this.#shortest) return undefined
-    this.#forTurns -= prospect.start + priceOf(prospect) * steps
-    return this.#begin(k, false, steps)
+    const { turns } = this.#saved
+    turns.pay(prospect.start)
+    return this.#begin(new Probe(k, false, Math.min(steps, LONGEST_PROBE), priceOf(prospect)), turns)
   }
 
-  #begin(k: number, promising: boolean, steps: number): Probe {
-    this.#probe = new Probe(k, promising, Math.min(steps, LONGEST_PROBE))
-    return this.#probe
+  #begin(probe: Probe, payer: Savings): Probe {
+    payer.pay(probe.price * probe.length)
+    this.#probe = probe
+    this.#payer = payer
+    return probe
   }
+}
+
+function purses(): Purses {
+  return { pursuits: new Savings(PURSUIT), turns: new Savings(CURIOSITY) }
 }
 
 function priceOf({ loss }: ProbeProspect): number {
