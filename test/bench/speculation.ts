@@ -34,7 +34,8 @@ export async function run(): Promise<void> {
   const random = new BlastRandom(ROUNDS)
   for (let opening = 1; opening <= OPENINGS; opening++) {
     const engines: Engine[] = []
-    for (const setting of SETTINGS) {
+    // Who is opened first has its memory elsewhere.
+    for (const setting of random.shuffled(SETTINGS)) {
       engines.push(await open(setting))
       console.log(`loaded: ${setting.name}`)
     }

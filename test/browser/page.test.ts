@@ -1,13 +1,12 @@
 /** The built page in a real browser, as a visitor uses it: stories, settings, a refused step, the comparison, no WebGPU. */
 
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type FolderServer, launchBrowser, serveFolder, watchErrors } from '../helpers/browser.ts'
+import { engineIs, SHOTS, storiesReach, VIEW } from '../helpers/page.ts'
 
-const SHOTS = 'out/screenshots'
 const TOKENS = 32
-const VIEW = { width: 1440, height: 1000 }
 
 let site: FolderServer
 
@@ -19,23 +18,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await site?.close()
 })
-
-/** Waits until as many story cards as there are match: `tokens` came at least, and the state is one of these. */
-function storiesReach(page: Page, states: readonly string[], tokens = 0): Promise<unknown> {
-  return page.waitForFunction(
-    ([wanted, least]) => {
-      const cards = [...document.querySelectorAll<HTMLElement>('[data-testid="story"]')]
-      return cards.every(
-        (card) => wanted.includes(card.dataset.state ?? '') && Number(card.dataset.tokens ?? 0) >= least,
-      )
-    },
-    [states, tokens] as const,
-  )
-}
-
-function engineIs(page: Page, state: string): Promise<unknown> {
-  return page.waitForSelector(`html[data-engine="${state}"]`)
-}
 
 function states(stories: Locator): Promise<(string | undefined)[]> {
   return stories.evaluateAll((cards) => cards.map((card) => (card instanceof HTMLElement ? card.dataset.state : '')))
@@ -229,105 +211,6 @@ describe('the page with a WebGPU adapter', () => {
 
   it('left no error in the console', () => {
     expect(errors).toEqual([])
-  })
-})
-
-/** Has the page replay a trace and tells how that ended: a caption, or an error. */
-async function replay(page: Page, name: string, trace: string): Promise<string> {
-  await page.getByTestId('replay-file').setInputFiles({ name, mimeType: 'text/plain', buffer: Buffer.from(trace) })
-  const ended = '#replay-result:is([data-state="done"], [data-state="failed"])'
-  await page.waitForSelector(ended, { state: 'attached' })
-  const failed = (await page.getByTestId('replay-result').getAttribute('data-state')) === 'failed'
-  return (await page.getByTestId(failed ? 'replay-error' : 'replay-caption').textContent()) ?? ''
-}
-
-async function downloadedTrace(page: Page): Promise<string> {
-  const downloading = page.waitForEvent('download')
-  await page.getByTestId('download-trace').click()
-  const download = await downloading
-  expect(download.suggestedFilename()).toBe('weir-trace.jsonl')
-  return readFileSync(await download.path(), 'utf8')
-}
-
-describe('a trace', () => {
-  let trace = ''
-
-  it('of the page’s engine is downloaded, and replayed to the same plans', async () => {
-    const browser = await launchBrowser({ webgpu: true })
-    try {
-      const page = await browser.newPage({ viewport: VIEW, colorScheme: 'light' })
-      page.setDefaultTimeout(240_000)
-      const errors = watchErrors(page, /^$/)
-      await page.goto(`${site.url}?tokens=12`)
-      await engineIs(page, 'ready')
-      expect(await page.getByTestId('download-trace').isDisabled()).toBe(true)
-
-      await page.getByTestId('trace').check()
-      expect(new URL(page.url()).searchParams.get('trace')).toBe('1')
-      await page.getByTestId('apply').click()
-      await engineIs(page, 'loading')
-      await engineIs(page, 'ready')
-      await page.getByTestId('start').click()
-      await storiesReach(page, ['done'], 1)
-      trace = await downloadedTrace(page)
-      const steps = trace.match(/^\["step"/gm)?.length ?? 0
-      expect(steps).toBeGreaterThan(5)
-      const same = `${steps} steps, ${steps} plans, all byte for byte the same.`
-      expect(await replay(page, 'stories.jsonl', trace)).toBe(same)
-      expect(await page.getByTestId('replay-status').textContent()).toBe('stories.jsonl')
-      expect(await page.locator('#replay-result svg').getAttribute('aria-label')).toContain(`chart of ${steps} steps`)
-      await page.locator('section[aria-labelledby="replay-title"]').screenshot({ path: `${SHOTS}/replay.png` })
-      await page.screenshot({ path: `${SHOTS}/replay-page.png`, fullPage: true })
-
-      expect(await replay(page, 'cut.jsonl', trace.slice(0, -9))).toMatch(/^TRACE_FORMAT .*the trace is cut/)
-      await page.locator('section[aria-labelledby="replay-title"]').screenshot({ path: `${SHOTS}/replay-refused.png` })
-      expect(errors).toEqual([])
-    } finally {
-      await browser.close()
-    }
-  })
-
-  it('of a refused step is there after the error, and says it again', async () => {
-    const browser = await launchBrowser({ webgpu: true })
-    try {
-      const page = await browser.newPage({ viewport: VIEW, colorScheme: 'dark' })
-      page.setDefaultTimeout(240_000)
-      await page.goto(`${site.url}?b=32&drafts=4&policy=uncharged&trace=1`)
-      await engineIs(page, 'ready')
-      expect(await page.getByTestId('trace').isChecked()).toBe(true)
-      await page.getByTestId('start').click()
-      await engineIs(page, 'failed')
-      const caption = await replay(page, 'refused.jsonl', await downloadedTrace(page))
-      expect(caption).toMatch(
-        /^\d+ steps?, (\d+) plans, all .* the same; the plan of step \1 was refused: BUDGET_EXCEEDED\.$/,
-      )
-      expect(await page.locator('#replay-result rect.overrun').count()).toBeGreaterThan(0)
-      await page.setViewportSize({ width: 390, height: 844 })
-      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390)
-      await page.locator('section[aria-labelledby="replay-title"]').screenshot({ path: `${SHOTS}/replay-narrow.png` })
-    } finally {
-      await browser.close()
-    }
-  })
-
-  it('is replayed without a WebGPU adapter, dropped on the page', async () => {
-    const browser = await launchBrowser({ webgpu: false })
-    try {
-      const page = await browser.newPage({ viewport: VIEW })
-      await page.goto(site.url)
-      await engineIs(page, 'unavailable')
-      const data = await page.evaluateHandle((text) => {
-        const transfer = new DataTransfer()
-        transfer.items.add(new File([text], 'dropped.jsonl'))
-        return transfer
-      }, trace)
-      await page.getByTestId('replay-zone').dispatchEvent('drop', { dataTransfer: data })
-      await page.getByTestId('replay-caption').waitFor()
-      expect(await page.getByTestId('replay-caption').textContent()).toMatch(/all byte for byte the same\.$/)
-      expect(await page.getByTestId('replay-status').textContent()).toBe('dropped.jsonl')
-    } finally {
-      await browser.close()
-    }
   })
 })
 

@@ -66,3 +66,8 @@ export function visit(kv: KvCacheManager, request: Request): readonly number[] {
   kv.checkIntegrity()
   return table
 }
+
+/** Blocks found for a prompt. */
+export function found(kv: KvCacheManager, tokens: readonly number[], salt?: string): readonly number[] {
+  return kv.findCached(requestOf(-1, tokens, salt)).blocks
+}

@@ -71,7 +71,7 @@ export const BLOCKS = [
     file: 'core/blockPool.ts',
     from: 'if (keep) this.#free.pushBack(block)',
     to: 'if (!keep) this.#free.pushBack(block)',
-    test: 'core/prefixCache.test.ts',
+    test: 'core/prefixEviction.test.ts',
     title: 'takes blocks without a prefix before any with one',
   },
   {
@@ -79,7 +79,7 @@ export const BLOCKS = [
     file: 'core/kvCacheManager.ts',
     from: 'for (let i = table.blocks.length - 1; i >= 0; i--) {',
     to: 'for (let i = 0; i < table.blocks.length; i++) {',
-    test: 'core/prefixCache.test.ts',
+    test: 'core/prefixEviction.test.ts',
     title: 'takes the least recently used prefix, and of a prefix its tail first',
   },
   {

@@ -194,6 +194,22 @@ export const ROWS = [
     title: 'are weighed in few steps while none are worth it, and at once where something changed',
   },
   {
+    words: 'what steps of many requests saved pays what is tried with one',
+    file: 'core/drafting/probeSchedule.ts',
+    from: 'this.#purses[31 - Math.clz32(decoding)]',
+    to: 'this.#purses[0]',
+    test: 'core/draftController.test.ts',
+    title: 'are not tried the more with one stream because steps of many run between',
+  },
+  {
+    words: 'drafts with bad odds are tried at what they lose',
+    file: 'core/drafting/probeSchedule.ts',
+    from: 'Math.max(1, (FAIR_ODDS * prospect.loss) / gain)',
+    to: '1',
+    test: 'core/draftController.test.ts',
+    title: 'cost less than 0.6 % of short requests',
+  },
+  {
     words: 'of steps without a look only the last is learnt from',
     file: 'core/drafting/draftController.ts',
     from: 'for (const step of this.#unread) this',

@@ -150,6 +150,29 @@ describe('drafts', () => {
     }
   })
 
+  describe('on an adapter where only many accepted drafts of one stream would pay', () => {
+    const costs: DraftCosts = { target: (rows) => 7.5 + 2.5 * rows, pass: (drafting) => 4 + drafting, kvRow: 0.15 }
+    const acceptance = (_: number, position: number) => 0.38 * 0.8 ** position
+
+    it('cost less than 0.6 % of short requests', () => {
+      let part = 0
+      for (let seed = 1; seed <= 60; seed++) {
+        const setup = { drafts: DRAFTS, costs, at: () => ({ streams: 1, acceptance }), steps: 448, seed }
+        const steps = simulateDrafts(controller(), { ...setup, noise: 0.06, strayEvery: 150, promptTokens: 16 })
+        part += (goodputOf(steps.slice(64)) * costs.target(1)) / 60
+      }
+      expect(part).toBeGreaterThan(0.994)
+    })
+
+    it('are not tried the more with one stream because steps of many run between', () => {
+      const tried = (steps: readonly SimulatedStep[]) => steps.filter(({ streams, k }) => streams === 1 && k > 0).length
+      const alone = tried(run(costs, 5000, () => ({ streams: 1, acceptance })))
+      const between = run(costs, 20_000, (step) => ({ streams: step % 256 < 64 ? 1 : 16, acceptance }))
+      expect(tried(between)).toBeGreaterThan(0)
+      expect(tried(between)).toBeLessThan(1.5 * alone)
+    })
+  })
+
   it('are tried less and less often while they lose, and never stop being tried', () => {
     const steps = run(costsOf('linear'), 4000, () => ({ streams: 1, acceptance: () => 0 }))
     const tried = (from: number, to: number) => steps.slice(from, to).filter(({ k }) => k > 0).length
