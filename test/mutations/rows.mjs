@@ -198,7 +198,7 @@ export const ROWS = [
     file: 'core/drafting/probeSchedule.ts',
     from: 'this.#purses[31 - Math.clz32(decoding)]',
     to: 'this.#purses[0]',
-    test: 'core/draftController.test.ts',
+    test: 'core/draftProbing.test.ts',
     title: 'are not tried the more with one stream because steps of many run between',
   },
   {
@@ -206,7 +206,7 @@ export const ROWS = [
     file: 'core/drafting/probeSchedule.ts',
     from: 'Math.max(1, (FAIR_ODDS * prospect.loss) / gain)',
     to: '1',
-    test: 'core/draftController.test.ts',
+    test: 'core/draftProbing.test.ts',
     title: 'cost less than 0.6 % of short requests',
   },
   {

@@ -1,6 +1,5 @@
 /** What the prefix cache finds, shares, keeps and forgets, case by case. A letter is a block of tokens: see `spell`. */
 
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
 import { KvCacheManager } from '../../../src/core/kvCacheManager.ts'
