@@ -23,6 +23,9 @@ import { median } from './figures.ts'
 import { type DeviceTimes, type Run, report } from './speculationReport.ts'
 import { OPENINGS, ROUNDS, SETTINGS, type Setting, STREAMS, TEMPERATURE, TOKENS } from './speculationSettings.ts'
 
+/** Fewer steps without drafts are no measure for those with them. */
+const ENOUGH = 8
+
 interface Engine extends Setting {
   readonly llm: LLM
   readonly records: StepRecord[]
@@ -103,7 +106,7 @@ async function measure(
     rowsPerStep: sum(({ baseRows, draftRows, prefillRows }) => baseRows + draftRows + prefillRows) / records.length,
     tokensPerStep: tokens / records.length,
     acceptance: sum(({ acceptedDrafts }) => acceptedDrafts) / sum(({ draftRows }) => draftRows),
-    toBare: 2 * bare.length > decoding.length ? goodput(decoding) / goodput(bare) : Number.NaN,
+    toBare: bare.length >= ENOUGH ? goodput(decoding) / goodput(bare) : Number.NaN,
     ms: {
       schedule: usual('schedule'),
       encode: usual('encode'),

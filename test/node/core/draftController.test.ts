@@ -1,31 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DraftController } from '../../../src/core/drafting/draftController.ts'
 import { ALLOWANCE, OPENING_PURSE } from '../../../src/core/drafting/draftLedger.ts'
 import { type DraftedStep, type DraftPolicy, fixedDrafts } from '../../../src/core/drafting/draftPolicy.ts'
 import { LONGEST_WAIT } from '../../../src/core/drafting/probeSchedule.ts'
 import { DRAFTS, excess, PHASES, simulatePhases } from '../../helpers/draftExcess.ts'
+import { controller, costsOf, run } from '../../helpers/draftRuns.ts'
 import {
   COSTS,
   type DraftCosts,
   fixedGoodputs,
   goodputOf,
   type SimulatedStep,
-  type Surroundings,
   simulateDrafts,
 } from '../../helpers/draftSimulator.ts'
-
-function controller(): DraftController {
-  return new DraftController({ numSpeculativeTokens: DRAFTS, verifiedAtOnce: false })
-}
-
-function costsOf(name: string): DraftCosts {
-  return COSTS[name] ?? expect.fail(name)
-}
-
-function run(costs: DraftCosts, steps: number, at: (step: number) => Surroundings, policy: DraftPolicy = controller()) {
-  return simulateDrafts(policy, { drafts: DRAFTS, costs, at, steps, seed: 3, maxRows: 256 })
-}
 
 /**
  * What decoding and prompts beside it took beyond what they would have taken without drafts. Not counted is what is

@@ -1,29 +1,15 @@
 /** When drafts are tried that are not in use, and what that costs. */
 
 import { describe, expect, it } from 'vitest'
-import { DraftController } from '../../../src/core/drafting/draftController.ts'
 import { DRAFTS } from '../../helpers/draftExcess.ts'
+import { controller, costsOf, run } from '../../helpers/draftRuns.ts'
 import {
-  COSTS,
   type DraftCosts,
   fixedGoodputs,
   goodputOf,
   type SimulatedStep,
-  type Surroundings,
   simulateDrafts,
 } from '../../helpers/draftSimulator.ts'
-
-function controller(): DraftController {
-  return new DraftController({ numSpeculativeTokens: DRAFTS, verifiedAtOnce: false })
-}
-
-function costsOf(name: string): DraftCosts {
-  return COSTS[name] ?? expect.fail(name)
-}
-
-function run(costs: DraftCosts, steps: number, at: (step: number) => Surroundings): SimulatedStep[] {
-  return simulateDrafts(controller(), { drafts: DRAFTS, costs, at, steps, seed: 3, maxRows: 256 })
-}
 
 describe('drafts that are not in use', () => {
   it('are not even tried where full acceptance would lose by the measured times', () => {
