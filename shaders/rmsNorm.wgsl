@@ -1,16 +1,18 @@
 // RMSNorm, 16 lanes per row and 4 rows per workgroup: lane r sums the squares of range r; then every lane folds the 16 sums
-// in order and writes every 16th group of four.
+// in order and writes every 16th group of four. BY_SLOT a row is written to its KV slot, and not at all where it has none.
 const ROWS: u32 = 4u;
 
 override K: u32;
 override EPS: f32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32;
+override BY_SLOT: bool;
 
 @group(0) @binding(0) var<uniform> pass_: Pass;
+@group(0) @binding(1) var<storage, read> slots: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<vec4f>; // [K/4]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
-@group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows][OUT_STRIDE/4], from OUT_OFFSET
+@group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows or slots][OUT_STRIDE/4], from OUT_OFFSET
 
 var<workgroup> sums: array<f32, ROWS * RANGES>; // [row][range]
 
@@ -38,7 +40,14 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lan
     sum += sums[lane - range + i];
   }
   let scale = inverseSqrt(sum / f32(K) + EPS);
-  let output = row * (OUT_STRIDE / 4u) + OUT_OFFSET / 4u;
+  var place = row;
+  if (BY_SLOT) {
+    place = slots[row];
+    if (place == NO_SLOT) {
+      return;
+    }
+  }
+  let output = place * (OUT_STRIDE / 4u) + OUT_OFFSET / 4u;
   for (var group = range; group < K / 4u; group += RANGES) {
     out[output + group] = (x[input + group] * scale) * weight[group];
   }

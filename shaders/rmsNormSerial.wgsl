@@ -1,13 +1,15 @@
-// RMSNorm, one invocation per row, no barrier.
+// RMSNorm, one invocation per row, no barrier. BY_SLOT a row is written to its KV slot, and not at all where it has none.
 override K: u32;
 override EPS: f32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32;
+override BY_SLOT: bool;
 
 @group(0) @binding(0) var<uniform> pass_: Pass;
+@group(0) @binding(1) var<storage, read> slots: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<vec4f>; // [K/4]
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
-@group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows][OUT_STRIDE/4], from OUT_OFFSET
+@group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows or slots][OUT_STRIDE/4], from OUT_OFFSET
 
 @compute @workgroup_size(16)
 fn main(@builtin(global_invocation_id) id: vec3u) {
@@ -27,7 +29,14 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
     sum += square;
   }
   let scale = inverseSqrt(sum / f32(K) + EPS);
-  let output = row * (OUT_STRIDE / 4u) + OUT_OFFSET / 4u;
+  var place = row;
+  if (BY_SLOT) {
+    place = slots[row];
+    if (place == NO_SLOT) {
+      return;
+    }
+  }
+  let output = place * (OUT_STRIDE / 4u) + OUT_OFFSET / 4u;
   for (var group = 0u; group < K / 4u; group++) {
     out[output + group] = (x[input + group] * scale) * weight[group];
   }

@@ -1,7 +1,8 @@
-/** Host half of `expandSampled`: table row and token position of each sampled row. */
+/** Host half of `expandSampled`: table row, token position and place of the hidden state of each sampled row. */
 
 import source from '../../shaders/expandSampled.wgsl?raw'
 import passText from '../../shaders/lib/pass.wgsl?raw'
+import requestTableText from '../../shaders/lib/requestTable.wgsl?raw'
 import type { Kernel } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
 import type { KernelVariant } from './variant.ts'
@@ -10,15 +11,20 @@ const kernel: Kernel = {
   name: 'expandSampled',
   source,
   groups: {
-    step: { pass: 'uniform', rowIndex: 'read', positions: 'read', tableRows: 'read' },
+    step: { pass: 'uniform', rowIndex: 'read', positions: 'read', tableRows: 'read', slots: 'read' },
     layer: {},
-    activations: { sampledTable: 'write', sampledPositions: 'write' },
+    activations: { sampledTable: 'write', sampledPositions: 'write', headRows: 'write' },
   },
 }
 
-export const expandSampled: KernelVariant<unknown> = {
+export interface ExpandSampledShape {
+  /** hidden states are kept at their row's KV slot, and not in the order of rows */
+  readonly bySlot: boolean
+}
+
+export const expandSampled: KernelVariant<ExpandSampledShape> = {
   name: 'serial',
   kernel,
-  specialise: () => ({ constants: {}, libs: [passText] }),
+  specialise: ({ bySlot }) => ({ constants: { BY_SLOT: bySlot ? 1 : 0 }, libs: [passText, requestTableText] }),
   grid: (_shape, rows) => [cdiv(rows, 64), 1, 1],
 }

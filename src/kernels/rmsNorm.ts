@@ -2,6 +2,7 @@
 
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
+import requestTable from '../../shaders/lib/requestTable.wgsl?raw'
 import source from '../../shaders/rmsNorm.wgsl?raw'
 import type { Kernel, Specialisation } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
@@ -15,17 +16,20 @@ export interface RmsNormShape {
   readonly outStride: number
   /** elements before the first output row, a multiple of 4 */
   readonly outOffset: number
+  /** an output row stands at its row's KV slot; a row without one is not written */
+  readonly bySlot: boolean
 }
 
-/** x: [rows][size/4] vec4f; out: vec4f, `size` elements at row · outStride + outOffset. */
+/** x: [rows][size/4] vec4f; out: vec4f, `size` elements at (row or slot) · outStride + outOffset. `slots` are bound always. */
 export const rmsNormGroups: Kernel['groups'] = {
-  step: { pass: 'uniform' },
+  step: { pass: 'uniform', slots: 'read' },
   layer: { weight: 'read' },
   activations: { x: 'read', out: 'write' },
 }
 
-export function specialiseRmsNorm({ size, eps, outStride, outOffset }: RmsNormShape): Specialisation {
-  return { constants: { K: size, EPS: eps, OUT_STRIDE: outStride, OUT_OFFSET: outOffset }, libs: [order, pass] }
+export function specialiseRmsNorm({ size, eps, outStride, outOffset, bySlot }: RmsNormShape): Specialisation {
+  const place = { OUT_STRIDE: outStride, OUT_OFFSET: outOffset, BY_SLOT: bySlot ? 1 : 0 }
+  return { constants: { K: size, EPS: eps, ...place }, libs: [order, pass, requestTable] }
 }
 
 export const rmsNorm: KernelVariant<RmsNormShape> = {

@@ -14,7 +14,7 @@ import { chunkWords } from '../kernels/sampleChunks.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
-import { HIDDEN_STATES } from './drafter.ts'
+import { HIDDEN_STATES } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { draftsFromSubset } from './head.ts'
 import { qkvColumns } from './modelOps.ts'
@@ -115,6 +115,7 @@ function samplingPlans(spec: ModelSpec, geometry: StepGeometry, logits: LogitsDe
   return [
     words('sampledTable', sampled),
     words('sampledPositions', sampled),
+    words('headRows', sampled),
     words('logits', sampled * spec.vocabSize, 'maxNumSeqs'),
     ...(logits === 'full' ? [words('rawLogits', sampled * spec.vocabSize, 'maxNumSeqs')] : []),
     words('adjustments', seqs * adjustments, 'maxNumSeqs'),

@@ -18,7 +18,7 @@ import type { LoadProgress } from '../protocol/options.ts'
 import { assert } from '../util/math.ts'
 import { allBuffers, planBuffers } from './bufferPlan.ts'
 import { chooseKernels } from './chooseKernels.ts'
-import { drafterOps, keepHiddenOp } from './drafter.ts'
+import { drafterOps } from './drafter.ts'
 import { targetOps } from './forward.ts'
 import { type StepGeometry, stepGeometry } from './geometry.ts'
 import { GpuRunner } from './gpuRunner.ts'
@@ -131,8 +131,7 @@ function stepOps(model: ModelContext, logits: LogitsDebug): { readonly target: O
     ...named(model, ['requests', 'ids', 'tokens', 'table', 'results', 'adjustments']),
   })
   const target = [...targetOps(model), ...sampleOps(model, logits), verify]
-  if (model.geometry.drafts === 0) return { target, drafter: [] }
-  return { target: [...target, keepHiddenOp(model)], drafter: drafterOps(model) }
+  return { target, drafter: model.geometry.drafts > 0 ? drafterOps(model) : [] }
 }
 
 /** One pass; two where their times are told apart, the first `split` dispatches and the others. */

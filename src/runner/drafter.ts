@@ -10,11 +10,10 @@
 
 import { expandDrafter } from '../kernels/expandDrafter.ts'
 import { gatherRows } from '../kernels/gatherRows.ts'
-import { scatterRows } from '../kernels/scatterRows.ts'
 import { startDrafts } from '../kernels/startDrafts.ts'
 import { storeDrafts } from '../kernels/storeDrafts.ts'
 import { assert } from '../util/math.ts'
-import { blockOps, qkvOp, ropeKvOp, TARGET_ROWS } from './forward.ts'
+import { blockOps, HIDDEN_STATES, qkvOp, ropeKvOp, TARGET_ROWS } from './forward.ts'
 import { draftHeadOp } from './head.ts'
 import { type BlockRows, embedOp, linearOp, type ModelContext, named, normOp } from './modelOps.ts'
 import { type PassName, passSlice } from './passes.ts'
@@ -24,8 +23,6 @@ import type { StepCounts } from './stepCounts.ts'
 
 const CACHE = 'kv.mtp'
 const BLOCK = 'mtp.block'
-/** the output of the target's final norm by KV slot, f32: what the drafter's K and V are computed from */
-export const HIDDEN_STATES = 'hiddenStates'
 
 /** Ops after verification: the KV pass, and `geometry.drafts` draft passes. */
 export function drafterOps(model: ModelContext): Op[] {
@@ -40,16 +37,6 @@ export function drafterOps(model: ModelContext): Op[] {
     }),
     ...Array.from({ length: geometry.drafts }, (_, draft) => draftPassOps(model, draft)).flat(),
   ]
-}
-
-/** The hidden state of every row of a step. A later row at the same position takes the place of a rejected one. */
-export function keepHiddenOp({ spec, buffer }: ModelContext): Op {
-  return op('mtp.keepHidden', scatterRows, { size: spec.hiddenSize }, TARGET_ROWS.count, {
-    pass: passSlice(buffer('passes'), 'target'),
-    slots: buffer('slots'),
-    x: buffer('hidden'),
-    out: buffer(HIDDEN_STATES),
-  })
 }
 
 /** K and V of the drafter at rows whose next token is known. Leaves u in the residual stream. */

@@ -13,6 +13,9 @@ import { passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
 
+/** the output of the final norm by KV slot, f32: what a drafter's K and V are computed from */
+export const HIDDEN_STATES = 'hiddenStates'
+
 export const TARGET_ROWS: BlockRows = {
   pass: 'target',
   count: (counts) => counts.rows,
@@ -31,19 +34,22 @@ export function targetOps(model: ModelContext): Op[] {
   const sampledPass = passSlice(buffer('passes'), 'sampled')
   const rows = TARGET_ROWS.count
   const sampled = (counts: StepCounts) => counts.sampled
+  // For the drafter they are kept, and a later row at the same position takes the place of a rejected one.
+  const bySlot = geometry.drafts > 0
+  const hidden = bySlot ? HIDDEN_STATES : 'hidden'
   return [
     op('expandStep', expandStep, { maxBlocks: geometry.maxBlocks }, rows, {
       pass,
       ...named(model, ['requests', 'rowPlan', 'table', 'blockTable', 'ids', 'positions', 'slots', 'tableRows']),
     }),
-    op('expandSampled', expandSampled, {}, sampled, {
+    op('expandSampled', expandSampled, { bySlot }, sampled, {
       pass: sampledPass,
-      ...named(model, ['rowIndex', 'positions', 'tableRows', 'sampledTable', 'sampledPositions']),
+      ...named(model, ['rowIndex', 'positions', 'tableRows', 'slots', 'sampledTable', 'sampledPositions', 'headRows']),
     }),
     embedOp(model, 'embed', 'target', rows, 'ids', 'residual'),
     ...spec.layers.flatMap((_layer, index) => blockOps(model, `layer${index}`, `kv.${index}`, TARGET_ROWS)),
-    normOp(model, 'finalNorm', 'target', rows, 'residual', 'hidden'),
-    headOp(model, sampled),
+    normOp(model, 'finalNorm', 'target', rows, 'residual', hidden, { bySlot }),
+    headOp(model, hidden, sampled),
   ]
 }
 

@@ -10,11 +10,11 @@ import type { Op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
 import { DRAFT_HEAD, headBuffer } from './weightLayout.ts'
 
-/** Logits [sampled][vocabulary] of the rows that `rowIndex` names. */
-export function headOp(model: ModelContext, sampled: (counts: StepCounts) => number): Op {
+/** Logits [sampled][vocabulary] of the hidden states that `headRows` names. */
+export function headOp(model: ModelContext, hidden: string, sampled: (counts: StepCounts) => number): Op {
   const { hiddenSize, vocabSize } = model.spec
   const part = { k: hiddenSize, n: vocabSize, weight: headBuffer(model.spec), gather: true }
-  return linearOp(model, 'head', { pass: 'sampled', count: sampled }, 'hidden', 'logits', part)
+  return linearOp(model, 'head', { pass: 'sampled', count: sampled }, hidden, 'logits', part)
 }
 
 /** Logits [rows][draft vocabulary] of a draft pass. */

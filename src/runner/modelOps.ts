@@ -64,7 +64,7 @@ export function embedOp(
   })
 }
 
-/** An RMSNorm of hidden-size rows; its weight has the op's label. */
+/** An RMSNorm of hidden-size rows; its weight has the op's label. The slots are the target's rows'. */
 export function normOp(
   model: ModelContext,
   label: string,
@@ -72,12 +72,14 @@ export function normOp(
   rows: (counts: StepCounts) => number,
   x: string,
   out: string,
-  place: { stride: number; offset: number } = { stride: model.spec.hiddenSize, offset: 0 },
+  place: { stride?: number; offset?: number; bySlot?: boolean } = {},
 ): Op {
   const { spec, kernels, buffer } = model
-  const shape = { size: spec.hiddenSize, eps: spec.rmsNormEps, outStride: place.stride, outOffset: place.offset }
+  const { stride = spec.hiddenSize, offset = 0, bySlot = false } = place
+  const shape = { size: spec.hiddenSize, eps: spec.rmsNormEps, outStride: stride, outOffset: offset, bySlot }
   return op(label, kernels.rmsNorm, shape, rows, {
     pass: passSlice(buffer('passes'), pass),
+    slots: buffer('slots'),
     weight: buffer(label),
     x: buffer(x),
     out: buffer(out),
@@ -88,7 +90,7 @@ export interface LinearPart {
   readonly k: number
   readonly n: number
   readonly residual?: boolean
-  /** its inputs are the rows of x that `rowIndex` names */
+  /** its inputs are the rows of x that `headRows` names */
   readonly gather?: boolean
   /** the weight, if not that of the op's label */
   readonly weight?: string
@@ -120,7 +122,7 @@ export function linearOp(
   }
   return op(label, kernels.linear, shape, rows.count, {
     pass: passSlice(buffer('passes'), rows.pass),
-    rowIndex: buffer('rowIndex'),
+    rowIndex: buffer('headRows'),
     weight: buffer(weight),
     bias: buffer(part.bias ?? weight),
     x: buffer(x),

@@ -12,25 +12,40 @@ import {
   type Written,
 } from '../helpers/kernelHarness.ts'
 
+const NO_SLOT = 0xffffffff
+
 /** Rows of the buffers past those of the pass; the grid covers them too, and they must stay as they are. */
 const SPARE_ROWS = 5
 
 const CASES: readonly (RmsNormShape & { readonly rows: number })[] = [
-  { rows: 33, size: 192, eps: 1e-6, outStride: 192, outOffset: 0 },
-  { rows: 7, size: 64, eps: 1e-5, outStride: 64, outOffset: 0 },
+  { rows: 33, size: 192, eps: 1e-6, outStride: 192, outOffset: 0, bySlot: false },
+  { rows: 7, size: 64, eps: 1e-5, outStride: 64, outOffset: 0, bySlot: false },
   // two norms side by side, as the drafter's input wants them
-  { rows: 9, size: 192, eps: 1e-6, outStride: 384, outOffset: 192 },
-  { rows: 2, size: 100, eps: 1e-6, outStride: 108, outOffset: 4 },
-  { rows: 1, size: 4, eps: 1e-6, outStride: 4, outOffset: 0 },
+  { rows: 9, size: 192, eps: 1e-6, outStride: 384, outOffset: 192, bySlot: false },
+  { rows: 2, size: 100, eps: 1e-6, outStride: 108, outOffset: 4, bySlot: false },
+  { rows: 1, size: 4, eps: 1e-6, outStride: 4, outOffset: 0, bySlot: false },
+  // hidden states that are kept
+  { rows: 21, size: 192, eps: 1e-6, outStride: 192, outOffset: 0, bySlot: true },
+  { rows: 1, size: 100, eps: 1e-6, outStride: 108, outOffset: 4, bySlot: true },
 ]
 
 interface Inputs {
   readonly x: Float32Array // [rows + SPARE_ROWS][size]
   readonly weight: Float32Array // [size]
+  readonly slots: Uint32Array // [rows + SPARE_ROWS]
 }
 
 function inputs({ size }: RmsNormShape, rows: number): Inputs {
-  return { x: randomFloats(size, (rows + SPARE_ROWS) * size, 8), weight: randomFloats(size + 1, size, 2) }
+  const total = rows + SPARE_ROWS
+  // Every other slot from the last, and some rows have none.
+  const slots = Uint32Array.from({ length: total }, (_, row) => (row % 5 === 3 ? NO_SLOT : 2 * (total - 1 - row)))
+  return { x: randomFloats(size, total * size, 8), weight: randomFloats(size + 1, size, 2), slots }
+}
+
+/** Where a row is written; undefined: nowhere. */
+function placeOf({ bySlot }: RmsNormShape, row: number, { slots }: Inputs): number | undefined {
+  if (!bySlot) return row
+  return slots[row] === NO_SLOT ? undefined : slots[row]
 }
 
 /** Row by row. */
@@ -50,19 +65,22 @@ async function run(
     shape,
     gridRows: rows + SPARE_ROWS,
     pass: { rows },
-    buffers: { ...given, out: (rows + SPARE_ROWS) * shape.outStride + shape.outOffset },
+    buffers: { ...given, out: 2 * (rows + SPARE_ROWS) * shape.outStride + shape.outOffset },
   })
   if (!out) throw new Error('rmsNorm writes out')
   return out
 }
 
 export function rmsNormConformance(variants: readonly KernelVariant<RmsNormShape>[]): void {
-  test.each(CASES)('$rows rows of $size to $outOffset of $outStride', async ({ rows, ...shape }) => {
+  test.each(CASES)('$rows rows of $size to $outOffset of $outStride, by slot: $bySlot', async ({ rows, ...shape }) => {
     const given = inputs(shape, rows)
     const out = await run(variants, shape, rows, given)
+    const placed = Array.from({ length: rows }, (_, row) => ({ row, place: placeOf(shape, row, given) }))
+      .filter((each): each is { row: number; place: number } => each.place !== undefined)
+      .sort((a, b) => a.place - b.place)
     let end = 0
-    for (let row = 0; row < rows; row++) {
-      const start = row * shape.outStride + shape.outOffset
+    for (const { row, place } of placed) {
+      const start = place * shape.outStride + shape.outOffset
       expectPoison(out, end, start)
       end = start + shape.size
       expectAllClose(out.f32.subarray(start, end), reference(shape, row, given), { what: `row ${row}` })
@@ -71,7 +89,7 @@ export function rmsNormConformance(variants: readonly KernelVariant<RmsNormShape
   })
 
   test('a row has the same bits whatever the number of rows', async () => {
-    const shape = { size: 100, eps: 1e-6, outStride: 100, outOffset: 0 }
+    const shape = { size: 100, eps: 1e-6, outStride: 100, outOffset: 0, bySlot: false }
     const given = inputs(shape, 33)
     const all = await run(variants, shape, 33, given)
     for (const rows of [1, 2, 3, 4, 5, 16, 17]) {
@@ -81,7 +99,7 @@ export function rmsNormConformance(variants: readonly KernelVariant<RmsNormShape
   })
 
   test('a row of zeros stays zero', async () => {
-    const shape = { size: 64, eps: 1e-5, outStride: 64, outOffset: 0 }
+    const shape = { size: 64, eps: 1e-5, outStride: 64, outOffset: 0, bySlot: false }
     const given = inputs(shape, 2)
     const out = await run(variants, shape, 2, { ...given, x: given.x.map((value, i) => (i < 64 ? 0 : value)) })
     expectAllClose(out.f32.subarray(0, 64), new Float32Array(64), { absolute: 0 })

@@ -1,9 +1,8 @@
-/** The kernels around the drafter's KV pass: hidden states to their slots and back, and the rows of the pass. */
+/** The kernels around the drafter's KV pass: hidden states from their slots, and the rows of the pass. */
 
-import { describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { expandDrafter } from '../../../src/kernels/expandDrafter.ts'
 import { gatherRows } from '../../../src/kernels/gatherRows.ts'
-import { scatterRows } from '../../../src/kernels/scatterRows.ts'
 import { REQUEST_WORDS, RESULT_WORDS } from '../../../src/runner/packPlan.ts'
 import { expectPoison, expectSameBits, POISON, randomInts, runKernel } from '../../helpers/kernelHarness.ts'
 
@@ -22,46 +21,24 @@ const SIZES = [
   { rows: 33, size: 260 },
 ]
 
-describe.each(SIZES)('$rows rows of $size', ({ rows, size }) => {
+test.each(SIZES)('$rows rows of $size are gathered; without an index nothing is written', async ({ rows, size }) => {
   const slots = Uint32Array.from({ length: rows + 3 }, (_, row) => (row % 5 === 3 ? NO_SLOT : 2 * (rows + 2 - row)))
-
-  test('are scattered to their slots; one without a slot, or beyond the pass, is not', async () => {
-    const x = rowsOf(rows + 3, size)
-    const total = 2 * (rows + 3)
-    const { out } = await runKernel({
-      variant: scatterRows,
-      shape: { size },
-      gridRows: rows + 3,
-      pass: { rows },
-      buffers: { slots, x, out: total * size },
-    })
-    const expected = new Uint32Array(total * size).fill(POISON)
-    const words = new Uint32Array(x.buffer)
-    for (let row = 0; row < rows; row++) {
-      const slot = slots[row] as number
-      if (slot !== NO_SLOT) expected.set(words.subarray(row * size, (row + 1) * size), slot * size)
-    }
-    expect([...(out?.u32 ?? [])]).toEqual([...expected])
+  const x = rowsOf(2 * (rows + 3), size)
+  const { out } = await runKernel({
+    variant: gatherRows,
+    shape: { size },
+    gridRows: rows + 3,
+    pass: { rows },
+    buffers: { rowIndex: slots, x, out: (rows + 3) * size },
   })
-
-  test('are gathered from where they are; without an index nothing is written', async () => {
-    const x = rowsOf(2 * (rows + 3), size)
-    const { out } = await runKernel({
-      variant: gatherRows,
-      shape: { size },
-      gridRows: rows + 3,
-      pass: { rows },
-      buffers: { rowIndex: slots, x, out: (rows + 3) * size },
-    })
-    for (let row = 0; row < rows; row++) {
-      const slot = slots[row] as number
-      const written = out?.f32.subarray(row * size, (row + 1) * size)
-      if (slot !== NO_SLOT) expectSameBits(written, x.subarray(slot * size, (slot + 1) * size))
-      else
-        expect([...(out?.u32.subarray(row * size, (row + 1) * size) ?? [])].every((each) => each === POISON)).toBe(true)
-    }
-    expectPoison(out, rows * size)
-  })
+  for (let row = 0; row < rows; row++) {
+    const slot = slots[row] as number
+    const written = out?.f32.subarray(row * size, (row + 1) * size)
+    if (slot !== NO_SLOT) expectSameBits(written, x.subarray(slot * size, (slot + 1) * size))
+    else
+      expect([...(out?.u32.subarray(row * size, (row + 1) * size) ?? [])].every((each) => each === POISON)).toBe(true)
+  }
+  expectPoison(out, rows * size)
 })
 
 interface Case {
