@@ -30,7 +30,7 @@ import { passSlice } from './passes.ts'
 import { buildProgram, checkGrids, type Dispatch, type Op, op, type StepPass } from './program.ts'
 import { sampleOps } from './sampling.ts'
 import { mayLeavePartials, rowsAreInvariant } from './selfCheck.ts'
-import { mostCounts } from './stepCounts.ts'
+import { drafterRuns, mostCounts } from './stepCounts.ts'
 import type { LogitsDebug } from './stepResults.ts'
 import { StepUpload } from './stepUpload.ts'
 import { TuningBench } from './tuningBench.ts'
@@ -134,12 +134,11 @@ function stepOps(model: ModelContext, logits: LogitsDebug): { readonly target: O
   return { target, drafter: model.geometry.drafts > 0 ? drafterOps(model) : [] }
 }
 
-/** One pass; two where their times are told apart, the first `split` dispatches and the others. */
+/** The target's pass, of the first `split` dispatches, and the drafter's, if there is one. */
 function stepPasses(program: readonly Dispatch[], split: number, timer: PassTimer | undefined): StepPass[] {
-  if (!timer) return [{ dispatches: program, descriptor: undefined }]
-  return [program.slice(0, split), program.slice(split)]
-    .filter((dispatches) => dispatches.length > 0)
-    .map((dispatches, index) => ({ dispatches, descriptor: timer.descriptor(index) }))
+  const target = { dispatches: program.slice(0, split), descriptor: timer?.descriptor(0), runs: () => true }
+  if (split === program.length) return [target]
+  return [target, { dispatches: program.slice(split), descriptor: timer?.descriptor(1), runs: drafterRuns }]
 }
 
 async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: WeightUploader): Promise<void> {

@@ -26,7 +26,7 @@ export interface GpuRunnerParts {
   readonly geometry: StepGeometry
   readonly arena: Arena
   readonly upload: StepUpload
-  /** the target's pass and the drafter's; one for both where nothing is timed */
+  /** the target's pass and the drafter's */
   readonly program: readonly StepPass[]
   /** undefined where the device has no timestamps */
   readonly timer: PassTimer | undefined
@@ -106,8 +106,8 @@ export class GpuRunner implements StepRunner {
       const counts = upload.write(plan)
       const encoder = gpu.device.createCommandEncoder({ label: 'step' })
       let passes = 0
-      for (const { dispatches, descriptor } of program) {
-        if (encodeProgram(encoder, dispatches, counts, descriptor)) passes++
+      for (const pass of program) {
+        if (pass.runs(counts) && encodeProgram(encoder, pass.dispatches, counts, pass.descriptor)) passes++
       }
       const buffer = (name: string) => arena.buffer(name)
       const sources = answerSources(buffer, counts.requests, counts.sampled, spec.vocabSize, logits)

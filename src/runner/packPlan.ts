@@ -42,6 +42,7 @@ export class PlanPacker {
   readonly passes: Uint32Array<ArrayBuffer>
   readonly #geometry: StepGeometry
   readonly #group: number
+  readonly #nobodyDrafts: readonly number[]
   /** [S]: 1 where the request of a table row adjusts its logits */
   readonly #adjusts: Uint8Array
 
@@ -55,6 +56,7 @@ export class PlanPacker {
     this.#geometry = geometry
     this.#adjusts = new Uint8Array(geometry.seqs)
     this.#group = spec.numHeads / spec.numKvHeads
+    this.#nobodyDrafts = new Array<number>(geometry.drafts).fill(0)
   }
 
   /** Packs a plan that fits the buffers. */
@@ -144,11 +146,12 @@ export class PlanPacker {
   }
 
   /** The requests that draft in each pass: their count per pass. */
-  #packDrafting(plan: StepPlan): number[] {
+  #packDrafting(plan: StepPlan): readonly number[] {
     const order = plan.requests
       .map((request, index) => ({ index, m: request.m }))
       .filter(({ m }) => m > 0)
       .sort((a, b) => b.m - a.m || a.index - b.index)
+    if (order.length === 0) return this.#nobodyDrafts
     order.forEach(({ index }, draft) => {
       this.draftRequests[draft] = index
     })

@@ -49,6 +49,8 @@ export function op<Shape>(
 export interface StepPass {
   readonly dispatches: readonly Dispatch[]
   readonly descriptor: GPUComputePassDescriptor | undefined
+  /** Whether any of them has anything to do. Asking each takes the host long: a step leaves its caches cold. */
+  runs(counts: StepCounts): boolean
 }
 
 /** Compiles the ops, together, and binds their buffers. */

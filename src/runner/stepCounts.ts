@@ -10,12 +10,17 @@ export interface StepCounts {
   readonly requests: number
   /** rows of the drafter's KV pass */
   readonly kvPass: number
-  /** requests that draft in pass 0, 1, … */
+  /** requests that draft in pass 0, 1, …, never more than in the one before */
   readonly drafting: readonly number[]
   /** attention items of the target pass */
   readonly items: number
   /** rows whose attention partials are merged */
   readonly merges: number
+}
+
+/** Whether the drafter has anything to do. */
+export function drafterRuns({ kvPass, drafting }: StepCounts): boolean {
+  return kvPass > 0 || (drafting[0] ?? 0) > 0
 }
 
 /** The counts that no step exceeds. */

@@ -7,7 +7,7 @@ import type { ModelSpec } from '../models/modelSpec.ts'
 import { assert } from '../util/math.ts'
 import type { StepGeometry } from './geometry.ts'
 import { PlanPacker, TABLE_ROW_WORDS, tableRowWords } from './packPlan.ts'
-import type { StepCounts } from './stepCounts.ts'
+import { drafterRuns, type StepCounts } from './stepCounts.ts'
 
 export class StepUpload {
   readonly #queue: GPUQueue
@@ -44,7 +44,7 @@ export class StepUpload {
     this.#write('rowIndex', packer.rowIndex)
     this.#write('items', items)
     this.#write('merges', merges)
-    if (counts.kvPass > 0 || counts.drafting.some((requests) => requests > 0)) {
+    if (drafterRuns(counts)) {
       this.#write('drafterPlan', packer.drafterPlan)
       this.#write('draftRequests', packer.draftRequests)
     }
