@@ -55,10 +55,10 @@ async function timesOf({ runner }: Loaded, follows = false) {
 const UNTIMED = { encode: 0, wait: 0 }
 
 describe('without timestamps', () => {
-  it('a step is one pass, and its record says nothing of the GPU', async () => {
+  it('the record of a step says nothing of the GPU', async () => {
     const loaded = await load({ timestamps: false, drafts: 2 })
     expect(await timesOf(loaded, true)).toEqual(UNTIMED)
-    expect(loaded.fake.submits).toEqual([[{ timed: false, dispatches: expect.any(Number) }]])
+    expect(loaded.fake.submits.flat().some(({ timed }) => timed)).toBe(false)
     expect(loaded.fake.querySets).toEqual([])
   })
 
@@ -70,7 +70,7 @@ describe('without timestamps', () => {
 })
 
 describe('with timestamps', () => {
-  it('a step is a pass of the target and one of the drafter, with the dispatches of the one pass', async () => {
+  it('a step is a pass of the target and one of the drafter, as without', async () => {
     const loaded = await load({ timestamps: true, drafts: 2 })
     const untimed = await load({ timestamps: false, drafts: 2 })
     const ms = await timesOf(loaded, true)
@@ -81,7 +81,7 @@ describe('with timestamps', () => {
     const [target = 0, drafter = 0] = passes.map(({ dispatches }) => dispatches)
     expect(drafter).toBeGreaterThan(0)
     expect(target).toBeGreaterThan(drafter)
-    expect(target + drafter).toBe(untimed.fake.submits[0]?.[0]?.dispatches)
+    expect(untimed.fake.submits[0]?.map(({ dispatches }) => dispatches)).toEqual([target, drafter])
   })
 
   it.each([
