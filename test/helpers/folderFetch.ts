@@ -1,9 +1,10 @@
 /** A `fetch` that serves a folder of this repository as `https://models.test/<path>`: the loader's own path, without a network. */
 
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 
-const ROOT = new URL('../../', import.meta.url)
+/** the repository, where every script starts: benchmarks run this from a bundle that is elsewhere */
+const ROOT = pathToFileURL(`${process.cwd()}/`)
 
 /** The models the tests run, by folder. */
 export const MODELS = {
