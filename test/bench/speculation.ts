@@ -6,8 +6,9 @@
  * seem apart says what the others' figures are worth. What the first round of an engine costs (a driver compiles, the controller
  * learns) is told apart.
  *
- * Two engines alike may differ by some hundredths for as long as they live, by where their memory lies. Whoever asks for so little
- * has all of them opened anew several times; an interval is then that of the openings' means.
+ * All engines are on one device, for a driver may compile the same kernel well for one device and badly for another. How well a device
+ * has it differs too: whoever asks for hundredths has all of them opened anew several times; an interval is then that of the
+ * openings' means.
  *
  * WEIR_BENCH_ROUNDS: rounds that count, 20 by default. WEIR_BENCH_OPENINGS: how often the engines are opened, with an equal part of
  * the rounds, 1 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
@@ -16,9 +17,9 @@
  */
 
 import { OPENINGS as PROMPTS } from '../../src/demo/openings.ts'
-import type { LLM, StepRecord, StepTimes } from '../../src/index.ts'
+import type { LLM, LoadOptions, StepRecord, StepTimes } from '../../src/index.ts'
 import { BlastRandom } from '../helpers/blastRandom.ts'
-import { FAIRY_TALES, load } from './engines.ts'
+import { FAIRY_TALES, load, OneDevice } from './engines.ts'
 import { median } from './figures.ts'
 import { type DeviceTimes, type Run, report } from './speculationReport.ts'
 import { OPENINGS, ROUNDS, SETTINGS, type Setting, STREAMS, TEMPERATURE, TOKENS } from './speculationSettings.ts'
@@ -36,10 +37,11 @@ export async function run(): Promise<void> {
   const times = new Map<string, DeviceTimes>()
   const random = new BlastRandom(ROUNDS)
   for (let opening = 1; opening <= OPENINGS; opening++) {
+    const device = new OneDevice()
     const engines: Engine[] = []
     // Who is opened first has its memory elsewhere.
     for (const setting of random.shuffled(SETTINGS)) {
-      engines.push(await open(setting))
+      engines.push(await open(setting, device.gpu))
       console.log(`loaded: ${setting.name}`)
     }
     for (let round = 0; round <= ROUNDS; round++) {
@@ -54,13 +56,14 @@ export async function run(): Promise<void> {
     const [first] = engines
     if (first && opening === OPENINGS) report(first.llm, runs, times)
     for (const { llm } of engines) await llm.dispose()
+    device.close()
   }
 }
 
-async function open(setting: Setting): Promise<Engine> {
+async function open(setting: Setting, gpu: GPU): Promise<Engine> {
   const records: StepRecord[] = []
   const { speculative } = setting
-  const llm = await load(FAIRY_TALES, {
+  const options: LoadOptions = {
     maxNumBatchedTokens: 96,
     maxNumSeqs: 16,
     maxModelLen: 256,
@@ -68,7 +71,8 @@ async function open(setting: Setting): Promise<Engine> {
     enablePrefixCaching: false,
     ...(speculative && { speculative }),
     onStep: (record) => records.push(record),
-  })
+  }
+  const llm = await load(FAIRY_TALES, options, gpu)
   return { ...setting, llm, records }
 }
 
