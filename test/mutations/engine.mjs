@@ -50,4 +50,12 @@ export const ENGINE = [
     test: 'engine/abort.test.ts',
     title: 'tells the request at once, and the engine whether there was one',
   },
+  {
+    words: 'the drafter takes up rows only in steps that draft',
+    file: 'runner/stepCounts.ts',
+    from: 'return kvPass > 0 || (drafting[0] ?? 0) > 0',
+    to: 'return (drafting[0] ?? 0) > 0',
+    test: 'timing.test.ts',
+    title: 'a step is a pass of the target and one of the drafter, as without',
+  },
 ]
