@@ -4,14 +4,16 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { EngineOptions, GenerateOptions, LoadOptions } from '../protocol/options.ts'
+import type { EngineOptions, GenerateOptions, LoadOptions, WorkerOptions } from '../protocol/options.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { Prompt } from '../protocol/request.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
+import { baseUrl } from './baseUrl.ts'
 import type { Generation } from './generation.ts'
-import { checkLoadOptions } from './options.ts'
+import { checkLoadOptions, checkWorkerOptions } from './options.ts'
 import { aborted, callBack, Session, unwrap } from './session.ts'
-import { IN_PROCESS, type Link, startWorker } from './transport.ts'
+import { IN_PROCESS, type Link, workerService } from './transport.ts'
+import { startWorker, type WorkerSource, workerSource } from './worker/startWorker.ts'
 
 export class LLM {
   readonly model: ModelInfo
@@ -34,8 +36,9 @@ export class LLM {
    * The adapter that `load` would use.
    * @throws BACKEND_UNAVAILABLE saying why there is none and what to do
    */
-  static probe(): Promise<AdapterInfo> {
-    return inWorker(async (service) => unwrap(await service.probe()))
+  static async probe(options: WorkerOptions = {}): Promise<AdapterInfo> {
+    checkWorkerOptions(options)
+    return inWorker(workerSource(options), async (service) => unwrap(await service.probe()))
   }
 
   /**
@@ -43,9 +46,10 @@ export class LLM {
    * @param model the folder of config.json and safetensors; relative to the page
    */
   static async plan(model: string | URL, options: LoadOptions = {}): Promise<MemoryPlan> {
-    const service = checkLoadOptions(options)
+    const serviceOptions = checkLoadOptions(options)
+    const source = workerSource(options)
     const url = modelUrl(model)
-    return inWorker(async (worker) => unwrap(await worker.plan(url, service)))
+    return inWorker(source, async (service) => unwrap(await service.plan(url, serviceOptions)))
   }
 
   /**
@@ -53,8 +57,9 @@ export class LLM {
    * that was traced.
    * @throws TRACE_FORMAT naming line and step
    */
-  static replay(trace: string): Promise<Replay> {
-    return inWorker(async (service) => unwrap(await service.replay(trace)))
+  static async replay(trace: string, options: WorkerOptions = {}): Promise<Replay> {
+    checkWorkerOptions(options)
+    return inWorker(workerSource(options), async (service) => unwrap(await service.replay(trace)))
   }
 
   /**
@@ -64,9 +69,10 @@ export class LLM {
    */
   static async load(model: string | URL, options: LoadOptions = {}): Promise<LLM> {
     checkLoadOptions(options)
+    const source = workerSource(options)
     const url = modelUrl(model)
     if (options.signal?.aborted) throw aborted(options.signal)
-    const { service, link } = startWorker()
+    const { service, link } = workerService(await startWorker(source, options.signal))
     return LLM.connect(service, url, options, link)
   }
 
@@ -150,9 +156,9 @@ async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefi
   }
 }
 
-/** One question to a worker that lives for it alone. */
-async function inWorker<T>(ask: (service: LlmService) => Promise<T>): Promise<T> {
-  const { service, link } = startWorker()
+/** One question to a service that lives for it alone. */
+async function inWorker<T>(source: WorkerSource, ask: (service: LlmService) => Promise<T>): Promise<T> {
+  const { service, link } = workerService(await startWorker(source))
   try {
     return await ask(service)
   } finally {
@@ -163,7 +169,7 @@ async function inWorker<T>(ask: (service: LlmService) => Promise<T>): Promise<T>
 /** The model's folder as an absolute URL that ends with a slash. */
 function modelUrl(model: string | URL): string {
   try {
-    const url = new URL(model, globalThis.location?.href)
+    const url = new URL(model, baseUrl())
     if (!url.pathname.endsWith('/')) url.pathname += '/'
     return url.href
   } catch (cause) {

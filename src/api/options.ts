@@ -5,7 +5,7 @@
 
 import { SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
-import type { LoadOptions } from '../protocol/options.ts'
+import type { LoadOptions, WorkerOptions } from '../protocol/options.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
 
@@ -42,7 +42,13 @@ const SERVICE_CHECKS = {
   debug: { ...RECORD, allowed: '{ logits, steps, trace }' },
 } satisfies Readonly<Record<keyof ServiceOptions, Check>>
 
+const WORKER_CHECKS = {
+  worker: { allowed: 'a Worker or a function that makes one', accepts: (value) => isWorker(value) },
+  assets: { allowed: 'the URL of a folder', accepts: (value) => typeof value === 'string' || value instanceof URL },
+} satisfies Readonly<Record<keyof WorkerOptions, Check>>
+
 const PAGE_CHECKS = {
+  ...WORKER_CHECKS,
   onProgress: CALLBACK,
   onStep: CALLBACK,
   signal: { allowed: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
@@ -83,6 +89,12 @@ export function checkLoadOptions(options: LoadOptions): ServiceOptions {
   }
   const given = Object.entries(options).filter(([key, value]) => key in SERVICE_CHECKS && value !== undefined)
   return Object.fromEntries(given)
+}
+
+/** @throws INVALID_OPTION naming the option, its value and what is allowed */
+export function checkWorkerOptions(options: WorkerOptions): void {
+  if (!isRecord(options)) throw invalid('options', options, 'an object')
+  checkRecord('', options, WORKER_CHECKS)
 }
 
 /** A missing value is as good as a missing key. */
@@ -128,6 +140,11 @@ function oneOf(...values: readonly string[]): Check {
 
 function isFraction(value: unknown): boolean {
   return typeof value === 'number' && value >= 0 && value < 1
+}
+
+/** Not by class: it may be of another realm. */
+function isWorker(value: unknown): boolean {
+  return typeof value === 'function' || (isRecord(value) && 'postMessage' in value && 'terminate' in value)
 }
 
 function isInteger(value: unknown, least: number): value is number {
