@@ -8,6 +8,7 @@ import type { EngineOptions, GenerateOptions, LoadOptions, WorkerOptions } from 
 import type { Replay } from '../protocol/replay.ts'
 import type { Prompt } from '../protocol/request.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
+import type { AsyncDisposal } from './asyncDisposal.ts'
 import { baseUrl } from './baseUrl.ts'
 import type { Generation } from './generation.ts'
 import { checkLoadOptions, checkWorkerOptions } from './options.ts'
@@ -15,6 +16,9 @@ import { aborted, callBack, Session, unwrap } from './session.ts'
 import { IN_PROCESS, type Link, workerService } from './transport.ts'
 import { startWorker, type WorkerSource, workerSource } from './worker/startWorker.ts'
 
+export interface LLM extends AsyncDisposal {}
+
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the class has the method; who has the type depends on their TypeScript
 export class LLM {
   readonly model: ModelInfo
   /** after defaults, checks and rounding */
@@ -34,7 +38,7 @@ export class LLM {
 
   /**
    * The adapter that `load` would use.
-   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do
+   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do; INVALID_OPTION
    */
   static async probe(options: WorkerOptions = {}): Promise<AdapterInfo> {
     checkWorkerOptions(options)
@@ -55,7 +59,7 @@ export class LLM {
   /**
    * Makes every plan of a trace anew, in a worker of its own and without any GPU, and checks that each is byte for byte the one
    * that was traced.
-   * @throws TRACE_FORMAT naming line and step
+   * @throws TRACE_FORMAT naming line and step, BACKEND_UNAVAILABLE
    */
   static async replay(trace: string, options: WorkerOptions = {}): Promise<Replay> {
     checkWorkerOptions(options)
@@ -135,6 +139,7 @@ export class LLM {
     return this.#session.dispose()
   }
 
+  /** @internal its type is that of AsyncDisposal */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
   }
