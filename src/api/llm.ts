@@ -11,9 +11,10 @@ import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Mo
 import type { AsyncDisposal } from './asyncDisposal.ts'
 import { baseUrl } from './baseUrl.ts'
 import type { Generation } from './generation.ts'
+import { IN_PROCESS, type Link } from './link.ts'
 import { checkLoadOptions, checkWorkerOptions } from './options.ts'
 import { aborted, callBack, Session, unwrap } from './session.ts'
-import { IN_PROCESS, type Link, workerService } from './transport.ts'
+import { workerService } from './transport.ts'
 import { startWorker, type WorkerSource, workerSource } from './worker/startWorker.ts'
 
 export interface LLM extends AsyncDisposal {}

@@ -9,7 +9,7 @@ import type { Prompt } from '../protocol/request.ts'
 import type { EngineStats, LlmService, Outcome, StepMessage } from '../protocol/service.ts'
 import type { StepRecord } from '../protocol/stepRecord.ts'
 import { type Generation, GenerationStream } from './generation.ts'
-import type { Link } from './transport.ts'
+import type { Link } from './link.ts'
 
 export class Session {
   readonly #service: LlmService
