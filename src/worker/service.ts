@@ -3,7 +3,7 @@
  * it directly. What goes wrong is an Outcome, so that error codes survive any transport. It must never know Comlink.
  */
 
-import { replayTrace } from '../engine/replay.ts'
+import { replayTrace } from '../engine/trace/replay.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'

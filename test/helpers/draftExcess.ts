@@ -1,8 +1,8 @@
 /** Random runs of a policy that chooses drafts, and what they took beyond what their tokens would have taken without. */
 
 import fc from 'fast-check'
-import { ALLOWANCE, LARGEST_PURSE, OPENING_PURSE } from '../../src/core/drafting/draftLedger.ts'
-import type { DraftPolicy } from '../../src/core/drafting/draftPolicy.ts'
+import { ALLOWANCE, LARGEST_PURSE, OPENING_PURSE } from '../../src/core/speculation/draftLedger.ts'
+import type { DraftPolicy } from '../../src/core/speculation/draftPolicy.ts'
 import { at } from '../../src/util/math.ts'
 import { type DraftCosts, type SimulatedStep, type Surroundings, simulateDrafts } from './draftSimulator.ts'
 

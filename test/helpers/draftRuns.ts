@@ -1,8 +1,8 @@
 /** Runs of the controller against cost models, in the setting that most laws about it share. */
 
 import { expect } from 'vitest'
-import { DraftController } from '../../src/core/drafting/draftController.ts'
-import type { DraftPolicy } from '../../src/core/drafting/draftPolicy.ts'
+import { DraftController } from '../../src/core/speculation/draftController.ts'
+import type { DraftPolicy } from '../../src/core/speculation/draftPolicy.ts'
 import { DRAFTS } from './draftExcess.ts'
 import { COSTS, type DraftCosts, type SimulatedStep, type Surroundings, simulateDrafts } from './draftSimulator.ts'
 

@@ -3,8 +3,8 @@
  * drafts there are. No scheduler and no runner, so that a law about the policy is about nothing else.
  */
 
-import type { VerifiedDrafts } from '../../src/core/drafting/acceptanceEstimate.ts'
-import type { DraftDecision, DraftPolicy } from '../../src/core/drafting/draftPolicy.ts'
+import type { VerifiedDrafts } from '../../src/core/speculation/acceptanceEstimate.ts'
+import type { DraftDecision, DraftPolicy } from '../../src/core/speculation/draftPolicy.ts'
 import { Random } from '../bench/simulator/random.ts'
 
 /** Milliseconds. */

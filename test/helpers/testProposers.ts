@@ -1,8 +1,8 @@
 /** Drafting for tests: a proposer that knows what comes, with every draft counted as wrong or as right too, and whims in place of times. */
 
-import type { DraftPolicy } from '../../src/core/drafting/draftPolicy.ts'
-import type { Proposer } from '../../src/core/drafting/proposer.ts'
 import type { Request } from '../../src/core/request.ts'
+import type { DraftPolicy } from '../../src/core/speculation/draftPolicy.ts'
+import type { Proposer } from '../../src/core/speculation/proposer.ts'
 import type { Verification } from '../../src/core/stepPlan.ts'
 import { hash } from '../bench/simulator/random.ts'
 

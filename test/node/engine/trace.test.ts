@@ -1,7 +1,7 @@
 /** What a traced engine records, and when. */
 
 import { describe, expect, it } from 'vitest'
-import { replayTrace } from '../../../src/engine/replay.ts'
+import { replayTrace } from '../../../src/engine/trace/replay.ts'
 import { WeirError } from '../../../src/protocol/errors.ts'
 import type { EngineOptions } from '../../../src/protocol/options.ts'
 import { EngineRig, engineOptions, GREEDY, mtp, newRequest } from '../../helpers/coreFixtures.ts'
