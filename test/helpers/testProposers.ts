@@ -36,7 +36,7 @@ export function capricious(most: number, seed: number): DraftPolicy {
       const k = hash(seed, ++step) % (most + 1)
       const follow = k > 0 || hash(seed, step, 0) % 2 === 0
       const fewer = new Map(requests.map(({ id }) => [id, hash(seed, step, id) % (k + 1)]))
-      return { k, reason: 'probe', fewer, follow, goodput: [], balance: 0 }
+      return { k, reason: 'probe', fewer, follow, goodput: [] }
     },
     observe: () => {},
     forget: () => {},

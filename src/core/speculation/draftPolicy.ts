@@ -1,7 +1,7 @@
 /** What the scheduler asks about drafts, and what it tells of the steps that ran: plain data, and the policy that never changes. */
 
-import type { DraftChoice } from '../../protocol/speculation.ts'
-import type { VerifiedDrafts } from './acceptanceEstimate.ts'
+import type { DraftChoice, DraftReason } from '../../protocol/speculation.ts'
+import type { VerifiedDrafts } from './acceptanceRates.ts'
 
 /** A decode-ready request. */
 export interface DraftingRequest {
@@ -27,10 +27,8 @@ export interface DraftDecision extends DraftChoice {
   readonly fewer: ReadonlyMap<number, number>
   /** whether the drafter takes up the rows of whoever may get drafts, those before this step first; without it nobody drafts */
   readonly follow: boolean
-  /** expected tokens per millisecond with 0… drafts, at the machine's usual pace; empty where nothing was weighed */
+  /** expected tokens per millisecond by number of drafts; empty where nothing was estimated */
   readonly goodput: readonly number[]
-  /** milliseconds at that pace that may be lost; below 0 what must be earned back; as it was when drafts were last weighed */
-  readonly balance: number
 }
 
 /** What came of a step. */
@@ -38,8 +36,6 @@ export interface DraftedStep {
   /** its decoding requests, also those without drafts */
   readonly requests: readonly VerifiedDrafts[]
   readonly prefillRows: number
-  /** requests that proposed drafts at its end */
-  readonly drafting: number
   /** draft passes: the most drafts proposed for one request; 0 where proposing takes no pass */
   readonly draftPasses: number
   /** rows of earlier steps that the drafter took up */
@@ -61,8 +57,13 @@ export interface DraftPolicy {
 
 const NOBODY: ReadonlyMap<number, number> = new Map()
 
+/** The drafter follows whoever drafts; with `parts.follow` also where nobody does. */
+export function decision(k: number, reason: DraftReason, parts: Partial<DraftDecision> = {}): DraftDecision {
+  return { k, reason, fewer: NOBODY, goodput: [], ...parts, follow: k > 0 || parts.follow === true }
+}
+
 /** The same number of drafts for everybody, always. */
 export function fixedDrafts(k: number): DraftPolicy {
-  const decision: DraftDecision = { k, reason: 'fixed', fewer: NOBODY, follow: k > 0, goodput: [], balance: 0 }
-  return { decide: () => decision, observe: () => {}, forget: () => {} }
+  const fixed = decision(k, 'fixed')
+  return { decide: () => fixed, observe: () => {}, forget: () => {} }
 }

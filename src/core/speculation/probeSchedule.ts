@@ -1,205 +1,83 @@
 /**
- * When to try another number of drafts than the one that seems best, and for how long: at once what might well be better, now and
- * then whatever could have become so. All of it is paid from a small part of the tokens, and the less is found the less is tried.
- * It must never know what was measured.
+ * When a number of drafts that is not in use is probed: for a few steps, the less often the more probes found nothing
+ * (exponential back-off), and at a small part of the tokens committed meanwhile. It must never know acceptance rates or times.
  */
 
-import { Probe } from './probe.ts'
-import { Savings } from './savings.ts'
+import { at } from '../../util/math.ts'
+import type { GoodputEstimate } from './goodput.ts'
 
-/** The parts of the tokens that probes may cost by what was measured: of what may well be better, and of all others in turns. */
-const PURSUIT = 0.006
-const CURIOSITY = 0.002
+const PROBE_STEPS = 4
+/** Steps without a k before it is probed: at first, and at most after probes that found nothing. */
+const MIN_WAIT = 16
+const MAX_WAIT = 256
+/** The part of the tokens committed since a k was in use that its probe may cost. */
+const COST_SHARE = 0.003
+/** Steps that a probe waits until the drafter has caught up for everybody: rows may be too short for that. */
+const MAX_CATCH_UP_STEPS = 64
 
-/** The part of the savings that one turn may cost. */
-const TURN_SHARE = 1 / 8
-
-/** What a step of a probe costs at least, as a part of its tokens: what looks free is not tried all the time. */
-const LEAST_LOSS = 0.045
-
-/** Odds that are fair: a pursuit may lose half of what it hopes to gain. With worse ones it costs the savings more. */
-const FAIR_ODDS = 2
-
-/** Steps between two probes of what promises nothing, at first and at most. */
-const SHORTEST_WAIT = 16
-export const LONGEST_WAIT = 256
-
-/** Steps of a probe at most: by then the estimates have followed. */
-const LONGEST_PROBE = 16
-
-/** Steps of a probe without drafts that shows whether they are worth it: the first may still verify some. */
-const PROOF_STEPS = 5
-
-/** What a step of a probe is expected to cost. */
-export interface ProbeProspect {
-  /** tokens that it brings less than the step would without it, as a part of these */
-  readonly loss: number
-  /** what is lost before the first, in steps' worth of tokens */
-  readonly start: number
-  /** steps that the ledger bears */
-  readonly affordable: number
-}
-
-/** Of steps with so many requests; what is tried with few is not paid by steps with many. */
-interface Purses {
-  readonly pursuits: Savings
-  readonly turns: Savings
+export interface Probe {
+  readonly k: number
+  /** requests that get fewer, as they were chosen when it began: the others are what it measures */
+  readonly fewer: ReadonlyMap<number, number>
+  stepsLeft: number
+  catchUpStepsLeft: number
 }
 
 export class ProbeSchedule {
-  /** steps of a probe at least: fewer measure nothing */
-  readonly #shortest: number
-  /** the one under way, or the last */
-  #probe: Probe | undefined
-  /** whether that one paid, so that it goes on for longer */
-  #paid = false
-  /** by the magnitude of the number of requests */
-  readonly #purses: Purses[] = []
-  /** of the present magnitude */
-  #saved = purses()
-  /** what the probe was paid from */
-  #payer: Savings | undefined
-  #waited = 0
-  #wait = SHORTEST_WAIT
-  /** whose turn it is */
-  #turn = 0
+  current: Probe | undefined
+  /** by k: steps without it in which it could have been probed, and how many it waits for */
+  readonly #unused: { age: number; wait: number }[]
+  /** whether any k above the one in use would be better if all its drafts were accepted */
+  hopeful = false
 
-  constructor(shortest: number) {
-    this.#shortest = shortest
+  constructor(numSpeculativeTokens: number) {
+    this.#unused = Array.from({ length: numSpeculativeTokens + 1 }, () => ({ age: 0, wait: MIN_WAIT }))
   }
 
-  /** One decision passes. @param decoding its requests, at least one */
-  tick(decoding: number): void {
-    this.#saved = this.#purses[31 - Math.clz32(decoding)] ??= purses()
-    this.#saved.pursuits.tick()
-    this.#saved.turns.tick()
-    this.#waited++
-  }
-
-  /** The probe that the next step may belong to; undefined where none is under way. */
-  get current(): Probe | undefined {
-    return this.#probe?.undecided ? this.#probe : undefined
-  }
-
-  /** Whether another may begin. */
-  get idle(): boolean {
-    if (this.#paid) return true
-    return !this.#probe?.open && this.#waited >= (this.#probe?.length ?? 0)
-  }
-
-  /** Whether one may begin of what promises nothing. */
-  get due(): boolean {
-    return this.#paid || this.#waited >= this.#wait
+  /** Another k is in use from now on. */
+  reset(): void {
+    this.current = undefined
+    for (const unused of this.#unused) Object.assign(unused, { age: 0, wait: MIN_WAIT })
   }
 
   /**
-   * Begins a probe of what was measured once, whatever its steps cost: it may have been a stray.
-   * @param start as of a prospect
-   * @returns undefined where that cannot be afforded
+   * Takes a step without prompts, and begins a probe if one is due.
+   * @param estimates [k that may be tried]
+   * @param held the k in use
+   * @param decoding requests
+   * @param catchUpMs until the requests of an estimate can draft
    */
-  check(k: number, start: number): Probe | undefined {
-    const { pursuits } = this.#saved
-    if (start > Math.max(0, pursuits.balance)) return undefined
-    pursuits.pay(start)
-    return this.#begin(new Probe(k, true, this.#shortest, LEAST_LOSS), pursuits)
-  }
-
-  /** Begins a probe without drafts, to hold them against it. */
-  prove(): Probe {
-    return this.#begin(new Probe(0, true, PROOF_STEPS, LEAST_LOSS), this.#saved.pursuits)
-  }
-
-  /**
-   * Begins a probe of what may well be better.
-   * @param gain what it brings with luck, as a part of what is held
-   * @returns undefined where it cannot be afforded
-   */
-  pursue(k: number, gain: number, prospect: ProbeProspect): Probe | undefined {
-    const dear = Math.max(1, (FAIR_ODDS * prospect.loss) / gain)
-    const priced = { ...prospect, loss: dear * prospect.loss, start: dear * prospect.start }
-    const { pursuits } = this.#saved
-    const steps = this.#affordable(pursuits.balance, 1, priced)
-    if (steps === 0) return undefined
-    const price = priceOf(prospect)
-    // Bad odds cost more than what is lost, and that is not given back.
-    pursuits.pay(priced.start + (priceOf(priced) - price) * steps)
-    return this.#begin(new Probe(k, true, steps, price), pursuits)
-  }
-
-  /**
-   * Begins a probe of the same drafts as the last if that one paid, and for twice as long, else of the candidates in turns.
-   * @returns undefined where it cannot be afforded
-   */
-  explore(candidates: readonly number[], prospectOf: (k: number) => ProbeProspect): Probe | undefined {
-    const last = this.#paid ? this.#probe : undefined
-    this.#paid = false
-    if (last && candidates.includes(last.k)) {
-      const prospect = prospectOf(last.k)
-      return this.#turnTo(last.k, prospect, Math.min(2 * last.length, prospect.affordable))
+  advance(
+    estimates: readonly GoodputEstimate[],
+    held: number,
+    decoding: number,
+    catchUpMs: (estimate: GoodputEstimate) => number,
+  ): void {
+    const { goodput, tokens } = at(estimates, held)
+    this.hopeful = false
+    for (const [k, estimate] of estimates.entries()) {
+      const { ms, unconfirmed, draftRows, tokens: expected, fewer } = estimate
+      const unused = at(this.#unused, k)
+      if (k === held) unused.age = 0
+      // More drafts that would lose even if all were accepted are never probed.
+      const loses = k > held && decoding + draftRows <= goodput * ms && !unconfirmed
+      if (k === held || loses) continue
+      this.hopeful ||= k > held
+      unused.age++
+      if (this.current || unused.age < unused.wait) continue
+      const cost = goodput * catchUpMs(estimate) + PROBE_STEPS * Math.max(0, goodput * ms - expected)
+      // The next k is probed in the end whatever it costs, so that drafts come back after acceptance has risen.
+      const overdue = k === held + 1 && unused.age >= 2 * MAX_WAIT
+      if (!overdue && !unconfirmed && cost > COST_SHARE * unused.age * tokens) continue
+      this.current = { k, fewer, stepsLeft: PROBE_STEPS, catchUpStepsLeft: MAX_CATCH_UP_STEPS }
     }
-    // What cannot be afforded must not keep others from their turn.
-    const k = candidates[this.#turn++ % candidates.length]
-    if (k === undefined) return undefined
-    const prospect = prospectOf(k)
-    return this.#turnTo(k, prospect, this.#affordable(this.#saved.turns.balance, TURN_SHARE, prospect))
   }
 
-  /** Judges a step of a probe. @param surplus tokens beyond those that its time was worth, as a part of those without drafts */
-  judge(probe: Probe, surplus: number): void {
-    probe.judge(surplus)
-    if (probe !== this.#probe || probe.open) return
-    this.#payer?.settle(probe.surplus + probe.price * probe.length)
-    this.#waited = 0
-    if (probe.promising) return
-    this.#paid = probe.surplus > 0 && probe.length < LONGEST_PROBE
-    if (!this.#paid) this.#wait = Math.min(2 * this.#wait, LONGEST_WAIT)
+  /** A step of the current probe runs. */
+  take(probe: Probe): void {
+    if (--probe.stepsLeft > 0) return
+    const { wait } = at(this.#unused, probe.k)
+    this.#unused[probe.k] = { age: 0, wait: Math.min(2 * wait, MAX_WAIT) }
+    this.current = undefined
   }
-
-  /** Ends the probe: what it was to cost is no longer there. */
-  abandon(): void {
-    if (!this.#probe?.undecided) return
-    this.#probe = undefined
-    this.#paid = false
-    this.#waited = 0
-  }
-
-  /** Ends the probe and what was learnt about probing: something changed. */
-  restart(): void {
-    this.#probe = undefined
-    this.#paid = false
-    this.#waited = 0
-    this.#wait = SHORTEST_WAIT
-  }
-
-  /** Steps of a probe that a share of the savings pays for, or else the fewest that all of them do; 0 where these do not either. */
-  #affordable(saved: number, share: number, prospect: ProbeProspect): number {
-    const price = priceOf(prospect)
-    // Who has to catch up first tries for as long as that took: it is paid but once.
-    const least = Math.min(Math.max(this.#shortest, Math.ceil(prospect.start / price)), LONGEST_PROBE)
-    if (prospect.affordable < least || prospect.start + price * least > saved) return 0
-    const steps = Math.max(Math.floor((share * saved - prospect.start) / price), least)
-    return Math.min(steps, LONGEST_PROBE, prospect.affordable)
-  }
-
-  #turnTo(k: number, prospect: ProbeProspect, steps: number): Probe | undefined {
-    if (steps < this.#shortest) return undefined
-    const { turns } = this.#saved
-    turns.pay(prospect.start)
-    return this.#begin(new Probe(k, false, Math.min(steps, LONGEST_PROBE), priceOf(prospect)), turns)
-  }
-
-  #begin(probe: Probe, payer: Savings): Probe {
-    payer.pay(probe.price * probe.length)
-    this.#probe = probe
-    this.#payer = payer
-    return probe
-  }
-}
-
-function purses(): Purses {
-  return { pursuits: new Savings(PURSUIT), turns: new Savings(CURIOSITY) }
-}
-
-function priceOf({ loss }: ProbeProspect): number {
-  return Math.max(loss, LEAST_LOSS)
 }

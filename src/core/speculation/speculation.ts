@@ -8,8 +8,8 @@ import { kvPassRows, numSpeculativeTokens } from '../cost.ts'
 import type { RunningRequest } from '../request.ts'
 import type { ScheduledRequest } from '../schedule/schedulerOutput.ts'
 import type { Verification } from '../stepPlan.ts'
-import { DraftController } from './draftController.ts'
 import { type DraftDecision, type DraftingRequest, type DraftPolicy, fixedDrafts } from './draftPolicy.ts'
+import { GoodputController } from './goodputController.ts'
 import { NgramProposer } from './ngramProposer.ts'
 import type { Proposer } from './proposer.ts'
 
@@ -35,7 +35,7 @@ export class Speculation {
     this.#proposer = proposer ?? (speculative?.method === 'ngram' ? new NgramProposer(speculative) : undefined)
     this.adaptive = most > 0 && (policy !== undefined || speculative?.adaptive === true)
     const setup = { numSpeculativeTokens: most, verifiedAtOnce: this.#proposer !== undefined }
-    this.#policy = policy ?? (this.adaptive ? new DraftController(setup) : fixedDrafts(most))
+    this.#policy = policy ?? (this.adaptive ? new GoodputController(setup) : fixedDrafts(most))
   }
 
   get verification(): Verification | undefined {
@@ -87,13 +87,11 @@ export class Speculation {
   observe(requests: readonly ScheduledRequest[], accepted: readonly number[], ms: number): void {
     if (!this.adaptive) return
     let prefillRows = 0
-    let drafting = 0
     let draftPasses = 0
     let catchUpRows = 0
     const verified = []
     for (const [index, { running, prefill, n, k, m, catchUp }] of requests.entries()) {
       catchUpRows += catchUp
-      if (m > 0) drafting++
       draftPasses = Math.max(draftPasses, m)
       if (prefill) prefillRows += n
       else verified.push({ id: running.request.id, k, accepted: accepted[index] ?? 0 })
@@ -101,7 +99,6 @@ export class Speculation {
     this.#policy.observe({
       requests: verified,
       prefillRows,
-      drafting,
       draftPasses,
       catchUpRows,
       kvPassRows: kvPassRows(requests),

@@ -1,7 +1,7 @@
 /**
  * The lines of a trace, written: JSON Lines, each line one call that the engine made to its scheduler, with what came of it.
  *
- *     {"weirTrace":2,"vocabSize":…,"options":{…}}
+ *     {"weirTrace":3,"vocabSize":…,"options":{…}}
  *     ["add",id,maxTotal,priority,cacheSalt|null,most drafts|null,[sampling],[prompt ids]]
  *     ["end",id,why]                               why: a finish reason or an error code
  *     ["reset"]                                    every cached prefix was forgotten
@@ -13,8 +13,8 @@
  *     {"lines":…}                                  the lines before it
  *
  * What `sampling` holds is said in traceSampling.ts.
- * `drafts` is [drafts at most,why] or [drafts at most,why,[expected tokens per millisecond with 0… drafts],balance] where
- * expectations or the balance of the ledger, in milliseconds, were weighed; these are rounded, the decision was not.
+ * `drafts` is [drafts at most,why], with a third value where goodput was estimated: [expected tokens per millisecond by number of
+ * drafts], rounded; the decision was made from unrounded ones.
  * A share is [id,k,m,first position] or [id,k,m,first position,shortage] of a decoding request, an object of a prompt.
  * A victim is [id,lost tokens,freed blocks], held is [id,obstacle]. An outcome is the ids that were committed; an object where
  * their number does not tell how many drafts were accepted, without ids where the request had ended or its logits were not finite.
@@ -30,7 +30,7 @@ import type { StepTimes } from '../../protocol/stepRecord.ts'
 import { planDigest } from './traceDigest.ts'
 import { samplingValues } from './traceSampling.ts'
 
-export const TRACE_VERSION = 2
+export const TRACE_VERSION = 3
 
 const SIGNIFICANT_DIGITS = 4
 
@@ -78,10 +78,8 @@ export function planLine(scheduled: SchedulerOutput, plan: StepPlan): string {
   ])
 }
 
-function draftValues({ k, reason, goodput, balance }: DecidedDrafts): unknown[] {
-  // In debt the balance alone decides.
-  const weighed = goodput.length > 0 || reason === 'debt'
-  return weighed ? [k, reason, goodput.map(rounded), rounded(balance)] : [k, reason]
+function draftValues({ k, reason, goodput }: DecidedDrafts): unknown[] {
+  return goodput.length > 0 ? [k, reason, goodput.map(rounded)] : [k, reason]
 }
 
 /** Enough to see which number was the best, in a short line. */

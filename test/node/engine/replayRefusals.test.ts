@@ -76,9 +76,9 @@ describe('a trace', () => {
   it.each<[string, RegExp]>([
     ['', /not a trace/],
     ['a story', /not a trace/],
-    ['{"weirTrace":2}', /vocabSize/],
-    ['{"weirTrace":2,"vocabSize":9,"options":[]}\n', /options must be an object/],
-    ['{"weirTrace":1,"vocabSize":9,"options":{}}\n{"lines":1}\n', /format version 1, this engine reads version 2/],
+    ['{"weirTrace":3}', /vocabSize/],
+    ['{"weirTrace":3,"vocabSize":9,"options":[]}\n', /options must be an object/],
+    ['{"weirTrace":2,"vocabSize":9,"options":{}}\n{"lines":1}\n', /format version 2, this engine reads version 3/],
     ['{"weirTrace":', /not JSON/],
   ])('is not %j', (text, message) => {
     expect(refusal(text).code).toBe('TRACE_FORMAT')

@@ -22,7 +22,7 @@ function draftingFrom(step: () => boolean, k = 2): DraftPolicy {
   return {
     decide: () => {
       const on = step()
-      return { k: on ? k : 0, reason: 'best', fewer: NOBODY, follow: on, goodput: [], balance: 0 }
+      return { k: on ? k : 0, reason: 'best', fewer: NOBODY, follow: on, goodput: [] }
     },
     observe: () => {},
     forget: () => {},
