@@ -4,7 +4,7 @@ import { WeirError } from '../protocol/errors.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'
 import { shownValue } from '../util/shownValue.ts'
 import { plainData, readFields } from './plainData.ts'
-import { isSignal } from './signal.ts'
+import { A_SIGNAL, isSignal } from './signal.ts'
 
 export interface ReadRequest {
   readonly prompt: Prompt
@@ -18,7 +18,7 @@ export function readRequest(prompt: unknown, options: unknown): ReadRequest {
   try {
     const { signal, ...given } = readFields(options, (found) => refuse('options', 'an object', found))
     if (signal !== undefined && !isSignal(signal)) {
-      return refuse('signal', "an AbortSignal, such as an AbortController's signal", shownValue(signal))
+      return refuse('signal', A_SIGNAL, shownValue(signal))
     }
     const plain = (field: string, value: unknown) =>
       plainData(value, (found) => refuse(field, 'plain data: numbers, strings, arrays and objects', found))

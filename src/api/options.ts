@@ -12,7 +12,7 @@ import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
 import { nearestName } from '../util/nearestName.ts'
 import { shownValue } from '../util/shownValue.ts'
 import { readFields } from './plainData.ts'
-import { isSignal } from './signal.ts'
+import { A_SIGNAL, isSignal } from './signal.ts'
 
 interface Check {
   readonly allowed: string
@@ -39,7 +39,7 @@ const PAGE_CHECKS = {
   onProgress: CALLBACK,
   onStep: CALLBACK,
   onWarning: CALLBACK,
-  signal: { allowed: "an AbortSignal, such as an AbortController's signal", accepts: isSignal },
+  signal: { allowed: A_SIGNAL, accepts: isSignal },
 } satisfies Readonly<Record<Exclude<keyof LoadOptions, keyof ServiceOptions>, Check>>
 
 const SPECULATIVE_CHECKS: Checks = {

@@ -2,6 +2,9 @@
 
 import { WeirError } from '../protocol/errors.ts'
 
+/** Completes "must be …". */
+export const A_SIGNAL = "an AbortSignal, such as an AbortController's signal, and no proxy of one"
+
 export function isSignal(value: unknown): value is AbortSignal {
   try {
     const { aborted, addEventListener, removeEventListener } = Object(value)

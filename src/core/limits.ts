@@ -18,6 +18,7 @@ import {
   SPECULATIVE_NUMBERS,
 } from '../protocol/ranges.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
+import { shownValue } from '../util/shownValue.ts'
 import { BLOCK_SIZE, blocksNeeded, maxTotalTokens, numSpeculativeTokens, servable, totalBlocks } from './cost.ts'
 import { adjustsLogits, MAX_LOGIT_BIASES, type SamplingParams } from './samplingParams.ts'
 
@@ -144,12 +145,8 @@ export function validateRequest(
   }
   for (const id of promptTokenIds) {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-      const field = 'prompt_token_ids'
-      reject(`${field}: id ${String(id)} is outside the vocabulary of ${vocabSize}`, {
-        field,
-        id: String(id),
-        vocabSize,
-      })
+      const [field, value] = ['prompt_token_ids', shownValue(id)]
+      reject(`${field}: id ${value} is outside the vocabulary of ${vocabSize}`, { field, value, vocabSize })
     }
   }
   checkField('max_tokens', maxTokens)

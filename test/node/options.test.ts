@@ -60,7 +60,7 @@ const REFUSED: readonly (readonly [string, unknown, RegExp])[] = [
   ['onProgress', {}, /a function/],
   ['onWarning', 1, /a function/],
   ['signal', {}, /an AbortSignal/],
-  ['signal', new AbortController(), /an AbortSignal, such as an AbortController's signal, not an AbortController/],
+  ['signal', new AbortController(), /an AbortSignal, such as an AbortController's signal.*not an AbortController/],
   ['speculative.tokens', 2, /method, numSpeculativeTokens/],
   ['debug.rows', true, /logits, steps, trace/],
   ['max_num_seqs', 4, /did you mean maxNumSeqs\?/],
