@@ -220,7 +220,7 @@ export class EngineCore {
     assert(live !== undefined, `request ${request.id} is live`)
     if (answer.numericError) {
       this.#recorder?.ran(answer.accepted, undefined)
-      this.#end(live, new WeirError('NUMERIC_ERROR', 'the logits are not finite: the weights or a kernel are at fault'))
+      this.#end(live, numericError(this.#setup.options))
       return
     }
     if (!share.samples) {
@@ -267,6 +267,16 @@ export class EngineCore {
       debug: trace.debug(),
     })
   }
+}
+
+function numericError({ kvCacheDtype }: Pick<EngineOptions, 'kvCacheDtype'>): WeirError {
+  const fault = 'the logits are not finite: the weights or a kernel are at fault'
+  if (kvCacheDtype === 'f32') return new WeirError('NUMERIC_ERROR', fault)
+  return new WeirError(
+    'NUMERIC_ERROR',
+    `${fault}, or keys and values went beyond the range of f16: load with kvCacheDtype: 'f32'`,
+    { option: 'kvCacheDtype' },
+  )
 }
 
 /** To a microsecond, so that decisions made by these times come out the same when a trace is replayed. */

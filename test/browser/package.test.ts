@@ -104,7 +104,7 @@ it('keeps the codes of errors across the worker', async () => {
   expect(await codeOf("LLM.load('nowhere')")).toBe('MODEL_FETCH')
   expect(await codeOf("LLM.load('model', { maxModelLen: 4096 })")).toBe('INVALID_OPTION')
   expect(await codeOf("LLM.load('model', { maxNumSeq: 4 })")).toBe('INVALID_OPTION')
-  expect(await codeOf("LLM.load('model', { backend: 'wasm' })")).toBe('BACKEND_UNAVAILABLE')
+  expect(await codeOf("LLM.load('model', { backend: 'wasm' })")).toBe('INVALID_OPTION')
   expect(await codeOf("LLM.load('model', { signal: AbortSignal.abort() })")).toBe('ABORTED')
   expect(await codeOf("LLM.load('http://')")).toBe('INVALID_OPTION')
   expect(await codeOf('LLM.probe()')).toBe('none')

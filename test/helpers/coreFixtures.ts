@@ -13,14 +13,12 @@ export { GREEDY }
 
 export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptions {
   return {
-    backend: 'webgpu',
     maxNumBatchedTokens: 64,
     maxNumSeqs: 8,
     maxModelLen: 256,
     kvCacheTokens: 4096,
     speculative: mtp(3),
     budgetPolicy: 'exact',
-    quantization: 'none',
     kvCacheDtype: 'f16',
     enablePrefixCaching: true,
     longPrefillTokenThreshold: 0,

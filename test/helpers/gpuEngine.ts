@@ -38,14 +38,12 @@ export function engineOptions(given: EngineOverrides = {}): EngineOptions {
   const { drafts, draftVocab, proposer: _, policy: __, ...overrides } = given
   const mtp = { method: 'mtp', adaptive: false, draftVocabSize: draftVocab?.length } as const
   return {
-    backend: 'webgpu',
     maxNumBatchedTokens: 64,
     maxNumSeqs: 16,
     maxModelLen: 256,
     kvCacheTokens: 4096,
     speculative: drafts === undefined ? undefined : { ...mtp, numSpeculativeTokens: drafts },
     budgetPolicy: 'exact',
-    quantization: 'none',
     kvCacheDtype: 'f16',
     enablePrefixCaching: true,
     longPrefillTokenThreshold: 0,

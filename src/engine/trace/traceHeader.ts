@@ -44,14 +44,12 @@ function readOptions(value: unknown): EngineOptions {
   const given = record(value, 'options')
   const number = (name: keyof EngineOptions): number => finite(given.get(name), name)
   const options: EngineOptions = {
-    backend: oneOf(given.get('backend'), 'backend', ['auto', 'webgpu', 'wasm']),
     maxNumBatchedTokens: number('maxNumBatchedTokens'),
     maxNumSeqs: number('maxNumSeqs'),
     maxModelLen: number('maxModelLen'),
     kvCacheTokens: number('kvCacheTokens'),
     speculative: readSpeculative(given.get('speculative')),
     budgetPolicy: oneOf(given.get('budgetPolicy'), 'budgetPolicy', BUDGET_POLICIES),
-    quantization: oneOf(given.get('quantization'), 'quantization', ['none']),
     kvCacheDtype: oneOf(given.get('kvCacheDtype'), 'kvCacheDtype', ['f16', 'f32']),
     enablePrefixCaching: flag(given.get('enablePrefixCaching'), 'enablePrefixCaching'),
     longPrefillTokenThreshold: number('longPrefillTokenThreshold'),

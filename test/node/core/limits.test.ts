@@ -29,7 +29,7 @@ describe('engine limits', () => {
     ['half a row', { maxNumBatchedTokens: 8.5 }, ['maxNumBatchedTokens', '8.5']],
     ['no slot', { maxNumSeqs: 0 }, ['maxNumSeqs']],
     ['no room for a new token', { maxModelLen: 1 }, ['maxModelLen']],
-    ['five drafts', { speculative: mtp(5) }, ['speculative.numSpeculativeTokens', '0…4', '5']],
+    ['five drafts', { speculative: mtp(5) }, ['speculative.numSpeculativeTokens', '0 to 4', '5']],
     ['minus one draft', { speculative: mtp(-1) }, ['speculative.numSpeculativeTokens']],
     ['a negative threshold', { longPrefillTokenThreshold: -1 }, ['longPrefillTokenThreshold']],
     ['not a number', { kvCacheTokens: Number.NaN }, ['kvCacheTokens']],
