@@ -99,7 +99,7 @@ function otherUrl(folder: URL, relative: string): string {
 type JsonAnswer = { readonly json: unknown } | 'missing' | 'html'
 
 async function fetchJson(http: Http, url: string): Promise<JsonAnswer> {
-  const response = await get(http, url, { accept: 'application/json' })
+  const response = await get(http, url, { headers: { accept: 'application/json' } })
   if (isMissing(response)) {
     await discard(response)
     return 'missing'
