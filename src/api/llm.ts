@@ -9,6 +9,7 @@ import type { Replay } from '../protocol/replay.ts'
 import type { Prompt } from '../protocol/request.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
 import type { Generation } from './generation.ts'
+import { modelUrl } from './modelUrl.ts'
 import { checkLoadOptions } from './options.ts'
 import { aborted, callBack, Session, unwrap } from './session.ts'
 import { IN_PROCESS, type Link, startWorker } from './transport.ts'
@@ -40,7 +41,7 @@ export class LLM {
 
   /**
    * The bytes that `load` would allocate with these options; fetches the model's config and headers only.
-   * @param model the folder of config.json and safetensors; relative to the page
+   * @param model the folder of config.json and safetensors; relative to the document's base
    */
   static async plan(model: string | URL, options: LoadOptions = {}): Promise<MemoryPlan> {
     const service = checkLoadOptions(options)
@@ -59,7 +60,7 @@ export class LLM {
 
   /**
    * Loads a model into a worker of its own, ready to generate.
-   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the page
+   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the document's base
    * @throws INVALID_OPTION, BACKEND_UNAVAILABLE, MODEL_FETCH, MODEL_FORMAT, LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED
    */
   static async load(model: string | URL, options: LoadOptions = {}): Promise<LLM> {
@@ -157,16 +158,5 @@ async function inWorker<T>(ask: (service: LlmService) => Promise<T>): Promise<T>
     return await ask(service)
   } finally {
     link.close()
-  }
-}
-
-/** The model's folder as an absolute URL that ends with a slash. */
-function modelUrl(model: string | URL): string {
-  try {
-    const url = new URL(model, globalThis.location?.href)
-    if (!url.pathname.endsWith('/')) url.pathname += '/'
-    return url.href
-  } catch (cause) {
-    throw new WeirError('INVALID_OPTION', `model must be the URL of a folder, not '${model}'`, {}, { cause })
   }
 }
