@@ -10,6 +10,7 @@ import type { Prompt } from '../protocol/request.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
 import { bindMethods } from './bindMethods.ts'
 import type { Generation } from './generation.ts'
+import { modelUrl } from './modelUrl.ts'
 import { checkLoadOptions, readLoadOptions } from './options.ts'
 import { callBack, Session, unwrap, warn } from './session.ts'
 import { aborted, untilAborted } from './signal.ts'
@@ -45,7 +46,7 @@ export class LLM {
   /**
    * The bytes that `load` would allocate with these options; fetches the model's config and headers only. The options' signal
    * aborts it.
-   * @param model the folder of config.json and safetensors; relative to the page
+   * @param model the folder of config.json and safetensors; relative to the document's base
    */
   static async plan(model: string | URL, options?: LoadOptions | null): Promise<MemoryPlan> {
     const given = readLoadOptions(options)
@@ -67,7 +68,7 @@ export class LLM {
 
   /**
    * Loads a model into a worker of its own, ready to generate.
-   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the page
+   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the document's base
    * @throws INVALID_OPTION, BACKEND_UNAVAILABLE, MODEL_FETCH, MODEL_FORMAT, LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED
    */
   static async load(model: string | URL, options?: LoadOptions | null): Promise<LLM> {
@@ -156,16 +157,5 @@ async function inWorker<T>(ask: (service: LlmService) => Promise<T>): Promise<T>
     return await ask(service)
   } finally {
     link.close()
-  }
-}
-
-/** The model's folder as an absolute URL that ends with a slash. */
-function modelUrl(model: string | URL): string {
-  try {
-    const url = new URL(model, globalThis.location?.href)
-    if (!url.pathname.endsWith('/')) url.pathname += '/'
-    return url.href
-  } catch (cause) {
-    throw new WeirError('INVALID_OPTION', `model must be the URL of a folder, not '${model}'`, {}, { cause })
   }
 }

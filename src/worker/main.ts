@@ -3,4 +3,11 @@
 import { expose } from 'comlink'
 import { createService } from './service.ts'
 
-expose(createService({ gpu: navigator.gpu, now: () => performance.now() }))
+expose(
+  createService({
+    get gpu() {
+      return navigator.gpu
+    },
+    now: () => performance.now(),
+  }),
+)
