@@ -112,7 +112,7 @@ describe('names', () => {
   it('of the page are in demo and chart only; in api one file asks for its base', () => {
     expect(violations(['demo', 'chart', 'api'], naming(/^document$/))).toEqual([])
     const inApi = parsed.filter(({ path, identifiers }) => roomOf(path) === 'api' && identifiers.has('document'))
-    expect(inApi.map(({ path }) => path)).toEqual(['src/api/modelUrl.ts'])
+    expect(inApi.map(({ path }) => path)).toEqual(['src/api/baseUrl.ts'])
   })
 
   it('of clocks, timers and randomness are nowhere in core, engine and metrics', () => {
