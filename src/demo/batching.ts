@@ -4,7 +4,6 @@
  */
 
 import type { GenerateOptions, Generation } from '../index.ts'
-import { tokensText } from './storyState.ts'
 
 /** What the comparison needs of an engine; an `LLM` is one. */
 export interface BatchingEngine {
@@ -106,7 +105,7 @@ export function verdict({ prompts, atOnce, oneByOne, different }: BatchingResult
   const few = atMost < prompts ? ` Only ${atMost} run at once, by the setting S.` : ''
   const same =
     different === 0
-      ? `All ${prompts} texts are identical, all ${tokensText(atOnce.tokens)} of them: a story does not depend on what is computed beside it.`
+      ? `All ${prompts} texts are identical, token for token: a story does not depend on what is computed beside it.`
       : `${different} of ${prompts} texts differ: on this device a story depends on what is computed beside it.`
   return `${speed}${why}.${few} ${same}`
 }

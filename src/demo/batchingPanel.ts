@@ -63,9 +63,12 @@ export class BatchingPanel {
   }
 
   #show(result?: BatchingResult, text = ''): void {
+    const [shown, gone] = this.running ? [this.#cancel, this.#compare] : [this.#compare, this.#cancel]
+    const focused = document.activeElement === gone
     this.#progress.hidden = !this.running
-    this.#compare.hidden = this.running
-    this.#cancel.hidden = !this.running
+    shown.hidden = false
+    gone.hidden = true
+    if (focused) shown.focus()
     this.#error.hidden = true
     this.#result.hidden = !result
     setText(this.#verdict, text)

@@ -40,7 +40,7 @@ export class Notice {
     setText(byId('memory', HTMLElement), megabytes(memory.totalBytes))
     const note = byId('software-note', HTMLElement)
     note.hidden = !adapter.software
-    setText(note, 'a CPU in place of a GPU, many times slower')
+    setText(note, 'a CPU in place of a GPU, slow')
   }
 
   /** An error that leaves the page without a working engine, which was to have these settings. */
@@ -62,7 +62,7 @@ export class Notice {
 
 /** So that nobody takes a small model's stories for the runtime's fault. */
 function modelNote(model: string): string {
-  return model === DEFAULT_SETTINGS.model ? ': quick to load, but simple-minded' : ''
+  return model === DEFAULT_SETTINGS.model ? ': expect nonsense' : ''
 }
 
 function progressText(progress: LoadProgress): string {

@@ -56,8 +56,8 @@ export class SpeculationPanel {
 }
 
 function choiceWords({ most, choice, adaptive }: SpeculationState): string {
-  if (most === undefined) return 'no model is loaded'
-  if (most === 0) return 'drafts are off in the settings'
+  if (most === undefined) return 'no drafts: no model is loaded'
+  if (most === 0) return 'no drafts: they are off in the settings'
   if (choice) return choiceText(choice)
-  return adaptive ? 'their number is chosen step by step' : choiceText({ k: most, reason: 'fixed' })
+  return adaptive ? 'no drafts: nothing is written yet' : choiceText({ k: most, reason: 'fixed' })
 }

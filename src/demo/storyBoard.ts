@@ -4,7 +4,7 @@
  */
 
 import type { LLM, WeirError } from '../index.ts'
-import { byId, type FrameQueue, setText } from './dom.ts'
+import { announce, byId, type FrameQueue, setText } from './dom.ts'
 import { OPENINGS } from './openings.ts'
 import { savedStories, saveStories } from './ownStories.ts'
 import { type Settings, samplingFields } from './settings.ts'
@@ -28,6 +28,7 @@ interface BoardEvents {
 export class StoryBoard {
   readonly #grid = byId('stories', HTMLElement)
   readonly #summary = byId('stories-summary', HTMLElement)
+  readonly #stopAll = byId('stop-all', HTMLButtonElement)
   readonly #context: CardContext
   readonly #events: BoardEvents
   /** as they stand on the page */
@@ -53,14 +54,11 @@ export class StoryBoard {
     this.#changed()
   }
 
-  get active(): number {
-    return this.#cards.filter((card) => card.active).length
-  }
-
   /** Writes the sixteen openings anew, and those of the visitor's own stories that have no end. What has one is kept. */
   startAll(): void {
-    this.interrupt()
-    for (const card of this.#cards) if (!card.story.own || card.state === 'error') this.#renew(card)
+    for (const card of this.#cards) {
+      if (!card.story.own || card.active || card.state === 'error') this.#renew(card)
+    }
     this.startReady()
   }
 
@@ -131,7 +129,9 @@ export class StoryBoard {
     for (const card of this.#cards) counts.set(card.state, (counts.get(card.state) ?? 0) + 1)
     const texts = [...counts].map(([state, count]) => `${count} ${STATE_NAMES[state]}`)
     setText(this.#summary, texts.join(', '))
-    byId('stop-all', HTMLButtonElement).disabled = this.active === 0
+    const active = this.#cards.some((card) => card.active)
+    if (!active && !this.#stopAll.disabled) announce('No story is being written')
+    this.#stopAll.disabled = !active
   }
 }
 

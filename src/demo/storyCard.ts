@@ -156,7 +156,12 @@ function cardParts({ name, own, opening }: Story): CardParts {
   const node = document.createTextNode('')
   const streamed = element('span', { 'data-testid': 'story-text' }, node)
   const title = element('h3', { class: 'unseen' }, name)
-  const box = element('p', { class: 'text', tabindex: '0', 'aria-label': name }, element('b', {}, opening), streamed)
+  const box = element(
+    'div',
+    { class: 'text', role: 'group', tabindex: '0', 'aria-label': name },
+    element('b', {}, opening),
+    streamed,
+  )
   const code = element('code', { 'data-testid': 'story-error-code' })
   const message = element('span', {})
   const error = element('p', { class: 'error', 'data-testid': 'story-error' }, code, ' ', message)

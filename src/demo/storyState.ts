@@ -6,7 +6,7 @@ export type StoryState = 'ready' | 'waiting' | 'streaming' | 'done' | 'stopped' 
 
 /** Said of one story, and counted in the line above all of them. */
 export const STATE_NAMES: Readonly<Record<StoryState, string>> = {
-  ready: 'not begun',
+  ready: 'waiting for the model',
   waiting: 'waiting for its turn',
   streaming: 'writing',
   done: 'ended',
