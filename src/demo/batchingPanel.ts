@@ -32,8 +32,14 @@ export class BatchingPanel {
     this.#running?.abort()
   }
 
-  /** Compares on an engine that does nothing else meanwhile. Resolves when that is over, however it ended. */
-  async run(llm: LLM, settings: Settings): Promise<void> {
+  /** Another engine is loaded: what was found of the last one is no longer told. */
+  reset(): void {
+    this.cancel()
+    this.#show()
+  }
+
+  /** Compares on an engine that does nothing else meanwhile. Resolves with the error that ended it, if one did. */
+  async run(llm: LLM, settings: Settings): Promise<WeirError | undefined> {
     const running = new AbortController()
     this.#running = running
     const max_tokens = llm.adapter.software ? TOKENS.software : TOKENS.gpu
@@ -47,13 +53,16 @@ export class BatchingPanel {
       const result = await compareBatching(llm, tasks, running.signal, (way, tokens) => this.#say(way, tokens, all))
       this.#running = undefined
       this.#show(result, verdict(result, llm.options.maxNumSeqs))
+      return undefined
     } catch (thrown) {
       this.#running = undefined
       const error = WeirError.from(thrown)
       const cancelled = error.code === 'ABORTED'
       this.#show(undefined, cancelled ? 'Cancelled.' : '')
-      this.#error.hidden = cancelled
+      // What ends the engine is told by the page.
+      this.#error.hidden = cancelled || error.fatal
       this.#error.replaceChildren(element('code', {}, error.code), ` ${error.message}`)
+      return cancelled ? undefined : error
     }
   }
 

@@ -24,6 +24,8 @@ export class Controls {
     this.#fill(settings)
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault()
+      // To where it will be seen.
+      scrollTo({ top: 0 })
       onApply()
     })
     this.#form.addEventListener('input', () => this.#changed())

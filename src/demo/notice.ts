@@ -40,7 +40,7 @@ export class Notice {
     setText(byId('memory', HTMLElement), megabytes(memory.totalBytes))
     const note = byId('software-note', HTMLElement)
     note.hidden = !adapter.software
-    setText(note, 'a CPU in place of a GPU, slow')
+    setText(note, 'a CPU in place of a GPU: slow')
   }
 
   /** An error that leaves the page without a working engine, which was to have these settings. */
@@ -52,6 +52,7 @@ export class Notice {
     if (unavailable) byId('replay', HTMLDetailsElement).open = true
     this.#banner.hidden = false
     this.#banner.dataset.code = error.code
+    this.#banner.scrollIntoView({ block: 'nearest' })
     setText(byId('banner-code', HTMLElement), error.code)
     setText(byId('banner-message', HTMLElement), error.message)
     const refused = error.code === 'BUDGET_EXCEEDED' && settings.policy !== 'exact'
@@ -82,7 +83,7 @@ function progressText(progress: LoadProgress): string {
 function adapterName(adapter: AdapterInfo): string {
   const name =
     adapter.description || [adapter.vendor, adapter.architecture].filter(Boolean).join(' ') || 'WebGPU adapter'
-  return adapter.software ? `${name}:` : name
+  return adapter.software ? `${name},` : name
 }
 
 function megabytes(bytes: number): string {

@@ -31,7 +31,7 @@ export class Page {
     speculation: new SpeculationPanel(this.#frames, this.#theme),
     board: new StoryBoard(this.#frames, this.#theme, {
       engine: () => this.#idleEngine(),
-      ended: (error) => this.#storyEnded(error),
+      ended: (error) => this.#ended(error),
     }),
     controls: new Controls(() => void this.load()),
     notice: new Notice((exact) => this.#loadAgain(exact)),
@@ -68,7 +68,7 @@ export class Page {
     const { settings } = controls
     const former = this.#engine?.llm
     this.#setEngine(undefined)
-    batching.cancel()
+    batching.reset()
     board.interrupt()
     this.#history.clear()
     this.#refused = undefined
@@ -110,7 +110,7 @@ export class Page {
     const engine = this.#idleEngine()
     if (!engine) return
     board.interrupt()
-    await batching.run(engine.llm, engine.settings)
+    this.#ended(await batching.run(engine.llm, engine.settings))
     board.startReady()
   }
 
@@ -142,7 +142,7 @@ export class Page {
     this.#parts.figures.showFigures(this.#history.figures())
   }
 
-  #storyEnded(error: WeirError | undefined): void {
+  #ended(error: WeirError | undefined): void {
     this.#requestStats()
     // Every story ends with the same fatal error; the first one tells the page.
     if (!error?.fatal || !this.#engine) return

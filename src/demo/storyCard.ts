@@ -129,12 +129,10 @@ export class StoryCard {
     act.dataset.act = this.active ? 'stop' : 'again'
     act.setAttribute('aria-label', `${this.active ? 'Stop' : 'Write again'}: ${this.story.name}`)
     if (remove) remove.hidden = this.active
-    error.box.hidden = !failure
-    if (failure) {
-      setText(error.code, failure.code)
-      // What ended every story at once is told once, by the page.
-      setText(error.message, failure.fatal ? '' : failure.message)
-    }
+    // What ended every story at once is told once, by the page.
+    error.box.hidden = !failure || failure.fatal
+    setText(error.code, failure?.code ?? '')
+    setText(error.message, failure?.message ?? '')
     if (this.#pending === '') return
     text.node.appendData(this.#pending)
     this.#pending = ''

@@ -27,9 +27,9 @@ export function storyEnd(reason: FinishReason, tokens: number): StoryEnd {
     case 'length':
       return { state: 'done', text: `stopped at ${count}` }
     case 'stop':
-      return { state: 'done', text: `ended by itself after ${count}` }
+      return { state: 'done', text: `ended by itself, ${count}` }
     case 'abort':
-      return { state: 'stopped', text: `stopped by you after ${count}` }
+      return { state: 'stopped', text: `stopped by you, ${count}` }
   }
 }
 

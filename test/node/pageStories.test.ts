@@ -8,8 +8,8 @@ import { type OwnStory, storyEnd } from '../../src/demo/storyState.ts'
 
 it('how a story ended is said in plain words', () => {
   expect(storyEnd('length', 120)).toEqual({ state: 'done', text: 'stopped at 120 tokens' })
-  expect(storyEnd('stop', 1)).toEqual({ state: 'done', text: 'ended by itself after 1 token' })
-  expect(storyEnd('abort', 0)).toEqual({ state: 'stopped', text: 'stopped by you after 0 tokens' })
+  expect(storyEnd('stop', 1)).toEqual({ state: 'done', text: 'ended by itself, 1 token' })
+  expect(storyEnd('abort', 0)).toEqual({ state: 'stopped', text: 'stopped by you, 0 tokens' })
 })
 
 it('own stories come back as they were saved, and what is none is left out', () => {
