@@ -12,9 +12,9 @@ import type { PageTheme } from './theme.ts'
 const TINY_MODEL = 'models/qwen3-mtp/'
 const CHART_HEIGHT = 240
 
-export class ComparisonPanel {
-  readonly #status = byId('comparison-status', HTMLElement)
-  readonly #results = byId('comparison-results', HTMLElement)
+export class PolicyPanel {
+  readonly #status = byId('policies-status', HTMLElement)
+  readonly #results = byId('policies-results', HTMLElement)
   readonly #theme: PageTheme
   #runs: PolicyRun[] = []
 
@@ -39,8 +39,8 @@ export class ComparisonPanel {
     this.#runs = []
     this.#results.replaceChildren()
     this.#results.dataset.state = 'running'
-    byId('comparison-legend', HTMLElement).hidden = false
-    byId('comparison-error', HTMLElement).hidden = true
+    byId('policies-legend', HTMLElement).hidden = false
+    byId('policies-error', HTMLElement).hidden = true
     this.#say(0)
     try {
       await comparePolicies(LLM, model, (run, index) => {
@@ -63,7 +63,7 @@ export class ComparisonPanel {
   }
 
   #fail(error: WeirError): void {
-    const box = byId('comparison-error', HTMLElement)
+    const box = byId('policies-error', HTMLElement)
     box.hidden = false
     box.replaceChildren(element('code', {}, error.code), ` ${error.message}`)
     setText(this.#status, '')
@@ -79,7 +79,7 @@ export class ComparisonPanel {
 function figure({ policy, limit, refused }: PolicyRun, caption: string): HTMLElement {
   const head = element('h3', {}, element('code', {}, policy), ` at B = ${limit}`)
   if (refused) {
-    head.append(element('span', { class: 'refusal', 'data-testid': 'refusal', title: refused.message }, refused.code))
+    head.append(element('span', { class: 'refusal', 'data-testid': 'refusal' }, refused.code))
   }
   const attributes = { 'data-testid': 'policy-run', 'data-policy': policy, 'data-limit': `${limit}` }
   const text = element('figcaption', { 'data-testid': 'policy-caption' }, caption)
