@@ -4,17 +4,23 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { EngineOptions, GenerateOptions, LoadOptions, PromptInput } from '../protocol/options.ts'
+import type { EngineOptions, GenerateOptions, LoadOptions, PromptInput, WorkerOptions } from '../protocol/options.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
+import type { AsyncDisposal } from './asyncDisposal.ts'
 import { bindMethods } from './bindMethods.ts'
 import type { Generation } from './generation.ts'
-import { checkLoadOptions, readLoadOptions } from './options.ts'
+import { modelUrl } from './modelUrl.ts'
+import { checkLoadOptions, readLoadOptions, readWorkerOptions } from './options.ts'
 import { callBack, Session, unwrap, warn } from './session.ts'
 import { aborted, untilAborted } from './signal.ts'
-import { IN_PROCESS, type Link, startWorker } from './transport.ts'
+import { IN_PROCESS, type Link, workerService } from './transport.ts'
+import { startWorker, type WorkerSource, workerSource } from './worker/startWorker.ts'
+
+export interface LLM extends AsyncDisposal {}
 
 /** May be wrapped in a proxy, as Vue's `reactive` does: its methods know their object. */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the class has the method; who has the type depends on their TypeScript
 export class LLM {
   readonly model: ModelInfo
   /** after defaults, checks and rounding */
@@ -35,38 +41,42 @@ export class LLM {
 
   /**
    * The adapter that `load` would use.
-   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do
+   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do; INVALID_OPTION
    */
-  static probe(): Promise<AdapterInfo> {
-    return inWorker(async (service) => unwrap(await service.probe()))
+  static async probe(options?: WorkerOptions | null): Promise<AdapterInfo> {
+    return inWorker(workerSource(readWorkerOptions(options)), async (service) => unwrap(await service.probe()))
   }
 
   /**
    * The bytes that `load` would allocate with these options; fetches the model's config and headers only. The options' signal
    * aborts it.
-   * @param model the folder of config.json and safetensors; relative to the page
+   * @param model the folder of config.json and safetensors; relative to the document's base
    */
   static async plan(model: string | URL, options?: LoadOptions | null): Promise<MemoryPlan> {
     const given = readLoadOptions(options)
-    const service = checkLoadOptions(given)
+    const serviceOptions = checkLoadOptions(given)
     const url = modelUrl(model)
     const { signal } = given
     if (signal?.aborted) throw aborted(signal)
-    return inWorker(async (worker) => unwrap(await untilAborted(worker.plan(url, service), signal)))
+    return inWorker(
+      workerSource(given),
+      async (service) => unwrap(await untilAborted(service.plan(url, serviceOptions), signal)),
+      signal,
+    )
   }
 
   /**
    * Makes every plan of a trace anew, in a worker of its own and without any GPU, and checks that each is byte for byte the one
    * that was traced.
-   * @throws TRACE_FORMAT naming line and step
+   * @throws TRACE_FORMAT naming line and step, BACKEND_UNAVAILABLE
    */
-  static replay(trace: string): Promise<Replay> {
-    return inWorker(async (service) => unwrap(await service.replay(trace)))
+  static async replay(trace: string, options?: WorkerOptions | null): Promise<Replay> {
+    return inWorker(workerSource(readWorkerOptions(options)), async (service) => unwrap(await service.replay(trace)))
   }
 
   /**
    * Loads a model into a worker of its own, ready to generate.
-   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the page
+   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the document's base
    * @throws INVALID_OPTION, BACKEND_UNAVAILABLE, MODEL_FETCH, MODEL_FORMAT, LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED
    */
   static async load(model: string | URL, options?: LoadOptions | null): Promise<LLM> {
@@ -74,7 +84,7 @@ export class LLM {
     checkLoadOptions(given)
     const url = modelUrl(model)
     if (given.signal?.aborted) throw aborted(given.signal)
-    const { service, link } = startWorker()
+    const { service, link } = workerService(await startWorker(workerSource(given), given.signal))
     return LLM.connect(service, url, given, link)
   }
 
@@ -143,28 +153,22 @@ export class LLM {
     return this.#session.dispose()
   }
 
+  /** @internal its type is that of AsyncDisposal */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
   }
 }
 
-/** One question to a worker that lives for it alone. */
-async function inWorker<T>(ask: (service: LlmService) => Promise<T>): Promise<T> {
-  const { service, link } = startWorker()
+/** One question to a service that lives for it alone. */
+async function inWorker<T>(
+  source: WorkerSource,
+  ask: (service: LlmService) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const { service, link } = workerService(await startWorker(source, signal))
   try {
     return await ask(service)
   } finally {
     link.close()
-  }
-}
-
-/** The model's folder as an absolute URL that ends with a slash. */
-function modelUrl(model: string | URL): string {
-  try {
-    const url = new URL(model, globalThis.location?.href)
-    if (!url.pathname.endsWith('/')) url.pathname += '/'
-    return url.href
-  } catch (cause) {
-    throw new WeirError('INVALID_OPTION', `model must be the URL of a folder, not '${model}'`, {}, { cause })
   }
 }

@@ -5,7 +5,7 @@
 
 import { SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
-import type { LoadOptions } from '../protocol/options.ts'
+import type { LoadOptions, WorkerOptions } from '../protocol/options.ts'
 import { OPTION_NUMBERS, SPECULATIVE_NUMBERS } from '../protocol/ranges.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
@@ -35,7 +35,13 @@ const SERVICE_CHECKS = {
   debug: { allowed: '{ logits, steps, trace }', accepts: isRecord },
 } satisfies Readonly<Record<keyof ServiceOptions, Check>>
 
+const WORKER_CHECKS = {
+  worker: { allowed: 'a Worker or a function that makes one', accepts: isWorker },
+  assets: { allowed: 'the URL of a folder', accepts: isUrl },
+} satisfies Readonly<Record<keyof WorkerOptions, Check>>
+
 const PAGE_CHECKS = {
+  ...WORKER_CHECKS,
   onProgress: CALLBACK,
   onStep: CALLBACK,
   onWarning: CALLBACK,
@@ -98,6 +104,16 @@ export function checkLoadOptions(options: LoadOptions): ServiceOptions {
   return Object.fromEntries(Object.entries(options).filter(([key]) => key in SERVICE_CHECKS))
 }
 
+/**
+ * Where a worker comes from, read once.
+ * @throws INVALID_OPTION naming the option, its value and what is allowed
+ */
+export function readWorkerOptions(options: WorkerOptions | null | undefined): WorkerOptions {
+  const given = readLoadOptions(options)
+  checkRecord('', given, WORKER_CHECKS)
+  return given
+}
+
 function checkRecord(path: string, record: object, checks: Checks): void {
   for (const [key, value] of Object.entries(record)) {
     const check = Object.hasOwn(checks, key) ? checks[key] : undefined
@@ -134,6 +150,16 @@ function oneOf(...values: readonly string[]): Check {
     allowed: values.map((value) => `'${value}'`).join(' or '),
     accepts: (value) => typeof value === 'string' && values.includes(value),
   }
+}
+
+/** Not by class: it may be of another realm. */
+function isWorker(value: unknown): boolean {
+  return typeof value === 'function' || (isRecord(value) && 'postMessage' in value && 'terminate' in value)
+}
+
+/** Not by class either. */
+function isUrl(value: unknown): boolean {
+  return typeof value === 'string' || (isRecord(value) && 'href' in value)
 }
 
 function isRecord(value: unknown): value is object {

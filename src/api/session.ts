@@ -21,6 +21,7 @@ export class Session {
   #nextId = 0
   /** why no more requests are taken */
   #closed: WeirError | undefined
+  #disposal: Promise<void> | undefined
 
   constructor(service: LlmService, link: Link, onStep: ((record: StepRecord) => void) | undefined) {
     this.#service = service
@@ -72,9 +73,13 @@ export class Session {
     return unwrap(await this.#service.trace())
   }
 
-  /** Ends every generation with DISPOSED and gives everything back. */
-  async dispose(): Promise<void> {
-    if (this.#closed?.code === 'DISPOSED') return
+  /** Ends every generation with DISPOSED and gives everything back; once, whoever else asks waits for the same. */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#dispose()
+    return this.#disposal
+  }
+
+  async #dispose(): Promise<void> {
     const gone = this.#closed !== undefined
     this.#close(new WeirError('DISPOSED', 'the model was disposed of: load it again'))
     // A worker that is gone cannot answer; closing the link is all that is left to do.

@@ -6,11 +6,11 @@
  */
 
 import { maxTotalTokens, numSpeculativeTokens } from '../core/cost.ts'
-import type { DraftingParts } from '../core/drafting/speculation.ts'
 import { validateRequest } from '../core/limits.ts'
 import type { Request, RunningRequest } from '../core/request.ts'
-import { Scheduler } from '../core/scheduler.ts'
-import type { ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
+import { Scheduler } from '../core/schedule/scheduler.ts'
+import type { ScheduledRequest, SchedulerOutput } from '../core/schedule/schedulerOutput.ts'
+import type { DraftingParts } from '../core/speculation/speculation.ts'
 import type { RequestOutput, StepOutput, StepPlan } from '../core/stepPlan.ts'
 import { buildStepPlan } from '../core/stepPlanBuilder.ts'
 import type { StepRunner } from '../core/stepRunner.ts'
@@ -25,7 +25,7 @@ import type { EngineCoreStats, EngineHooks, NewRequest } from './engineTypes.ts'
 import { RequestTrace } from './requestTrace.ts'
 import { buildStepRecord, type StepResults } from './stepRecordBuilder.ts'
 import { checkStop } from './stopChecker.ts'
-import { TraceRecorder } from './traceRecorder.ts'
+import { TraceRecorder } from './trace/traceRecorder.ts'
 
 export interface EngineSetup {
   readonly options: EngineOptions

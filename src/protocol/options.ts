@@ -60,8 +60,19 @@ export interface SpeculativeLoadOptions {
   readonly promptLookupMax?: number
 }
 
+/** Where the engine's worker comes from. Without these it is found beside the library, or made of a copy in it. */
+export interface WorkerOptions {
+  /**
+   * a worker of the page's own, or a function that starts one; its script imports `weir-llm/worker`. One that a function has
+   * started is terminated when it is no longer needed, and a worker that is given stays as it is.
+   */
+  readonly worker?: Worker | (() => Worker)
+  /** the folder where the page serves the files of the package's `dist`; relative to the document's base; default: beside the library */
+  readonly assets?: URL | string
+}
+
 /** What a caller may pass to `LLM.load`; every field is optional. */
-export interface LoadOptions {
+export interface LoadOptions extends WorkerOptions {
   /** B: the most token rows in a step, the size of every per-row buffer; default 256 */
   readonly maxNumBatchedTokens?: number
   /** S: the most requests running at once, at most `maxNumBatchedTokens`; default 16 */

@@ -4,7 +4,7 @@
  */
 
 import type { StepRunner } from '../core/stepRunner.ts'
-import { type Gpu, openDevice } from '../gpu/device.ts'
+import { type Gpu, type GpuOwner, openDevice } from '../gpu/device.ts'
 import { type ModelFiles, openModel } from '../loader/source.ts'
 import {
   type GenerationDefaults,
@@ -64,9 +64,7 @@ export interface ModelLoader {
   load(modelUrl: string, options: ServiceOptions, control: LoadControl): Promise<LoadedModel>
 }
 
-export interface Environment {
-  /** undefined where there is none */
-  readonly gpu: GPU | undefined
+export interface Environment extends GpuOwner {
   /** milliseconds */
   readonly now: () => number
   /** default: the global one */
@@ -76,13 +74,13 @@ export interface Environment {
 export function gpuLoader(environment: Environment): ModelLoader {
   return {
     probe: async () => {
-      const { adapter, device } = await openDevice(environment.gpu)
+      const { adapter, device } = await openDevice(environment)
       device.destroy()
       return adapter
     },
     plan: async (modelUrl, options) => (await describeModel(modelUrl, options, environment)).memory,
     load: async (modelUrl, options, control) => {
-      const gpu = await openDevice(environment.gpu)
+      const gpu = await openDevice(environment)
       try {
         return await loadOnto(gpu, modelUrl, options, control, environment)
       } catch (thrown) {

@@ -47,7 +47,6 @@ beforeAll(async () => {
   writeFileSync(`${FOLDER}/app/page.html`, PAGE)
   cpSync('public/models/qwen3-mtp', `${FOLDER}/app/model`, { recursive: true })
   cpSync('dist', `${FOLDER}/lib`, { recursive: true })
-  cpSync('dist/index.js', `${FOLDER}/alone/index.js`)
   server = await serveFolder(FOLDER)
   browser = await launchBrowser({ webgpu: true })
 })
@@ -108,6 +107,7 @@ it('keeps the codes of errors across the worker', async () => {
   expect(await codeOf("LLM.load('model', { signal: AbortSignal.abort() })")).toBe('ABORTED')
   expect(await codeOf("LLM.load('http://')")).toBe('INVALID_OPTION')
   expect(await codeOf('LLM.probe()')).toBe('none')
+  expect(await codeOf("LLM.replay('')")).toBe('TRACE_FORMAT')
   const plan = await page.evaluate<{ totalBytes: number; weightBytes: number }>("LLM.plan('model')")
   expect(plan.totalBytes).toBeGreaterThan(plan.weightBytes)
   expect(errors).toEqual([])
@@ -160,13 +160,6 @@ it('takes what is behind proxies, and signals and objects of another window', as
   await page.close()
 })
 
-it('says so when its worker is not beside it', async () => {
-  const { page } = await openPage('alone/index.js')
-  const message = await page.evaluate("LLM.load('model').catch((error) => error.message)")
-  expect(message).toMatch(/worker failed.*could not be loaded/)
-  await page.close()
-})
-
 it('works when a bundler has packed it', async () => {
   mkdirSync(`${FOLDER}/source`)
   writeFileSync(`${FOLDER}/source/main.js`, "export { LLM, WeirError } from '../lib/index.js'")
@@ -188,6 +181,8 @@ it('works when a bundler has packed it', async () => {
   const { page, errors } = await openPage('bundled/main.js')
   const answer = await page.evaluate<{ token_ids: number[] }>('generate([1, 2, 3], 2)')
   expect(answer.token_ids).toHaveLength(2)
+  // What the worker loads when asked has found its place too.
+  expect(await page.evaluate("codeOf(LLM.replay(''))")).toBe('TRACE_FORMAT')
   expect(errors).toEqual([])
   await page.close()
 })

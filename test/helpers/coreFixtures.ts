@@ -1,7 +1,7 @@
 /** Options, requests and whole runs for tests of core and engine, with the mock runner behind the engine. */
 
-import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
 import { GREEDY } from '../../src/core/samplingParams.ts'
+import type { DraftingParts } from '../../src/core/speculation/speculation.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineHooks, EngineRequestEnd, NewRequest } from '../../src/engine/engineTypes.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'

@@ -1,8 +1,8 @@
 /** The real engine on the shared device, driven by token ids: what golden, invariance and budget tests run. */
 
 import { totalBlocks } from '../../src/core/cost.ts'
-import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
 import { GREEDY, type SamplingParams } from '../../src/core/samplingParams.ts'
+import type { DraftingParts } from '../../src/core/speculation/speculation.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
 import { openModel } from '../../src/loader/source.ts'
