@@ -4,9 +4,8 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { EngineOptions, GenerateOptions, LoadOptions, WorkerOptions } from '../protocol/options.ts'
+import type { EngineOptions, GenerateOptions, LoadOptions, PromptInput, WorkerOptions } from '../protocol/options.ts'
 import type { Replay } from '../protocol/replay.ts'
-import type { Prompt } from '../protocol/request.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
 import type { AsyncDisposal } from './asyncDisposal.ts'
 import { bindMethods } from './bindMethods.ts'
@@ -127,7 +126,7 @@ export class LLM {
    * abort the `signal`, and iteration and `result()` reject with ABORTED, what there was in the error's `partial`.
    * @param prompt a text, or token ids
    */
-  generate(prompt: Prompt, options?: GenerateOptions | null): Generation {
+  generate(prompt: PromptInput, options?: GenerateOptions | null): Generation {
     return this.#session.generate(prompt, options)
   }
 
