@@ -4,6 +4,7 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
+import { baseUrl } from './baseUrl.ts'
 
 /**
  * The model's folder, ending with a slash. A relative URL counts from the document's base, as those in its HTML do; in a worker
@@ -40,10 +41,6 @@ function isFetched(protocol: string, base: string | undefined): boolean {
   if (protocol === 'http:' || protocol === 'https:') return true
   const folders = base !== undefined && URL.canParse('folder/', base)
   return folders && protocol === new URL(base).protocol
-}
-
-function baseUrl(): string | undefined {
-  return globalThis.document?.baseURI ?? globalThis.location?.href
 }
 
 function invalid(model: unknown, reason: string): WeirError {

@@ -7,6 +7,7 @@ import { type Endpoint, proxy, releaseProxy, wrap } from 'comlink'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Outcome } from '../protocol/service.ts'
+import type { StartedWorker } from './worker/startWorker.ts'
 
 /** What a session needs to know of the way besides the service. */
 export interface Link {
@@ -18,21 +19,41 @@ export interface Link {
 /** A service in this thread: nothing lies between, nothing can be lost. */
 export const IN_PROCESS: Link = { lost: new Promise(() => {}), close: () => {} }
 
-/** Starts a worker of its own for one service. */
-export function startWorker(): { service: LlmService; link: Link } {
-  const worker = new Worker(new URL('../worker/main.ts', import.meta.url), { type: 'module', name: 'weir' })
+/** The service in a worker that has answered. */
+export function workerService({ worker, owned, port, lock }: StartedWorker): { service: LlmService; link: Link } {
+  const closed = new AbortController()
+  const { signal } = closed
   const lost = new Promise<WeirError>((resolve) => {
-    worker.addEventListener('error', (event) => {
-      event.preventDefault()
-      // A script that could not be loaded has no message.
-      const reason = event.message || 'its script could not be loaded; serve it beside the library'
-      resolve(new WeirError('INTERNAL', `the worker failed: ${reason}`))
-    })
-    worker.addEventListener('messageerror', () => {
-      resolve(new WeirError('INTERNAL', 'a message of the worker could not be read'))
-    })
+    port.addEventListener(
+      'messageerror',
+      () => resolve(new WeirError('INTERNAL', 'a message of the worker could not be read')),
+      {
+        signal,
+      },
+    )
+    if (lock !== undefined) navigator.locks.request(lock, { signal }, () => resolve(ended())).catch(() => {})
+    // What goes wrong in the page's own worker may be none of ours.
+    if (!owned) return
+    worker.addEventListener(
+      'error',
+      (event) => {
+        event.preventDefault()
+        resolve(new WeirError('INTERNAL', `the worker failed: ${event.message}`))
+      },
+      { signal },
+    )
   })
-  return { service: remoteService(worker, lost), link: { lost, close: () => worker.terminate() } }
+  const close = () => {
+    closed.abort()
+    port.close()
+    if (owned) worker.terminate()
+  }
+  return { service: remoteService(port, lost), link: { lost, close } }
+}
+
+/** The device went with it. */
+function ended(): WeirError {
+  return new WeirError('DEVICE_LOST', 'the worker has ended: the page or the browser closed it; load the model again')
 }
 
 /** The service that is exposed at the other end of `endpoint`. Calls reject with what `lost` settles with. */

@@ -4,6 +4,7 @@
  * (weightNames.ts), bytes, or the GPU.
  */
 
+import { REQUEST_NUMBERS } from '../protocol/ranges.ts'
 import { ConfigFields } from './configFields.ts'
 
 /** How a layer caches what it has seen. `paged`: keys and values in blocks of the KV cache. */
@@ -158,6 +159,8 @@ export function parseGenerationDefaults(
 ): GenerationDefaults {
   const fields = new ConfigFields('generation_config.json', generationConfig ?? {})
   const temperature = fields.has('temperature') ? fields.number('temperature', true) : 1
+  const { accepts, allowed } = REQUEST_NUMBERS.temperature
+  if (!accepts(temperature)) fields.refuse('temperature', `must be ${allowed}`)
   const topK = fields.has('top_k') ? fields.integer('top_k', -1) : 0
   const topP = fields.has('top_p') ? fields.number('top_p') : 1
   if (topP > 1) fields.refuse('top_p', 'must be in (0, 1]')

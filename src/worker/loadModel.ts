@@ -14,7 +14,7 @@ import {
 } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
-import type { LoadProgress } from '../protocol/options.ts'
+import type { LoadProgress, LoadWarning } from '../protocol/options.ts'
 import type { AdapterInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
 import { memoryPlan } from '../runner/bufferPlan.ts'
 import { createGpuRunner } from '../runner/createGpuRunner.ts'
@@ -40,6 +40,13 @@ export interface LoadedModel {
   /** settles when the device goes away by itself */
   readonly lost: Promise<WeirError>
   dispose(): void
+}
+
+export const NO_TOKENIZER: LoadWarning = {
+  code: 'NO_TOKENIZER',
+  message:
+    "the model's folder has no tokenizer.json: it takes and gives token ids alone, so pass { prompt_token_ids } for a prompt and " +
+    'stop_token_ids for stop',
 }
 
 export interface LoadControl {
@@ -108,7 +115,7 @@ async function loadOnto(
     signal,
   })
   return {
-    info: { ...engine, adapter: gpu.adapter },
+    info: { ...engine, adapter: gpu.adapter, warnings: tokenizer ? [] : [NO_TOKENIZER] },
     spec,
     defaults: parseGenerationDefaults(files.generationConfig, spec.vocabSize),
     tokenizer,
@@ -121,7 +128,7 @@ async function loadOnto(
   }
 }
 
-interface ModelDescription extends Omit<LoadedEngine, 'adapter'> {
+interface ModelDescription extends Omit<LoadedEngine, 'adapter' | 'warnings'> {
   readonly files: ModelFiles
   readonly spec: ModelSpec
   /** ids that drafts come from; undefined: all */

@@ -10,6 +10,9 @@ import type { ModelLoader } from '../../src/worker/loadModel.ts'
 import { Service } from '../../src/worker/service.ts'
 import { MODEL_URL } from './scriptedModel.ts'
 
+/** Where a worker from source finds what it loads when asked for. */
+const ASSETS = { replay: new URL('../../src/worker/replay.ts', import.meta.url).href }
+
 export interface Way {
   readonly service: LlmService
   readonly link: Link
@@ -25,7 +28,7 @@ function direct(loader: ModelLoader): Way {
     lose = resolve
   })
   return {
-    service: new Service(loader, () => performance.now()),
+    service: new Service(loader, () => performance.now(), ASSETS),
     link: {
       ...IN_PROCESS,
       lost,
@@ -65,7 +68,7 @@ export const WAYS: readonly (readonly [string, (loader: ModelLoader) => Way])[] 
   ['over a message channel', overChannel],
 ]
 
-export function connect(way: Way, options: LoadOptions = {}, modelUrl = MODEL_URL): Promise<LLM> {
+export function connect(way: Way, options: LoadOptions | null = {}, modelUrl = MODEL_URL): Promise<LLM> {
   return LLM.connect(way.service, modelUrl, options, way.link)
 }
 
