@@ -22,6 +22,8 @@ export const SETUPS: Readonly<Record<string, Setup>> = {
   ...vite('vite6', 'vite@6'),
   ...vite('vite7', 'vite@7'),
   ...vite('vite8', 'vite@8'),
+  'vite7 worker': viteInnerWorker('vite@7'),
+  'vite8 worker': viteInnerWorker('vite@8'),
   'react StrictMode': {
     packages: ['vite@8', 'react@19', 'react-dom@19'],
     fixture: 'react',
@@ -52,6 +54,19 @@ function vite(name: string, version: string): Record<string, Setup> {
         await build(folder, ['vite', 'build'])
         return serveBuilt(folder, 'dist')
       },
+    },
+  }
+}
+
+/** A bundled worker of the page's own, with the library in it. */
+function viteInnerWorker(version: string): Setup {
+  return {
+    packages: [version],
+    fixture: 'plain',
+    open: async (folder) => {
+      write(folder, 'index.html', html(module('/outer.js')))
+      await build(folder, ['vite', 'build'])
+      return serveBuilt(folder, 'dist', '?inner=worker')
     },
   }
 }

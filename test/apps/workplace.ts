@@ -5,7 +5,17 @@
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -51,6 +61,8 @@ export function makeApp(name: string, { packages, fixture }: AppSource, tarball:
   if (fixture) cpSync(join(FIXTURES, fixture), folder, { recursive: true })
   cpSync(join(FIXTURES, 'run.js'), join(folder, 'run.js'))
   cpSync('public/models/qwen3-mtp', join(folder, 'public/model'), { recursive: true })
+  // Browsers trust the date of a file, and so cache parts of it, only once it is a minute old.
+  utimesSync(join(folder, 'public/model/model.safetensors'), 0, 0)
   npm(folder, ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages, `weir-llm@file:${tarball}`])
   return folder
 }
