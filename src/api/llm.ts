@@ -10,11 +10,12 @@ import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Mo
 import type { AsyncDisposal } from './asyncDisposal.ts'
 import { bindMethods } from './bindMethods.ts'
 import type { Generation } from './generation.ts'
+import { IN_PROCESS, type Link } from './link.ts'
 import { modelUrl } from './modelUrl.ts'
 import { checkLoadOptions, readLoadOptions, readWorkerOptions } from './options.ts'
 import { callBack, Session, unwrap, warn } from './session.ts'
 import { aborted, untilAborted } from './signal.ts'
-import { IN_PROCESS, type Link, workerService } from './transport.ts'
+import { workerService } from './transport.ts'
 import { startWorker, type WorkerSource, workerSource } from './worker/startWorker.ts'
 
 export interface LLM extends AsyncDisposal {}
