@@ -56,11 +56,12 @@ export class LLM {
   static async plan(model: string | URL, options?: LoadOptions | null): Promise<MemoryPlan> {
     const given = readLoadOptions(options)
     const serviceOptions = checkLoadOptions(given)
+    const source = workerSource(given)
     const url = modelUrl(model)
     const { signal } = given
     if (signal?.aborted) throw aborted(signal)
     return inWorker(
-      workerSource(given),
+      source,
       async (service) => unwrap(await untilAborted(service.plan(url, serviceOptions), signal)),
       signal,
     )
@@ -83,9 +84,10 @@ export class LLM {
   static async load(model: string | URL, options?: LoadOptions | null): Promise<LLM> {
     const given = readLoadOptions(options)
     checkLoadOptions(given)
+    const source = workerSource(given)
     const url = modelUrl(model)
     if (given.signal?.aborted) throw aborted(given.signal)
-    const { service, link } = workerService(await startWorker(workerSource(given), given.signal))
+    const { service, link } = workerService(await startWorker(source, given.signal))
     return LLM.connect(service, url, given, link)
   }
 
