@@ -32,7 +32,10 @@ export class ChartPanel {
     this.#theme = theme
     this.#canvas.addEventListener('pointermove', (event) => this.#point(event.offsetX))
     this.#canvas.addEventListener('pointerdown', (event) => this.#point(event.offsetX))
-    this.#canvas.addEventListener('pointerleave', () => this.#choose(undefined))
+    // A finger leaves as soon as it is lifted; what it pointed at stays until it touches something else.
+    this.#canvas.addEventListener('pointerleave', (event) => {
+      if (event.pointerType !== 'touch') this.#choose(undefined)
+    })
     this.#canvas.addEventListener('blur', () => this.#choose(undefined))
     this.#canvas.addEventListener('keydown', (event) => this.#key(event))
     new ResizeObserver(() => this.#frames.request(this.#draw)).observe(this.#canvas)
@@ -94,7 +97,7 @@ export class ChartPanel {
       selected,
       theme: this.#theme.current,
       widths: LIVE_BARS,
-      emptyText: 'Each engine step becomes a bar here.',
+      emptyText: 'Steps appear here once the model writes.',
     })
     paint(this.#canvas, this.#chart.shapes, width, height, devicePixelRatio)
     this.#canvas.setAttribute('aria-label', chartSummary(records, limit, refused))
@@ -106,12 +109,12 @@ export class ChartPanel {
   /** The colours' names with the numbers of the chosen step, or of the last one. */
   #showReadout(record: StepRecord | undefined, chosen: boolean): void {
     const numbers: Record<string, string> = {
-      step: record ? `${chosen ? 'step' : 'last step'} ${record.step}` : 'no step yet',
+      step: record ? `Rows of ${chosen ? 'step' : 'the last step,'} ${record.step}` : 'Rows of the last step',
       base: `${record?.baseRows ?? 0}`,
       accepted: `${record?.acceptedDrafts ?? 0}`,
       rejected: `${record ? record.draftRows - record.acceptedDrafts : 0}`,
       prefill: `${record?.prefillRows ?? 0}`,
-      total: record ? `${rowsOf(record)} of ${record.limit} rows` : '',
+      total: record ? `${rowsOf(record)} of ${record.limit}` : '',
     }
     for (const field of this.#readout.querySelectorAll<HTMLElement>('[data-field]')) {
       setText(field, numbers[field.dataset.field ?? ''] ?? '')

@@ -1,14 +1,19 @@
 /** The form of settings and the page's address, kept the same. It never knows the engine. */
 
-import { byId, element } from './dom.ts'
+import { byId, element, setText } from './dom.ts'
+import { policyAdvice } from './policyAdvice.ts'
 import { readSettings, type Settings, writeSettings } from './settings.ts'
 
 /** Settings that only a new engine takes up. */
 const ENGINE_FIELDS = ['b', 's', 'drafts', 'adaptive', 'policy', 'trace'] as const
 
+/** Until the adapter is known, which may ask for less; what is said of policies is the same for both. */
+const DEFAULT_B = 256
+
 export class Controls {
   readonly #form = byId('controls', HTMLFormElement)
   readonly #apply = byId('apply', HTMLButtonElement)
+  readonly #policyNote = byId('policy-note', HTMLElement)
   readonly #model: string
   #applied: Settings | undefined
 
@@ -19,9 +24,12 @@ export class Controls {
     this.#fill(settings)
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault()
+      // To where it will be seen.
+      scrollTo({ top: 0 })
       onApply()
     })
     this.#form.addEventListener('input', () => this.#changed())
+    this.#changed()
     byId('new-seed', HTMLButtonElement).addEventListener('click', () => {
       this.#input('seed').value = `${crypto.getRandomValues(new Uint16Array(1))[0] ?? 0}`
       this.#changed()
@@ -44,6 +52,12 @@ export class Controls {
       seed: number('seed'),
       tokens: number('tokens'),
     }
+  }
+
+  /** Back to the policy that counts right, after another one was refused. */
+  usePolicy(policy: string): void {
+    this.#select('policy').value = policy
+    this.#changed()
   }
 
   /** The engine has taken up `settings`; `b` is what it resolved to, and stands in an empty field as a hint. */
@@ -74,6 +88,9 @@ export class Controls {
     history.replaceState(null, '', `${location.pathname}${writeSettings(settings)}`)
     const pending = ENGINE_FIELDS.some((field) => this.#applied && !Object.is(settings[field], this.#applied[field]))
     this.#apply.dataset.pending = `${pending}`
+    const advice = policyAdvice(settings, settings.b ?? Number(this.#input('b').placeholder || DEFAULT_B))
+    this.#policyNote.hidden = advice === ''
+    setText(this.#policyNote, advice)
   }
 
   #input(name: string): HTMLInputElement {

@@ -27,6 +27,11 @@ export function setText(target: HTMLElement, text: string): void {
   if (target.textContent !== text) target.textContent = text
 }
 
+/** Tells readers of the screen what others see: a few words when something begins or ends, not while it goes on. */
+export function announce(text: string): void {
+  setText(byId('announcement', HTMLElement), text)
+}
+
 /** Runs each job once in the next animation frame, however often it was asked for. */
 export class FrameQueue {
   readonly #jobs = new Set<() => void>()

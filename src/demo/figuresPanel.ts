@@ -1,4 +1,4 @@
-/** The live figures beside the chart and the map of KV blocks. It knows numbers and block owners, not the engine. */
+/** The live figures below the chart, and the map of KV blocks. It knows numbers and block owners, not the engine. */
 
 import { blockMap } from '../chart/blockMap.ts'
 import { paint } from '../chart/canvas.ts'
@@ -24,11 +24,8 @@ export class FiguresPanel {
   showFigures(figures: LiveFigures): void {
     figure('tokens-per-second', figures.tokensPerSecond?.toFixed(1))
     figure('tokens-per-step', figures.tokensPerStep?.toFixed(1))
-    figure('rows-per-step', figures.rowsPerStep?.toFixed(1))
     figure('budget-use', percent(figures.budgetUse))
     figure('acceptance', percent(figures.acceptance))
-    meter('budget-meter', figures.budgetUse)
-    meter('acceptance-meter', figures.acceptance)
   }
 
   /** What steps do not say: how things stand after the last one, and who owns which block. Without stats: nothing is known. */
@@ -60,10 +57,6 @@ export class FiguresPanel {
 
 function figure(id: string, value: string | undefined): void {
   setText(byId(id, HTMLElement), value ?? '–')
-}
-
-function meter(id: string, value: number | undefined): void {
-  byId(id, HTMLElement).style.setProperty('--part', `${Math.min(1, value ?? 0) * 100}%`)
 }
 
 function percent(part: number | undefined): string | undefined {

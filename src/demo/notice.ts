@@ -1,18 +1,20 @@
 /** The line about model and adapter, the progress of a load, and the banner of an error that concerns the whole page. */
 
 import type { AdapterInfo, LLM, LoadProgress, WeirError } from '../index.ts'
-import { byId, setText } from './dom.ts'
-import { defaultBatchTokens, type Settings } from './settings.ts'
+import { announce, byId, setText } from './dom.ts'
+import { DEFAULT_SETTINGS, type Settings } from './settings.ts'
 
 export class Notice {
   readonly #progress = byId('load-progress', HTMLElement)
   readonly #progressText = byId('load-text', HTMLElement)
   readonly #bar = byId('load-bar', HTMLProgressElement)
   readonly #banner = byId('banner', HTMLElement)
+  readonly #reload = byId('reload', HTMLButtonElement)
   readonly #line = byId('engine-line', HTMLElement)
 
-  constructor(onReload: () => void) {
-    byId('reload', HTMLButtonElement).addEventListener('click', onReload)
+  /** @param onReload `exact`: with the exact budget policy, in place of the one that was refused */
+  constructor(onReload: (exact: boolean) => void) {
+    this.#reload.addEventListener('click', () => onReload(this.#reload.dataset.exact === 'true'))
   }
 
   loading(progress?: LoadProgress): void {
@@ -20,56 +22,59 @@ export class Notice {
     this.#line.hidden = true
     this.#progress.hidden = false
     document.documentElement.dataset.engine = 'loading'
-    setText(this.#progressText, progress ? progressText(progress) : 'Looking for a WebGPU adapter')
+    setText(this.#progressText, progress ? progressText(progress) : 'Looking for a GPU')
+    if (!progress) announce('Loading the model')
     if (progress && progress.total > 0) this.#bar.value = progress.loaded / progress.total
     else this.#bar.removeAttribute('value')
   }
 
   ready(llm: LLM, settings: Settings): void {
-    const { model, adapter, memory, options } = llm
+    const { model, adapter, memory } = llm
     this.#progress.hidden = true
     this.#line.hidden = false
     document.documentElement.dataset.engine = 'ready'
-    const drafter = model.drafter ? ' with an MTP drafter' : ', no drafter'
+    announce('The model is ready')
     setText(byId('model-name', HTMLElement), model.name)
-    setText(
-      byId('model-facts', HTMLElement),
-      `${millions(model.parameters)} parameters, ${model.layers} layers${drafter}`,
-    )
+    setText(byId('model-facts', HTMLElement), `${count(model.parameters)} parameters${modelNote(settings.model)}`)
     setText(byId('adapter-name', HTMLElement), adapterName(adapter))
-    setText(byId('memory', HTMLElement), `${megabytes(memory.totalBytes)} on the device, all of it allocated at load`)
+    setText(byId('memory', HTMLElement), megabytes(memory.totalBytes))
     const note = byId('software-note', HTMLElement)
     note.hidden = !adapter.software
-    const chosen = settings.b === undefined
-    const why = `This adapter is a CPU that stands in for a GPU: every row costs more, so `
-    const what = chosen
-      ? `the page chose B = ${options.maxNumBatchedTokens}; a GPU gets ${defaultBatchTokens({ ...adapter, software: false })}.`
-      : `expect few tokens per second at B = ${options.maxNumBatchedTokens}.`
-    setText(note, why + what)
+    setText(note, 'a CPU in place of a GPU: slow')
   }
 
-  /** An error that leaves the page without a working engine. */
-  failed(error: WeirError): void {
+  /** An error that leaves the page without a working engine, which was to have these settings. */
+  failed(error: WeirError, settings: Settings): void {
     this.#progress.hidden = true
     const unavailable = error.code === 'BACKEND_UNAVAILABLE'
     document.documentElement.dataset.engine = unavailable ? 'unavailable' : 'failed'
+    // A replay needs no adapter.
+    if (unavailable) byId('replay', HTMLDetailsElement).open = true
     this.#banner.hidden = false
     this.#banner.dataset.code = error.code
+    this.#banner.scrollIntoView({ block: 'nearest' })
     setText(byId('banner-code', HTMLElement), error.code)
     setText(byId('banner-message', HTMLElement), error.message)
-    byId('webgpu-help', HTMLElement).hidden = !unavailable
+    const refused = error.code === 'BUDGET_EXCEEDED' && settings.policy !== 'exact'
+    this.#reload.dataset.exact = `${refused}`
+    setText(this.#reload, refused ? 'Load with the exact policy' : 'Load again')
   }
+}
+
+/** So that nobody takes a small model's stories for the runtime's fault. */
+function modelNote(model: string): string {
+  return model === DEFAULT_SETTINGS.model ? ': expect nonsense' : ''
 }
 
 function progressText(progress: LoadProgress): string {
   const { phase, file, loaded, total } = progress
   switch (phase) {
     case 'fetch':
-      return `Fetching ${file}: ${megabytes(loaded)}${total > 0 ? ` of ${megabytes(total)}` : ''}`
+      return `Loading ${file}, ${megabytes(loaded)}${total > 0 ? ` of ${megabytes(total)}` : ''}`
     case 'upload':
-      return `Uploading weights: ${megabytes(loaded)} of ${megabytes(total)}`
+      return `Moving the weights to the GPU, ${megabytes(loaded)} of ${megabytes(total)}`
     case 'compile':
-      return `Compiling kernels: ${loaded} of ${total}`
+      return `Compiling GPU programs, ${loaded} of ${total}`
     case 'ready':
       return 'Ready'
   }
@@ -78,13 +83,13 @@ function progressText(progress: LoadProgress): string {
 function adapterName(adapter: AdapterInfo): string {
   const name =
     adapter.description || [adapter.vendor, adapter.architecture].filter(Boolean).join(' ') || 'WebGPU adapter'
-  return adapter.software ? `${name}, software` : name
+  return adapter.software ? `${name},` : name
 }
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`
 }
 
-function millions(count: number): string {
-  return count >= 1e9 ? `${(count / 1e9).toFixed(1)} B` : `${(count / 1e6).toFixed(1)} M`
+function count(number: number): string {
+  return number >= 1e9 ? `${(number / 1e9).toFixed(1)} billion` : `${(number / 1e6).toFixed(1)} million`
 }

@@ -2,28 +2,24 @@
 
 import type { RefusedStep } from '../chart/stepText.ts'
 import { type AdapterInfo, type EngineStats, LLM, type StepRecord, WeirError } from '../index.ts'
+import { BatchingPanel } from './batchingPanel.ts'
 import { ChartPanel } from './chartPanel.ts'
-import { ComparisonPanel } from './comparisonPanel.ts'
 import { Controls } from './controls.ts'
 import { byId, FrameQueue } from './dom.ts'
 import { FiguresPanel } from './figuresPanel.ts'
 import { Notice } from './notice.ts'
+import { PolicyPanel } from './policyPanel.ts'
 import { refusedStep } from './refusal.ts'
 import { ReplayPanel } from './replayPanel.ts'
 import { defaultBatchTokens, engineOptions, type Settings } from './settings.ts'
 import { SpeculationPanel } from './speculationPanel.ts'
 import { StepHistory } from './stepHistory.ts'
-import { StoryBoard } from './storyBoard.ts'
+import { StoryBoard, type StoryEngine } from './storyBoard.ts'
+import { storyForm } from './storyForm.ts'
 import { PageTheme } from './theme.ts'
 
 /** The block map follows the engine at this distance: finer than the eye needs costs messages. */
 const STATS_INTERVAL_MS = 250
-
-interface Loaded {
-  readonly llm: LLM
-  /** what it was loaded with */
-  readonly settings: Settings
-}
 
 export class Page {
   readonly #frames = new FrameQueue()
@@ -33,45 +29,47 @@ export class Page {
     chart: new ChartPanel(this.#frames, this.#theme),
     figures: new FiguresPanel(this.#frames, this.#theme),
     speculation: new SpeculationPanel(this.#frames, this.#theme),
-    board: new StoryBoard(this.#frames, this.#theme, (error) => this.#storyEnded(error)),
+    board: new StoryBoard(this.#frames, this.#theme, {
+      engine: () => this.#idleEngine(),
+      ended: (error) => this.#ended(error),
+    }),
     controls: new Controls(() => void this.load()),
-    notice: new Notice(() => void this.load()),
-    comparison: new ComparisonPanel(this.#theme),
+    notice: new Notice((exact) => this.#loadAgain(exact)),
+    batching: new BatchingPanel(() => void this.#compareBatching()),
+    policies: new PolicyPanel(this.#theme),
     replay: new ReplayPanel(this.#theme),
   }
-  #engine: Loaded | undefined
+  /** the engine, and the settings that it was loaded with */
+  #engine: StoryEngine | undefined
   /** the load that the page waits for, or the one its engine came from */
   #loading = new AbortController()
   #refused: RefusedStep | undefined
   #statsTimer: ReturnType<typeof setTimeout> | undefined
 
   constructor() {
-    const { board, comparison } = this.#parts
-    byId('start', HTMLButtonElement).addEventListener('click', () => {
-      this.#withEngine((llm, settings) => board.startAll(llm, settings))
-    })
-    byId('add-story', HTMLFormElement).addEventListener('submit', (event) => {
-      event.preventDefault()
-      const prompt = byId('prompt', HTMLTextAreaElement).value
-      this.#withEngine((llm, settings) => board.add(llm, settings, prompt))
-    })
+    const { board, policies } = this.#parts
+    byId('start', HTMLButtonElement).addEventListener('click', () => board.startAll())
     byId('stop-all', HTMLButtonElement).addEventListener('click', () => board.stopAll())
-    byId('compare', HTMLButtonElement).addEventListener('click', () => {
-      this.#withEngine((llm, settings) => void comparison.compare(llm, settings.model))
+    byId('compare-policies', HTMLButtonElement).addEventListener('click', () => {
+      if (this.#engine) void policies.compare(this.#engine.llm, this.#engine.settings.model)
     })
+    storyForm((opening) => board.add(opening))
   }
 
-  /** Loads an engine with what the controls say, in place of the one there is. A load under way is given up. */
+  /**
+   * Loads an engine with what the controls say, in place of the one there is, and has it write. A load under way is given up.
+   */
   async load(): Promise<void> {
-    const { notice, controls, board } = this.#parts
+    const { notice, controls, board, batching } = this.#parts
     this.#loading.abort()
     const loading = new AbortController()
     const { signal } = loading
     this.#loading = loading
     const { settings } = controls
     const former = this.#engine?.llm
-    board.stopAll()
     this.#setEngine(undefined)
+    batching.reset()
+    board.interrupt()
     this.#history.clear()
     this.#refused = undefined
     this.#frames.request(this.#drawSteps)
@@ -89,19 +87,36 @@ export class Page {
       if (signal.aborted) return await llm.dispose()
       this.#setEngine({ llm, settings })
       this.#showEngine(llm, settings, adapter)
+      board.startAll()
     } catch (thrown) {
-      if (!signal.aborted) notice.failed(WeirError.from(thrown))
+      if (!signal.aborted) notice.failed(WeirError.from(thrown), settings)
     }
   }
 
-  /** Engine options are those it was loaded with; sampling is what the controls say now. */
-  #withEngine(act: (llm: LLM, settings: Settings) => void): void {
-    if (this.#engine) act(this.#engine.llm, { ...this.#parts.controls.settings, model: this.#engine.settings.model })
+  #loadAgain(exact: boolean): void {
+    if (exact) this.#parts.controls.usePolicy('exact')
+    void this.load()
   }
 
-  #setEngine(engine: Loaded | undefined): void {
+  /** Engine options are those it was loaded with; sampling is what the controls say now. */
+  #idleEngine(): StoryEngine | undefined {
+    if (!this.#engine || this.#parts.batching.running) return undefined
+    return { llm: this.#engine.llm, settings: this.#parts.controls.settings }
+  }
+
+  /** The engine does nothing else meanwhile: stories under way are written again afterwards, and new ones wait. */
+  async #compareBatching(): Promise<void> {
+    const { board, batching } = this.#parts
+    const engine = this.#idleEngine()
+    if (!engine) return
+    board.interrupt()
+    this.#ended(await batching.run(engine.llm, engine.settings))
+    board.startReady()
+  }
+
+  #setEngine(engine: StoryEngine | undefined): void {
     this.#engine = engine
-    for (const id of ['start', 'add', 'compare']) byId(id, HTMLButtonElement).disabled = !engine
+    for (const id of ['start', 'compare', 'compare-policies']) byId(id, HTMLButtonElement).disabled = !engine
     this.#parts.replay.offer(engine?.settings.trace ? () => engine.llm.trace() : undefined)
   }
 
@@ -127,14 +142,14 @@ export class Page {
     this.#parts.figures.showFigures(this.#history.figures())
   }
 
-  #storyEnded(error: WeirError | undefined): void {
+  #ended(error: WeirError | undefined): void {
     this.#requestStats()
     // Every story ends with the same fatal error; the first one tells the page.
     if (!error?.fatal || !this.#engine) return
     if (error.code === 'BUDGET_EXCEEDED') this.#refused = refusedStep(error, this.#history.records)
-    const { llm } = this.#engine
+    const { llm, settings } = this.#engine
     this.#setEngine(undefined)
-    this.#parts.notice.failed(error)
+    this.#parts.notice.failed(error, settings)
     this.#frames.request(this.#drawSteps)
     void this.#giveUp(llm)
   }
@@ -177,12 +192,7 @@ export class Page {
   }
 
   #repaint(): void {
-    const { chart, figures, speculation, board, comparison, replay } = this.#parts
-    chart.repaint()
-    figures.repaint()
-    speculation.repaint()
-    board.repaint()
-    comparison.repaint()
-    replay.repaint()
+    const { chart, figures, speculation, board, policies, replay } = this.#parts
+    for (const part of [chart, figures, speculation, board, policies, replay]) part.repaint()
   }
 }

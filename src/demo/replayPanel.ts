@@ -101,7 +101,7 @@ function figure(replay: Replay): HTMLElement {
   const { budgetPolicy, maxNumBatchedTokens } = options
   const what = `${count(requests, 'request')}, policy `
   const head = element('h3', {}, what, element('code', {}, budgetPolicy), ` at B = ${maxNumBatchedTokens}`)
-  if (failure) head.append(element('span', { class: 'refusal', title: failure.message }, failure.code))
+  if (failure) head.append(element('span', { class: 'refusal' }, failure.code))
   const caption = element('figcaption', { 'data-testid': 'replay-caption' }, replayCaption(replay))
   return element('figure', {}, head, element('div', { class: 'picture' }), caption)
 }

@@ -27,14 +27,15 @@ export interface Settings {
 export const DEFAULT_SETTINGS: Settings = {
   model: 'models/fairy-tales/',
   b: undefined,
-  s: 16,
+  // Sixteen openings, and room for stories of the visitor's own beside them.
+  s: 20,
   drafts: 2,
   policy: 'exact',
-  adaptive: false,
+  adaptive: true,
   trace: false,
   temperature: 0.8,
   seed: 7,
-  tokens: 160,
+  tokens: 120,
 }
 
 /** B where neither the address nor a control says one. */
@@ -48,6 +49,10 @@ export function readSettings(search: string): Settings {
     const text = query.get(key)
     return text === null || text === '' ? fallback : Number(text)
   }
+  const flag = (key: string, fallback: boolean) => {
+    const text = query.get(key)
+    return text === '1' || text === '0' ? text === '1' : fallback
+  }
   const b = query.get('b')
   return {
     model: query.get('model') ?? DEFAULT_SETTINGS.model,
@@ -55,8 +60,8 @@ export function readSettings(search: string): Settings {
     s: number('s', DEFAULT_SETTINGS.s),
     drafts: number('drafts', DEFAULT_SETTINGS.drafts),
     policy: query.get('policy') ?? DEFAULT_SETTINGS.policy,
-    adaptive: query.get('adaptive') === '1',
-    trace: query.get('trace') === '1',
+    adaptive: flag('adaptive', DEFAULT_SETTINGS.adaptive),
+    trace: flag('trace', DEFAULT_SETTINGS.trace),
     temperature: number('temperature', DEFAULT_SETTINGS.temperature),
     seed: number('seed', DEFAULT_SETTINGS.seed),
     tokens: number('tokens', DEFAULT_SETTINGS.tokens),
@@ -68,7 +73,8 @@ export function writeSettings(settings: Settings): string {
   const query = new URLSearchParams()
   for (const [key, value] of Object.entries(settings)) {
     const fallback = new Map<string, unknown>(Object.entries(DEFAULT_SETTINGS)).get(key)
-    if (value !== undefined && value !== fallback) query.set(key, value === true ? '1' : String(value))
+    if (value === undefined || value === fallback) continue
+    query.set(key, typeof value === 'boolean' ? `${Number(value)}` : String(value))
   }
   const text = query.toString().replaceAll('%2F', '/').replaceAll('%3A', ':')
   return text === '' ? '' : `?${text}`

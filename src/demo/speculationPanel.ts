@@ -35,7 +35,6 @@ export class SpeculationPanel {
     const mean = state.stats?.meanAcceptedLength ?? 0
     setText(byId('mean-length', HTMLElement), mean > 0 ? mean.toFixed(2) : '–')
     setText(this.#choice, choiceWords(state))
-    this.#choice.dataset.adaptive = `${state.adaptive}`
     if (state.most !== undefined) this.#canvas.style.height = `${acceptanceHeight(state.most)}px`
     this.repaint()
   }
@@ -49,7 +48,7 @@ export class SpeculationPanel {
     if (width === 0 || height === 0) return
     const { most, stats } = this.#state
     const { verified, accepted } = stats ?? { verified: [], accepted: [] }
-    const emptyText = most === 0 ? 'Speculation is off.' : 'No drafts verified yet.'
+    const emptyText = most === 0 ? 'No drafts: they are off.' : 'No drafts checked yet.'
     const shapes = acceptanceChart({ verified, accepted, width, height, theme: this.#theme.current, emptyText })
     paint(this.#canvas, shapes, width, height, devicePixelRatio)
     this.#canvas.setAttribute('aria-label', acceptanceSummary({ verified, accepted }, emptyText))
@@ -57,8 +56,8 @@ export class SpeculationPanel {
 }
 
 function choiceWords({ most, choice, adaptive }: SpeculationState): string {
-  if (most === undefined) return ''
-  if (most === 0) return 'Set Drafts to 1 or more to see what they bring.'
+  if (most === undefined) return 'no drafts: no model is loaded'
+  if (most === 0) return 'no drafts: they are off in the settings'
   if (choice) return choiceText(choice)
-  return adaptive ? 'their number is chosen step by step' : choiceText({ k: most, reason: 'fixed' })
+  return adaptive ? 'no drafts: nothing is written yet' : choiceText({ k: most, reason: 'fixed' })
 }

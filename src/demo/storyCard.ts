@@ -1,54 +1,73 @@
-/** One story: its opening, the text as it comes, its state, a button that stops it. Knows one generation, not the engine. */
+/** One story: its opening, the text as it comes, how it ended, and its buttons. Knows one generation, not the engine. */
 
 import { requestColour } from '../chart/theme.ts'
-import { type Generation, type GenerationResult, WeirError } from '../index.ts'
+import { type Generation, WeirError } from '../index.ts'
 import { element, type FrameQueue, setText } from './dom.ts'
+import { type OwnStory, STATE_NAMES, type StoryEnd, type StoryState, storyEnd, tokensText } from './storyState.ts'
 import type { PageTheme } from './theme.ts'
 
-export type StoryState = 'ready' | 'waiting' | 'streaming' | 'done' | 'stopped' | 'error'
+export interface Story extends OwnStory {
+  /** what it is called on the page */
+  readonly name: string
+  /** whether the visitor began it */
+  readonly own: boolean
+}
 
-/** What a reader is told. */
-export const STATE_NAMES: Readonly<Record<StoryState, string>> = {
-  ready: 'ready',
-  waiting: 'waiting',
-  streaming: 'streaming',
-  done: 'done',
-  stopped: 'stopped',
-  error: 'failed',
+/** What a card needs of the page, and what its buttons do. */
+export interface CardContext {
+  readonly frames: FrameQueue
+  readonly theme: PageTheme
+  changed(card: StoryCard): void
+  again(card: StoryCard): void
+  remove(card: StoryCard): void
 }
 
 interface Progress {
   readonly state: StoryState
   readonly tokens: number
-  readonly note: string
-  readonly id?: number
+  readonly end?: StoryEnd
   readonly error?: WeirError
+  /** the request's, which decides the colour */
+  readonly id?: number
 }
 
 export class StoryCard {
-  readonly element: HTMLElement
-  readonly opening: string
-  readonly #frames: FrameQueue
-  readonly #theme: PageTheme
+  readonly story: Story
+  readonly #context: CardContext
   readonly #parts: CardParts
   readonly #abort = new AbortController()
-  #onState = () => {}
   /** text that came since the last frame */
-  #pending = ''
-  #progress: Progress = { state: 'ready', tokens: 0, note: '' }
+  #pending: string
+  #progress: Progress
 
-  constructor(opening: string, number: number, frames: FrameQueue, theme: PageTheme) {
-    this.opening = opening
-    this.#frames = frames
-    this.#theme = theme
-    this.#parts = cardParts(opening, number)
-    this.element = this.#parts.card
-    this.#parts.stop.addEventListener('click', () => this.stop())
+  constructor(story: Story, context: CardContext) {
+    this.story = story
+    this.#context = context
+    this.#parts = cardParts(story)
+    this.#pending = story.text ?? ''
+    this.#progress = { state: story.end?.state ?? 'ready', tokens: 0, ...(story.end && { end: story.end }) }
+    this.#parts.act.addEventListener('click', () => (this.active ? this.stop() : context.again(this)))
+    this.#parts.remove?.addEventListener('click', () => context.remove(this))
     this.#draw()
+  }
+
+  get element(): HTMLElement {
+    return this.#parts.card
   }
 
   get state(): StoryState {
     return this.#progress.state
+  }
+
+  get active(): boolean {
+    return this.state === 'waiting' || this.state === 'streaming'
+  }
+
+  /** What is kept of it; without an end it is to be written again. */
+  get kept(): OwnStory {
+    const { opening, index } = this.story
+    const { end } = this.#progress
+    return end ? { opening, index, text: `${this.#parts.text.node.data}${this.#pending}`, end } : { opening, index }
   }
 
   /** To be given to the generation that this card is going to follow. */
@@ -61,54 +80,59 @@ export class StoryCard {
   }
 
   repaint(): void {
-    this.#frames.request(this.#draw)
+    this.#context.frames.request(this.#draw)
   }
 
-  /** Shows a generation to its end. Resolves with the error that ended it, if one did. `onState` hears of every change of state. */
-  async follow(generation: Generation, onState: () => void): Promise<WeirError | undefined> {
-    this.#onState = onState
+  /** The button's focus, where a card takes the place of another. */
+  focus(): void {
+    this.#parts.act.focus()
+  }
+
+  /** Shows a generation to its end. Resolves with the error that ended it, if one did. */
+  async follow(generation: Generation): Promise<WeirError | undefined> {
     this.#update({ state: 'waiting', id: generation.id })
     try {
       for await (const part of generation) {
         this.#pending += part.text
         this.#update({ state: 'streaming', tokens: this.#progress.tokens + part.token_ids.length })
       }
-      this.#update(ending(await generation.result()))
+      const { finish_reason, token_ids } = await generation.result()
+      this.#ended(storyEnd(finish_reason, token_ids.length))
       return undefined
     } catch (thrown) {
       const error = WeirError.from(thrown)
-      const stopped = error.code === 'ABORTED'
-      this.#update(stopped ? { state: 'stopped' } : { state: 'error', error })
-      return stopped ? undefined : error
+      if (error.code === 'ABORTED') this.#ended(storyEnd('abort', this.#progress.tokens))
+      else this.#update({ state: 'error', error })
+      return error.code === 'ABORTED' ? undefined : error
     }
+  }
+
+  #ended(end: StoryEnd): void {
+    this.#update({ state: end.state, end })
   }
 
   #update(progress: Partial<Progress>): void {
     const { state } = this.#progress
     this.#progress = { ...this.#progress, ...progress }
-    if (this.#progress.state !== state) this.#onState()
-    this.#frames.request(this.#draw)
+    if (this.#progress.state !== state) this.#context.changed(this)
+    this.repaint()
   }
 
   readonly #draw = (): void => {
-    const { card, text, status, stop, count, note, error } = this.#parts
-    const progress = this.#progress
-    const active = progress.state === 'waiting' || progress.state === 'streaming'
-    card.dataset.state = progress.state
-    card.dataset.tokens = `${progress.tokens}`
-    if (progress.id !== undefined) {
-      card.style.setProperty('--request', requestColour(progress.id, this.#theme.current))
-    }
-    setText(status, STATE_NAMES[progress.state])
-    setText(count, progress.tokens === 1 ? '1 token' : `${progress.tokens} tokens`)
-    setText(note, progress.note)
-    stop.hidden = !active
-    error.hidden = !progress.error
-    if (progress.error) {
-      setText(error.code, progress.error.code)
-      // What ended every story at once is told once, by the page.
-      setText(error.message, progress.error.fatal ? '' : progress.error.message)
-    }
+    const { card, text, status, act, remove, error } = this.#parts
+    const { state, tokens, end, error: failure, id } = this.#progress
+    card.dataset.state = state
+    card.dataset.tokens = `${tokens}`
+    if (id !== undefined) card.style.setProperty('--request', requestColour(id, this.#context.theme.current))
+    setText(status, end?.text ?? (tokens > 0 ? `${STATE_NAMES[state]}, ${tokensText(tokens)}` : STATE_NAMES[state]))
+    act.hidden = state === 'ready'
+    act.dataset.act = this.active ? 'stop' : 'again'
+    act.setAttribute('aria-label', `${this.active ? 'Stop' : 'Write again'}: ${this.story.name}`)
+    if (remove) remove.hidden = this.active
+    // What ended every story at once is told once, by the page.
+    error.box.hidden = !failure || failure.fatal
+    setText(error.code, failure?.code ?? '')
+    setText(error.message, failure?.message ?? '')
     if (this.#pending === '') return
     text.node.appendData(this.#pending)
     this.#pending = ''
@@ -120,44 +144,31 @@ interface CardParts {
   readonly card: HTMLElement
   readonly text: { readonly box: HTMLElement; readonly node: Text }
   readonly status: HTMLElement
-  readonly stop: HTMLButtonElement
-  readonly count: HTMLElement
-  readonly note: HTMLElement
-  readonly error: HTMLElement & { readonly code: HTMLElement; readonly message: HTMLElement }
+  /** stops the story while it is being written, and writes it again when it has ended */
+  readonly act: HTMLButtonElement
+  readonly remove: HTMLButtonElement | undefined
+  readonly error: { readonly box: HTMLElement; readonly code: HTMLElement; readonly message: HTMLElement }
 }
 
-function cardParts(opening: string, number: number): CardParts {
-  const status = element('span', { class: 'status', 'data-testid': 'story-status' })
-  const stop = element('button', {
-    class: 'stop',
-    type: 'button',
-    'data-testid': 'story-stop',
-    'aria-label': `Stop story ${number}`,
-    title: 'Stop this story',
-  })
-  const head = element('header', {}, element('h3', {}, `Story ${number}`), status, stop)
+function cardParts({ name, own, opening }: Story): CardParts {
   const node = document.createTextNode('')
   const streamed = element('span', { 'data-testid': 'story-text' }, node)
-  const box = element('p', { class: 'text', tabindex: '0' }, element('b', {}, opening), streamed)
+  const title = element('h3', { class: 'unseen' }, name)
+  const box = element(
+    'div',
+    { class: 'text', role: 'group', tabindex: '0', 'aria-label': name },
+    element('b', {}, opening),
+    streamed,
+  )
   const code = element('code', { 'data-testid': 'story-error-code' })
   const message = element('span', {})
-  const error = Object.assign(element('p', { class: 'error', 'data-testid': 'story-error' }, code, ' ', message), {
-    code,
-    message,
-  })
-  const count = element('span', { 'data-testid': 'story-tokens' })
-  const note = element('span', {})
-  const foot = element('footer', {}, count, note)
-  const card = element('article', { class: 'story', 'data-testid': 'story' }, head, box, error, foot)
-  return { card, text: { box, node }, status, stop, count, note, error }
-}
-
-function ending(result: GenerationResult): { state: StoryState; note: string } {
-  const { accepted_prediction_tokens: accepted, rejected_prediction_tokens: rejected } =
-    result.usage.completion_tokens_details
-  const verified = accepted + rejected
-  const drafts = verified > 0 ? `${Math.round((accepted / verified) * 100)} % accepted · ` : ''
-  const state = result.finish_reason === 'abort' ? 'stopped' : 'done'
-  const reason = result.finish_reason === 'stop' ? 'the end · ' : ''
-  return { state, note: `${reason}${drafts}seed ${result.seed}` }
+  const error = element('p', { class: 'error', 'data-testid': 'story-error' }, code, ' ', message)
+  const status = element('span', { class: 'status', 'data-testid': 'story-status' })
+  const act = element('button', { class: 'act', type: 'button', 'data-testid': 'story-act' })
+  const attributes = { class: 'act', type: 'button', 'data-act': 'remove', 'data-testid': 'story-remove' }
+  const remove = own ? element('button', { ...attributes, 'aria-label': `Remove: ${name}` }) : undefined
+  const foot = element('footer', {}, status, ...(remove ? [remove] : []), act)
+  const card = element('article', { class: 'story', 'data-testid': 'story' }, title, box, error, foot)
+  if (own) card.dataset.own = 'true'
+  return { card, text: { box, node }, status, act, remove, error: { box: error, code, message } }
 }

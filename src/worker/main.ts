@@ -2,12 +2,21 @@
 
 import { expose } from 'comlink'
 import { CONNECT, type ConnectMessage, READY, type ReadyMessage } from '../protocol/connection.ts'
+import type { Environment } from './loadModel.ts'
 import { createService } from './service.ts'
+
+const ENVIRONMENT: Environment = {
+  // A browser may throw where WebGPU is forbidden.
+  get gpu() {
+    return navigator.gpu
+  },
+  now: () => performance.now(),
+}
 
 addEventListener('message', ({ data, ports: [port] }: MessageEvent<Partial<ConnectMessage> | null>) => {
   // A page's own worker may have messages of its own.
   if (data?.type !== CONNECT || !port) return
-  expose(createService({ gpu: navigator.gpu, now: () => performance.now() }, data.assets), port)
+  expose(createService(ENVIRONMENT, data.assets), port)
   hold(data.lock, (locked) => port.postMessage({ type: READY, locked } satisfies ReadyMessage))
 })
 

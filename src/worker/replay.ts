@@ -3,7 +3,7 @@
  * because the worker's own class of errors is another one.
  */
 
-import { replayTrace } from '../engine/replay.ts'
+import { replayTrace } from '../engine/trace/replay.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { Outcome } from '../protocol/service.ts'
 import { outcome } from './outcome.ts'

@@ -1,188 +1,192 @@
-/** The built page in a real browser, as a visitor uses it: stories, settings, a refused step, the comparison, no WebGPU. */
+/** The built page in a real browser, as a visitor uses it: stories, a comparison, settings, a refused step, small screens. */
 
 import { mkdirSync } from 'node:fs'
 import type { Browser, Locator, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type FolderServer, launchBrowser, serveFolder, watchErrors } from '../helpers/browser.ts'
 import { engineIs, SHOTS, storiesReach, VIEW } from '../helpers/page.ts'
+import { lowContrast, openAll, smallTargets } from '../helpers/pageAudit.ts'
 
-const TOKENS = 32
+const TOKENS = 24
+const WIDTHS = [320, 390, 768, 1440]
 
 let site: FolderServer
+let browser: Browser
+let page: Page
+let errors: string[]
 
 beforeAll(async () => {
   mkdirSync(SHOTS, { recursive: true })
   site = await serveFolder('site')
+  browser = await launchBrowser({ webgpu: true })
+  page = await browser.newPage({ viewport: VIEW, colorScheme: 'light' })
+  page.setDefaultTimeout(240_000)
+  errors = watchErrors(page, /\/models\/qwen3-mtp\/(tokenizer|tokenizer_config|generation_config)\.json$/)
+  await page.goto(`${site.url}?tokens=${TOKENS}`)
 })
 
 afterAll(async () => {
+  await browser?.close()
   await site?.close()
 })
 
-function states(stories: Locator): Promise<(string | undefined)[]> {
-  return stories.evaluateAll((cards) => cards.map((card) => (card instanceof HTMLElement ? card.dataset.state : '')))
+function own(): Locator {
+  return page.locator('[data-testid="story"][data-own]')
 }
 
-describe('the page with a WebGPU adapter', () => {
-  let browser: Browser
-  let page: Page
-  let errors: string[]
+async function text(id: string): Promise<string> {
+  return (await page.getByTestId(id).textContent())?.trim() ?? ''
+}
 
-  beforeAll(async () => {
-    browser = await launchBrowser({ webgpu: true })
-    page = await browser.newPage({ viewport: VIEW, colorScheme: 'light' })
-    page.setDefaultTimeout(240_000)
-    errors = watchErrors(page, /\/models\/qwen3-mtp\/(tokenizer|tokenizer_config|generation_config)\.json$/)
-    await page.goto(`${site.url}?tokens=${TOKENS}`)
-    await engineIs(page, 'ready')
-  })
+async function apply(): Promise<void> {
+  await page.getByTestId('apply').click()
+  await engineIs(page, 'loading')
+  await engineIs(page, 'ready')
+}
 
-  afterAll(async () => {
-    await browser?.close()
-  })
-
-  it('loads the embedded model and says that a software adapter got a smaller B', async () => {
-    expect(await page.getByTestId('model-name').textContent()).toBe('fairy-tales')
-    expect(await page.getByTestId('software-note').textContent()).toContain('B = 64')
-    expect(await page.getByTestId('b').getAttribute('placeholder')).toBe('64')
+describe('the page', () => {
+  it('shows stories and chart at once on a desktop screen, and says that it loads', async () => {
+    const [stories, chart] = [
+      await page.getByTestId('stories').boundingBox(),
+      await page.getByTestId('chart').boundingBox(),
+    ]
+    expect((stories?.y ?? 0) + (stories?.height ?? 0)).toBeLessThanOrEqual(VIEW.height)
+    expect((chart?.y ?? 0) + (chart?.height ?? 0)).toBeLessThanOrEqual(VIEW.height)
+    expect(chart?.x).toBeGreaterThan((stories?.x ?? 0) + (stories?.width ?? 0))
+    expect(await page.getByTestId('load-progress').isVisible()).toBe(true)
     expect(await page.getByTestId('story').count()).toBe(16)
-    expect(await page.getByTestId('acceptance-chart').getAttribute('aria-label')).toBe('No drafts verified yet.')
-    expect(await page.getByTestId('draft-choice').textContent()).toBe('2 drafts: always, whether they pay or not')
-    await page.screenshot({ path: `${SHOTS}/ready.png` })
   })
 
-  it('streams sixteen stories, one of which is stopped while the others go on to their end', async () => {
-    const stories = page.getByTestId('story')
-    await page.getByTestId('start').click()
+  it('writes sixteen stories as soon as the model is ready, without being asked', async () => {
     await storiesReach(page, ['streaming', 'done'], 1)
-    expect(await page.getByTestId('stories-summary').textContent()).toContain('streaming')
+    expect(await text('model-name')).toBe('fairy-tales')
+    expect(await text('software-note')).toContain('a CPU in place of a GPU')
+    expect(await page.getByTestId('b').getAttribute('placeholder')).toBe('64')
+    expect(await page.getByTestId('adaptive').isChecked()).toBe(true)
+    expect(await text('draft-choice')).toMatch(/^(no drafts|[12] drafts?): ./)
     await page.screenshot({ path: `${SHOTS}/streaming.png` })
-    const index = (await states(stories)).lastIndexOf('streaming')
-    const stopped = stories.nth(index)
-    await stopped.getByTestId('story-stop').click()
+  })
+
+  it('stops one of them while the others go on, and says how each ended', async () => {
+    const stopped = page.getByTestId('story').nth(15)
+    await stopped.getByTestId('story-act').click()
     await page.getByTestId('chart').hover({ position: { x: 44, y: 100 } })
     await page.getByTestId('chart-tooltip').waitFor()
-    expect(await page.getByTestId('chart-tooltip').textContent()).toMatch(/^Step \d+rows\d+ of 64/)
+    expect(await text('chart-tooltip')).toMatch(/^Step \d+rows\d+ of 64/)
 
     await storiesReach(page, ['done', 'stopped'])
-    const ends = await states(stories)
-    expect(ends.filter((state) => state === 'done')).toHaveLength(15)
-    expect(ends[index]).toBe('stopped')
-    expect(Number(await stopped.getAttribute('data-tokens'))).toBeLessThan(TOKENS)
-    for (const text of await page.getByTestId('story-text').allTextContents()) {
-      expect(text.trim()).not.toBe('')
-      expect(text).not.toContain('\uFFFD')
+    expect(await stopped.getByTestId('story-status').textContent()).toMatch(/^stopped by you, \d+ tokens?$/)
+    const ends = await page.getByTestId('story-status').allTextContents()
+    expect(ends.filter((end) => end === `stopped at ${TOKENS} tokens`).length).toBeGreaterThan(8)
+    for (const end of ends.slice(0, 15)) expect(end).toMatch(/^(stopped at|ended by itself,) \d+ tokens?$/)
+    for (const story of await page.getByTestId('story-text').allTextContents()) {
+      expect(story.trim()).not.toBe('')
+      expect(story).not.toContain('\uFFFD')
     }
-    expect(Number(await page.getByTestId('tokens-per-second').textContent())).toBeGreaterThan(0)
-    expect(Number(await page.getByTestId('tokens-per-step').textContent())).toBeGreaterThan(0)
-    expect(await page.getByTestId('acceptance').textContent()).toMatch(/^\d+ %$/)
+    expect(Number(await text('tokens-per-second'))).toBeGreaterThan(0)
+    expect(Number(await text('tokens-per-step'))).toBeGreaterThan(0)
     await page.waitForFunction(() => document.getElementById('kv-blocks')?.textContent === '0')
-    const acceptance = (await page.getByTestId('acceptance-chart').getAttribute('aria-label')) ?? ''
-    const trials = [...acceptance.matchAll(/draft \d (?:< )?\d+ % of ([\d,]+)/g)].map(([, count = '']) =>
-      Number(count.replace(',', '')),
-    )
-    expect(trials).toHaveLength(2)
-    // The stories that went on have 31 tokens from drafts and after them.
-    expect(trials[0]).toBeGreaterThan(15 * 10)
-    expect(trials[1]).toBeLessThanOrEqual(trials[0] ?? 0)
-    const meanLength = Number(await page.getByTestId('mean-length').textContent())
-    expect(meanLength).toBeGreaterThan(1)
-    expect(meanLength).toBeLessThan(3)
-    await page.screenshot({ path: `${SHOTS}/done.png`, fullPage: true })
   })
 
-  it('adds a story with a prompt of the visitor’s own', async () => {
-    await page.getByTestId('prompt').fill('The little mouse said to the elephant')
-    await page.getByTestId('add').click()
+  it('writes a story of the visitor’s own at Enter, in the first place; Shift and Enter begin a line', async () => {
+    const prompt = page.getByTestId('prompt')
+    await prompt.fill('The little mouse')
+    await prompt.press('Shift+Enter')
+    await prompt.pressSequentially('said')
+    expect(await own().count()).toBe(0)
+    await prompt.press('Enter')
     expect(await page.getByTestId('story').count()).toBe(17)
-    const added = page.getByTestId('story').nth(16)
-    await storiesReach(page, ['done', 'stopped'], 1)
-    expect(await added.getAttribute('data-state')).toBe('done')
-    expect(await added.textContent()).toContain('The little mouse said to the elephant')
+    expect(await page.getByTestId('story').first().textContent()).toContain('The little mouse\nsaid')
+    await storiesReach(page, ['done', 'stopped'])
+    expect(await own().getAttribute('data-state')).toBe('done')
   })
 
-  it('reloads the engine with another B, which the address keeps and no step exceeds', async () => {
+  it('compares writing at once with one after another: both times, and that the texts are identical', async () => {
+    await page.getByTestId('start').click()
+    await storiesReach(page, ['waiting', 'streaming', 'done'])
+    await page.getByTestId('compare').click()
+    await page.getByTestId('batching-progress').waitFor()
+    await page.waitForFunction(() => document.getElementById('batching-verdict')?.textContent !== '')
+    expect(await text('batching-error')).toBe('')
+    expect(await text('batching-at-once')).toMatch(/^\d+\.\d s, \d+ tokens per second$/)
+    expect(await text('batching-one-by-one')).toMatch(/^\d+\.\d s, \d+ tokens per second$/)
+    expect(await text('batching-verdict')).toMatch(/At once .* All 16 texts are identical, token for token/)
+    // What the comparison interrupted is written after all.
+    await storiesReach(page, ['done', 'stopped'])
+  })
+
+  it('gives up a comparison that is cancelled', async () => {
+    await page.getByTestId('compare').press('Enter')
+    await page.waitForFunction(() => Number((document.getElementById('batching-bar') as HTMLProgressElement).value) > 0)
+    await page.keyboard.press('Enter')
+    await page.getByTestId('compare').waitFor()
+    expect(await text('batching-verdict')).toBe('Cancelled.')
+    expect(await page.getByTestId('batching-result').isVisible()).toBe(false)
+    await page.screenshot({ path: `${SHOTS}/done.png` })
+  })
+
+  it('loads anew with other settings, which the address keeps, and keeps the visitor’s story', async () => {
+    const written = await own().getByTestId('story-text').textContent()
+    await openAll(page)
     await page.getByTestId('b').fill('32')
-    await page.getByTestId('apply').click()
-    await engineIs(page, 'loading')
-    await engineIs(page, 'ready')
-    expect(new URL(page.url()).searchParams.get('b')).toBe('32')
-    await page.getByTestId('start').click()
-    await storiesReach(page, ['streaming', 'done'], 1)
-    const summary = (await page.getByTestId('chart').getAttribute('aria-label')) ?? ''
-    const [, most, limit] = /(\d+) at most, limit (\d+)/.exec(summary) ?? []
-    expect(limit).toBe('32')
-    expect(Number(most)).toBeLessThanOrEqual(32)
-    expect(Number(most)).toBeGreaterThan(16)
-    await page.getByTestId('stop-all').click()
-    await storiesReach(page, ['done', 'stopped'])
-  })
-
-  it('chooses the number of drafts where it is asked to, and says what it chose and why', async () => {
-    await page.getByTestId('drafts').selectOption('4')
-    await page.getByTestId('adaptive').check()
-    await page.getByTestId('apply').click()
-    await engineIs(page, 'loading')
-    await engineIs(page, 'ready')
-    expect(new URL(page.url()).searchParams.get('adaptive')).toBe('1')
-    await page.getByTestId('start').click()
-    await storiesReach(page, ['streaming', 'done'], 4)
-    await page.waitForFunction(() =>
-      /^(no drafts|[1-4] drafts?): ./.test(document.getElementById('draft-choice')?.textContent ?? ''),
-    )
-    await page.screenshot({ path: `${SHOTS}/adaptive.png` })
-    await page.getByTestId('stop-all').click()
-    await storiesReach(page, ['done', 'stopped'])
-    await page.getByTestId('adaptive').uncheck()
-  })
-
-  it('says that speculation is off where there are no drafts', async () => {
     await page.getByTestId('drafts').selectOption('0')
-    await page.getByTestId('apply').click()
-    await engineIs(page, 'loading')
-    await engineIs(page, 'ready')
-    await page.waitForFunction(() => document.getElementById('acceptance-chart')?.ariaLabel === 'Speculation is off.')
-    expect(await page.getByTestId('draft-choice').textContent()).toContain('Set Drafts to 1 or more')
-    expect(await page.getByTestId('mean-length').textContent()).toBe('–')
+    await apply()
+    expect(new URL(page.url()).search).toContain('b=32&drafts=0')
+    await storiesReach(page, ['streaming', 'done'])
+    expect(await own().getByTestId('story-text').textContent()).toBe(written)
+    await page.waitForFunction(() => document.getElementById('acceptance-chart')?.ariaLabel?.includes('they are off'))
+    expect(await text('draft-choice')).toBe('no drafts: they are off in the settings')
+    await page.waitForFunction(() => /\d+ at most, limit 32/.test(document.getElementById('chart')?.ariaLabel ?? ''))
+    const summary = (await page.getByTestId('chart').getAttribute('aria-label')) ?? ''
+    expect(Number(/(\d+) at most/.exec(summary)?.[1])).toBeLessThanOrEqual(32)
+    await page.getByTestId('stop-all').click()
+    await storiesReach(page, ['done', 'stopped'])
   })
 
   it('shows a request that is refused on its own card', async () => {
     await page.getByTestId('temperature').fill('-1')
     await page.getByTestId('add').click()
-    const last = page.getByTestId('story').last()
-    await last.getByTestId('story-error').waitFor()
-    expect(await last.getByTestId('story-error-code').textContent()).toBe('INVALID_REQUEST')
+    await own().first().getByTestId('story-error').waitFor()
+    expect(await own().first().getByTestId('story-error-code').textContent()).toBe('INVALID_REQUEST')
     expect(await page.getByTestId('banner').isVisible()).toBe(false)
     await page.getByTestId('temperature').fill('0.8')
+    await own().first().getByTestId('story-remove').click()
+    expect(await own().count()).toBe(1)
   })
 
-  it('shows a refused step in red, and works again after a reload', async () => {
-    await page.getByTestId('policy').selectOption('uncharged')
+  it('says that a policy will be refused, shows the refused step, and works again with the exact one', async () => {
     await page.getByTestId('drafts').selectOption('4')
-    await page.getByTestId('apply').click()
-    await engineIs(page, 'loading')
-    await engineIs(page, 'ready')
-    await page.getByTestId('start').click()
+    await page.getByTestId('adaptive').uncheck()
+    for (const policy of ['reserve', 'uncharged']) {
+      await page.getByTestId('policy').selectOption(policy)
+      expect(await text('policy-note')).toMatch(/^Will be refused: .*BUDGET_EXCEEDED/)
+    }
+    await apply()
     await engineIs(page, 'failed')
-    expect(await page.getByTestId('banner-code').textContent()).toBe('BUDGET_EXCEEDED')
-    expect(await page.getByTestId('banner-message').textContent()).toMatch(/\b32\b/)
+    expect(await text('banner-code')).toBe('BUDGET_EXCEEDED')
+    expect(await text('banner-message')).toMatch(/\b32\b/)
     await page.waitForFunction(() => /was refused/.test(document.getElementById('chart')?.ariaLabel ?? ''))
     await storiesReach(page, ['error', 'done'])
     await page.screenshot({ path: `${SHOTS}/refused.png` })
 
-    await page.getByTestId('policy').selectOption('exact')
+    expect(await text('reload')).toBe('Load with the exact policy')
     await page.getByTestId('reload').click()
     await engineIs(page, 'ready')
     expect(await page.getByTestId('banner').isVisible()).toBe(false)
-    await page.getByTestId('add').click()
-    await storiesReach(page, ['done', 'error'])
-    expect(await page.getByTestId('story').last().getAttribute('data-state')).toBe('done')
+    expect(await page.getByTestId('policy-note').isVisible()).toBe(false)
+    await page.waitForFunction(() =>
+      /^Accepted by position: draft 1 (< )?\d+ % of \d+/.test(
+        document.getElementById('acceptance-chart')?.ariaLabel ?? '',
+      ),
+    )
+    await page.getByTestId('stop-all').click()
+    await storiesReach(page, ['done', 'stopped'])
   })
 
   it('compares the budget policies', async () => {
-    await page.getByTestId('compare').click()
-    await page.waitForSelector('#comparison-results:is([data-state="done"], [data-state="failed"])')
-    expect(await page.getByTestId('comparison-error').textContent()).toBe('')
+    await page.getByTestId('compare-policies').click()
+    await page.waitForSelector('#policies-results:is([data-state="done"], [data-state="failed"])')
+    expect(await text('policies-error')).toBe('')
     const runs = page.getByTestId('policy-run')
     expect(await runs.count()).toBe(4)
     const captions = await page.getByTestId('policy-caption').allTextContents()
@@ -197,37 +201,43 @@ describe('the page with a WebGPU adapter', () => {
       figures.map((figure) => figure.querySelectorAll('rect.overrun').length),
     )
     expect(red).toEqual([0, 0, 1, 1])
-    expect(await page.getByTestId('comparison-status').textContent()).toContain('software adapter')
-    await page.locator('section[aria-labelledby="comparison-title"]').screenshot({ path: `${SHOTS}/comparison.png` })
+    expect(await text('policies-status')).toContain('software adapter')
   })
 
-  it('draws in the dark and on a narrow screen without anything sticking out', async () => {
-    await page.emulateMedia({ colorScheme: 'dark' })
-    await page.screenshot({ path: `${SHOTS}/dark.png`, fullPage: true })
+  it('fits every width, with targets for fingers on a phone and text that can be read in light and dark', async () => {
+    await openAll(page)
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: VIEW.height })
+      expect(await page.evaluate(() => document.documentElement.scrollWidth), `at ${width} px`).toBeLessThanOrEqual(
+        width,
+      )
+    }
     await page.setViewportSize({ width: 390, height: 844 })
-    await page.screenshot({ path: `${SHOTS}/narrow.png`, fullPage: true })
-    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390)
+    const stories = await page.getByTestId('stories').boundingBox()
+    const chart = await page.getByTestId('chart').boundingBox()
+    expect((chart?.y ?? 0) - (stories?.y ?? 0) - (stories?.height ?? 0)).toBeLessThan(80)
+    expect(await smallTargets(page, 44)).toEqual([])
+    for (const colorScheme of ['light', 'dark'] as const) {
+      await page.emulateMedia({ colorScheme })
+      expect(await lowContrast(page, 4.5), colorScheme).toEqual([])
+      await page.screenshot({ path: `${SHOTS}/phone-${colorScheme}.png`, fullPage: true })
+    }
+    await page.setViewportSize(VIEW)
+    await page.screenshot({ path: `${SHOTS}/dark.png`, fullPage: true })
+  })
+
+  it('explains nothing in a title, which no finger opens', async () => {
+    expect(await page.locator('body [title]').count()).toBe(0)
+  })
+
+  it('still has the visitor’s story when the page is opened again', async () => {
+    const written = await own().getByTestId('story-text').textContent()
+    await page.reload()
+    expect(await own().getByTestId('story-text').textContent()).toBe(written)
+    expect(await own().getByTestId('story-status').textContent()).toMatch(/ \d+ tokens$/)
   })
 
   it('left no error in the console', () => {
     expect(errors).toEqual([])
-  })
-})
-
-describe('the page without a WebGPU adapter', () => {
-  it('says so, why, and what to do', async () => {
-    const browser = await launchBrowser({ webgpu: false })
-    try {
-      const page = await browser.newPage({ viewport: VIEW })
-      await page.goto(site.url)
-      await engineIs(page, 'unavailable')
-      expect(await page.getByTestId('banner-code').textContent()).toBe('BACKEND_UNAVAILABLE')
-      expect((await page.getByTestId('banner-message').textContent())?.length).toBeGreaterThan(20)
-      expect(await page.getByTestId('webgpu-help').isVisible()).toBe(true)
-      expect(await page.getByTestId('start').isDisabled()).toBe(true)
-      await page.screenshot({ path: `${SHOTS}/no-webgpu.png` })
-    } finally {
-      await browser.close()
-    }
   })
 })

@@ -43,16 +43,15 @@ describe('a trace', () => {
       const page = await browser.newPage({ viewport: VIEW, colorScheme: 'light' })
       page.setDefaultTimeout(240_000)
       const errors = watchErrors(page, /^$/)
-      await page.goto(`${site.url}?tokens=12`)
-      await engineIs(page, 'ready')
-      expect(await page.getByTestId('download-trace').isDisabled()).toBe(true)
-
+      await page.goto(`${site.url}?tokens=8`)
+      await page.getByTestId('settings').locator('summary').click()
       await page.getByTestId('trace').check()
       expect(new URL(page.url()).searchParams.get('trace')).toBe('1')
+      expect(await page.getByTestId('download-trace').isDisabled()).toBe(true)
+      // Gives up the load that is under way.
       await page.getByTestId('apply').click()
-      await engineIs(page, 'loading')
       await engineIs(page, 'ready')
-      await page.getByTestId('start').click()
+      await page.getByTestId('replay').locator('summary').click()
       await storiesReach(page, ['done'], 1)
       trace = await downloadedTrace(page)
       const steps = trace.match(/^\["step"/gm)?.length ?? 0
@@ -61,11 +60,10 @@ describe('a trace', () => {
       expect(await replay(page, 'stories.jsonl', trace)).toBe(same)
       expect(await page.getByTestId('replay-status').textContent()).toBe('stories.jsonl')
       expect(await page.locator('#replay-result svg').getAttribute('aria-label')).toContain(`chart of ${steps} steps`)
-      await page.locator('section[aria-labelledby="replay-title"]').screenshot({ path: `${SHOTS}/replay.png` })
-      await page.screenshot({ path: `${SHOTS}/replay-page.png`, fullPage: true })
+      await page.locator('#replay').screenshot({ path: `${SHOTS}/replay.png` })
 
       expect(await replay(page, 'cut.jsonl', trace.slice(0, -9))).toMatch(/^TRACE_FORMAT .*the trace is cut/)
-      await page.locator('section[aria-labelledby="replay-title"]').screenshot({ path: `${SHOTS}/replay-refused.png` })
+      await page.locator('#replay').screenshot({ path: `${SHOTS}/replay-refused.png` })
       expect(errors).toEqual([])
     } finally {
       await browser.close()
@@ -77,11 +75,10 @@ describe('a trace', () => {
     try {
       const page = await browser.newPage({ viewport: VIEW, colorScheme: 'dark' })
       page.setDefaultTimeout(240_000)
-      await page.goto(`${site.url}?b=32&drafts=4&policy=uncharged&trace=1`)
-      await engineIs(page, 'ready')
+      await page.goto(`${site.url}?b=32&drafts=4&adaptive=0&policy=uncharged&trace=1`)
       expect(await page.getByTestId('trace').isChecked()).toBe(true)
-      await page.getByTestId('start').click()
       await engineIs(page, 'failed')
+      await page.getByTestId('replay').locator('summary').click()
       const caption = await replay(page, 'refused.jsonl', await downloadedTrace(page))
       expect(caption).toMatch(
         /^\d+ steps?, (\d+) plans, all .* the same; the plan of step \1 was refused: BUDGET_EXCEEDED\.$/,
@@ -89,18 +86,22 @@ describe('a trace', () => {
       expect(await page.locator('#replay-result rect.overrun').count()).toBeGreaterThan(0)
       await page.setViewportSize({ width: 390, height: 844 })
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390)
-      await page.locator('section[aria-labelledby="replay-title"]').screenshot({ path: `${SHOTS}/replay-narrow.png` })
+      await page.locator('#replay').screenshot({ path: `${SHOTS}/replay-narrow.png` })
     } finally {
       await browser.close()
     }
   })
 
-  it('is replayed without a WebGPU adapter, dropped on the page', async () => {
+  it('is replayed without a WebGPU adapter, dropped on the page, which says what is missing', async () => {
     const browser = await launchBrowser({ webgpu: false })
     try {
       const page = await browser.newPage({ viewport: VIEW })
       await page.goto(site.url)
       await engineIs(page, 'unavailable')
+      expect(await page.getByTestId('banner-code').textContent()).toBe('BACKEND_UNAVAILABLE')
+      expect((await page.getByTestId('banner-message').textContent())?.length).toBeGreaterThan(20)
+      expect(await page.getByTestId('stories').isVisible()).toBe(false)
+      await page.screenshot({ path: `${SHOTS}/no-webgpu.png` })
       const data = await page.evaluateHandle((text) => {
         const transfer = new DataTransfer()
         transfer.items.add(new File([text], 'dropped.jsonl'))

@@ -69,7 +69,7 @@ export const WAYS: readonly (readonly [string, (loader: ModelLoader) => Way])[] 
   ['over a message channel', overChannel],
 ]
 
-export function connect(way: Way, options: LoadOptions = {}, modelUrl = MODEL_URL): Promise<LLM> {
+export function connect(way: Way, options: LoadOptions | null = {}, modelUrl = MODEL_URL): Promise<LLM> {
   return LLM.connect(way.service, modelUrl, options, way.link)
 }
 

@@ -4,7 +4,7 @@ import type { Page } from 'playwright-core'
 
 /** Where pictures of the page go. */
 export const SHOTS = 'out/screenshots'
-export const VIEW = { width: 1440, height: 1000 }
+export const VIEW = { width: 1440, height: 900 }
 
 /** Waits until as many story cards as there are match: `tokens` came at least, and the state is one of these. */
 export function storiesReach(page: Page, states: readonly string[], tokens = 0): Promise<unknown> {

@@ -182,7 +182,6 @@ it('checks model and options before it starts a worker', async () => {
   const unknown: object = { batchSize: 4 }
   expect((await errorOf(LLM.load('http://models.test/', unknown))).message).toMatch(/batchSize/)
   expect((await errorOf(LLM.plan('http://models.test/', unknown))).code).toBe('INVALID_OPTION')
-  expect((await errorOf(LLM.load('http://models.test/', { backend: 'wasm' }))).code).toBe('BACKEND_UNAVAILABLE')
   expect((await errorOf(LLM.load('http://models.test/', { signal: AbortSignal.abort() }))).code).toBe('ABORTED')
   expect(new WeirError('ABORTED', 'x').fatal).toBe(false)
 })

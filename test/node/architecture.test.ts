@@ -12,12 +12,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   index: ['api'],
   api: [],
   protocol: [],
-  worker: ['engine', 'core', 'models', 'runner', 'ort', 'kernels', 'gpu', 'tokenizer', 'loader', 'metrics'],
+  worker: ['engine', 'core', 'models', 'runner', 'kernels', 'gpu', 'tokenizer', 'loader', 'metrics'],
   engine: ['core', 'metrics'],
   core: [],
   models: [],
   runner: ['core', 'models', 'kernels', 'gpu'],
-  ort: ['core', 'models'],
+
   kernels: ['gpu', 'shaders'],
   gpu: [],
   tokenizer: [],
@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   demo: ['index', 'chart'],
 }
 
-/** `src/core/scheduler.ts` is in core, `src/index.ts` in index, `shaders/x.wgsl` in shaders. */
+/** `src/core/schedule/scheduler.ts` is in core, `src/index.ts` in index, `shaders/x.wgsl` in shaders. */
 function roomOf(path: string): string {
   const [top = '', second = ''] = path.split('/')
   return top === 'src' ? second.replace(/\.ts$/, '') : top

@@ -39,6 +39,8 @@ describe('settings in the address', () => {
   it('leave out what is as by default', () => {
     expect(writeSettings(DEFAULT_SETTINGS)).toBe('')
     expect(readSettings('')).toEqual(DEFAULT_SETTINGS)
+    expect(writeSettings({ ...DEFAULT_SETTINGS, adaptive: false })).toBe('?adaptive=0')
+    expect(readSettings('?adaptive=perhaps').adaptive).toBe(true)
     expect(writeSettings({ ...DEFAULT_SETTINGS, b: 64, drafts: 0 })).toBe('?b=64&drafts=0')
   })
 

@@ -155,6 +155,6 @@ describe('without workers', () => {
       expect(code).toBe('INVALID_OPTION')
       expect(message).toMatch(/^(worker|assets) must be/)
     }
-    expect((await errorOf(LLM.probe({ speculative: undefined } as object))).code).toBe('INVALID_OPTION')
+    expect((await errorOf(LLM.probe({ speculative: {} } as object))).code).toBe('INVALID_OPTION')
   })
 })

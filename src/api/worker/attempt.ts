@@ -4,7 +4,7 @@
  */
 
 import { type AssetUrls, CONNECT, type ConnectMessage, READY, type ReadyMessage } from '../../protocol/connection.ts'
-import { aborted } from '../session.ts'
+import { aborted } from '../signal.ts'
 
 export interface Meeting {
   readonly assets: AssetUrls

@@ -6,7 +6,7 @@
 import type { AssetUrls } from '../../protocol/connection.ts'
 import { WeirError } from '../../protocol/errors.ts'
 import type { WorkerOptions } from '../../protocol/options.ts'
-import { aborted } from '../session.ts'
+import { aborted } from '../signal.ts'
 import { assetsFolder, lazyAssets } from './assets.ts'
 import { type Met, meet } from './attempt.ts'
 import { type Way, waysTo } from './ways.ts'
