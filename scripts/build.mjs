@@ -1,6 +1,6 @@
 // Builds the library to dist/ and the page to site/, then checks the package. Argument `library` or `page`: only that one.
 // dist/ holds self-contained ES modules and the types: index.js; worker.js, which index.js finds beside itself by relative URL; its
-// copy workerText.js, for pages that cannot load it as a file; and replay.js, which the worker loads when asked for.
+// text in workerText.js, for pages that cannot load it as a file; and replay.js, which the worker loads when asked for.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,14 +20,16 @@ if (only !== 'library') await buildPage()
 
 async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true })
-  const sources = [
-    ...(await buildModule('worker', 'src/worker/main.ts')),
-    ...(await buildModule('replay', 'src/worker/replay.ts')),
-  ]
-  const workerText = readFileSync('dist/worker.js', 'utf8')
+  const sources = []
+  for (const name of ['whole', 'worker', 'replay']) {
+    sources.push(...(await buildModule(name, `src/worker/${name === 'worker' ? 'main' : name}.ts`)))
+  }
+  const workerText = readFileSync('dist/whole.js', 'utf8')
+  rmSync('dist/whole.js')
   // A Blob has no place that a relative URL could count from.
-  if (/sourceMappingURL|import\.meta/.test(workerText)) fail('dist/worker.js knows its own place')
-  if (!workerText.includes('webpackIgnore')) fail('dist/worker.js lets bundlers resolve what it loads by URL')
+  if (/sourceMappingURL|import\.meta|import\(/.test(workerText)) fail('the copy of the worker is not whole')
+  if (!readFileSync('dist/worker.js', 'utf8').includes('webpackIgnore'))
+    fail('bundlers would resolve what worker.js loads')
   const define = { WORKER_TEXT: JSON.stringify(workerText) }
   sources.push(...(await buildModule('index', 'src/index.ts', { plugins: [filesBesideIndex()], define, split: true })))
   writeFileSync('dist/LICENSES.txt', bundledLicenses(sources))
