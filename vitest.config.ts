@@ -1,6 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
-// A test's folder decides where it runs: node (no GPU), gpu (Dawn in Node, one process and one device), browser (Chromium).
+// A test's folder decides where it runs: node (no GPU), gpu (Dawn in Node, one process and one device), browser (Chromium), apps
+// (bundlers from the registry, and Chromium).
 export default defineConfig({
   test: {
     projects: [
@@ -27,6 +28,17 @@ export default defineConfig({
           maxWorkers: 1,
           fileParallelism: false,
           testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+      {
+        test: {
+          name: 'apps',
+          include: ['test/apps/**/*.test.ts'],
+          environment: 'node',
+          pool: 'forks',
+          maxWorkers: 1,
+          testTimeout: 900_000,
           hookTimeout: 300_000,
         },
       },

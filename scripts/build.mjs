@@ -1,13 +1,18 @@
 // Builds the library to dist/ and the page to site/, then checks the package. Argument `library` or `page`: only that one.
-// dist/ holds two self-contained ES modules and the types; index.js finds worker.js beside itself by relative URL.
+// dist/ holds self-contained ES modules and the types: index.js; worker.js, which index.js finds beside itself by relative URL; its
+// copy workerText.js, for pages that cannot load it as a file; and replay.js, which the worker loads when asked for.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
 
 const GZIP_LIMIT = 100 * 1024
-const WORKER_URL = "new URL('./worker.js', import.meta.url)"
+/** URLs of sources in index.js, and what they are in dist/, in the form that other bundlers look for. */
+const FILE_URLS = new Map([
+  ["new URL('../../worker/main.ts', import.meta.url)", "new URL('./worker.js', import.meta.url)"],
+  ["new URL('../../worker/replay.ts', import.meta.url)", "new URL('./replay.js', import.meta.url)"],
+])
 
 const only = process.argv[2]
 if (only !== 'page') await buildLibrary()
@@ -17,14 +22,22 @@ async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true })
   const sources = [
     ...(await buildModule('worker', 'src/worker/main.ts')),
-    ...(await buildModule('index', 'src/index.ts', [workerBesideIndex()])),
+    ...(await buildModule('replay', 'src/worker/replay.ts')),
   ]
+  const workerText = readFileSync('dist/worker.js', 'utf8')
+  // A Blob has no place that a relative URL could count from.
+  if (/sourceMappingURL|import\.meta/.test(workerText)) fail('dist/worker.js knows its own place')
+  if (!workerText.includes('webpackIgnore')) fail('dist/worker.js lets bundlers resolve what it loads by URL')
+  const define = { WORKER_TEXT: JSON.stringify(workerText) }
+  sources.push(...(await buildModule('index', 'src/index.ts', { plugins: [filesBesideIndex()], define, split: true })))
   writeFileSync('dist/LICENSES.txt', bundledLicenses(sources))
   run('tsc', ['-p', 'scripts/tsconfig.types.json'])
   keepPublicTypes('dist', 'index.d.ts')
-  reportSizes(['dist/index.js', 'dist/worker.js'])
-  run('publint', ['--strict'])
-  run('attw', ['--pack', '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji', '--no-summary'])
+  writeFileSync('dist/worker.d.ts', 'export {}\n')
+  reportSizes(['dist/index.js', 'dist/worker.js'], ['dist/workerText.js', 'dist/replay.js'])
+  const tarball = pack()
+  run('publint', [tarball, '--strict'])
+  run('attw', [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji', '--no-summary'])
 }
 
 async function buildPage() {
@@ -36,19 +49,20 @@ async function buildPage() {
   console.log('page: site/')
 }
 
-/** One entry with everything it imports in one file. Returns the files that went into it. */
-async function buildModule(name, entry, plugins = []) {
+/** One entry with everything it imports in one file, unless it is split. Returns the files that went into it. */
+async function buildModule(name, entry, { plugins = [], define = {}, split = false } = {}) {
   const results = await build({
     configFile: false,
     publicDir: false,
     logLevel: 'warn',
     plugins,
+    define,
     build: {
       outDir: 'dist',
       emptyOutDir: false,
       target: 'es2023',
       lib: { entry, formats: ['es'], fileName: () => `${name}.js` },
-      rolldownOptions: { output: { codeSplitting: false, minify: true } },
+      rolldownOptions: { output: { codeSplitting: split, chunkFileNames: '[name].js', minify: true } },
     },
   })
   return results.flatMap((result) => result.output.flatMap((file) => file.moduleIds ?? []))
@@ -66,26 +80,32 @@ function bundledLicenses(sources) {
 }
 
 /**
- * The worker is a file of its own, built separately: the URL of its source becomes that of the file, in the form that other
- * bundlers look for. It is put back only after Vite has looked for workers to bundle itself.
+ * The worker's modules are files of their own, built separately: the URLs of their sources become those of the files. They are
+ * put back only after Vite has looked for workers and assets to bundle itself.
  */
-function workerBesideIndex() {
-  const source = "new URL('../worker/main.ts', import.meta.url)"
-  const placeholder = '__WEIR_WORKER_URL__'
-  let found = 0
+function filesBesideIndex() {
+  const urls = [...FILE_URLS].map(([source, file], index) => ({ source, file, placeholder: `__WEIR_FILE_${index}__` }))
+  const found = new Set()
   return {
-    name: 'worker-beside-index',
+    name: 'files-beside-index',
     enforce: 'pre',
     transform(code) {
-      if (!code.includes(source)) return null
-      found += 1
-      return { code: code.replace(source, placeholder), map: null }
+      const here = urls.filter(({ source }) => code.includes(source))
+      for (const { source } of here) found.add(source)
+      if (here.length === 0) return null
+      return {
+        code: here.reduce((text, { source, placeholder }) => text.replace(source, placeholder), code),
+        map: null,
+      }
     },
     generateBundle(_options, bundle) {
-      for (const file of Object.values(bundle)) {
-        if (file.type === 'chunk') file.code = file.code.replace(placeholder, WORKER_URL)
+      for (const output of Object.values(bundle)) {
+        if (output.type !== 'chunk') continue
+        for (const { file, placeholder } of urls) output.code = output.code.replace(placeholder, file)
+        // In quotes: what stands in backticks not every bundler takes for a file's name.
+        output.code = output.code.replace(/import\(`([^`$]+)`\)/g, "import('$1')")
       }
-      if (found !== 1) this.error(`expected one ${source} in src, found ${found}`)
+      if (found.size !== urls.length) this.error(`of ${urls.map(({ source }) => source)} src has ${[...found]}`)
     },
   }
 }
@@ -108,17 +128,34 @@ function keepPublicTypes(folder, entry) {
   for (const path of all) if (path.endsWith('.d.ts') && !reached.includes(path)) rmSync(path)
 }
 
-function reportSizes(paths) {
-  let total = 0
-  for (const path of paths) {
-    const bytes = readFileSync(path)
-    const gzipped = gzipSync(bytes, { level: 9 }).length
-    total += gzipped
-    console.log(`${path}: ${kib(bytes.length)}, gzipped ${kib(gzipped)}`)
-  }
-  console.log(`together gzipped ${kib(total)} of ${kib(GZIP_LIMIT)}`)
+/** @param always what every page loads @param onNeed what few do */
+function reportSizes(always, onNeed) {
+  const total = always.reduce((sum, path) => sum + reportSize(path), 0)
+  console.log(`together gzipped ${kib(total)} of ${kib(GZIP_LIMIT)}; loaded on need:`)
+  for (const path of onNeed) reportSize(path)
   if (total > GZIP_LIMIT) fail('the library is too large')
-  if (!readFileSync('dist/index.js', 'utf8').includes(WORKER_URL)) fail('dist/index.js does not name its worker')
+  const index = readFileSync('dist/index.js', 'utf8')
+  for (const url of [...FILE_URLS.values(), "import('./workerText.js')"])
+    if (!index.includes(url)) fail(`dist/index.js does not name ${url}`)
+}
+
+function reportSize(path) {
+  const bytes = readFileSync(path)
+  const gzipped = gzipSync(bytes, { level: 9 }).length
+  console.log(`${path}: ${kib(bytes.length)}, gzipped ${kib(gzipped)}`)
+  return gzipped
+}
+
+/** The package's tarball, without its scripts, which would build it, and whatever settings of npm have led here. */
+function pack() {
+  const folder = 'out/pack'
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  const flags = ['--ignore-scripts', '--dry-run=false', '--pack-destination', folder]
+  const { status } = spawnSync('npm', ['pack', ...flags], { stdio: ['ignore', 'ignore', 'ignore'] })
+  const [tarball] = readdirSync(folder)
+  if (status !== 0 || !tarball) fail('npm pack failed')
+  return join(folder, tarball)
 }
 
 function kib(bytes) {

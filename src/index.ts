@@ -11,6 +11,7 @@ export type {
   GenerationChoice,
   GenerationPart,
   GenerationResult,
+  PartialResult,
   Prompt,
   RequestDebug,
   RequestStep,

@@ -1,23 +1,25 @@
 /** The samples of an answer, put together from what each step brought to each. It must never know who waits for them. */
 
-import type { GenerationChoice } from '../protocol/request.ts'
+import type { GenerationChoice, PartialResult } from '../protocol/request.ts'
 import type { SampleUpdate } from '../protocol/service.ts'
-import { assert } from '../util/math.ts'
+import { at } from '../util/math.ts'
 
-/** @param updates in order, up to the end of every sample */
-export function choicesOf(updates: readonly SampleUpdate[]): GenerationChoice[] {
+/** @param updates in order; at least one */
+export function choicesOf(updates: readonly SampleUpdate[]): PartialResult {
   const samples: SampleUpdate[][] = []
   for (const update of updates) {
     const sample = samples[update.index] ?? []
     sample.push(update)
     samples[update.index] = sample
   }
-  return samples.map(choiceOf)
+  const choices = Array.from(samples, choiceOf)
+  const { index: _, ...first } = at(choices, 0)
+  return { ...first, choices }
 }
 
-function choiceOf(updates: readonly SampleUpdate[], index: number): GenerationChoice {
-  const { finish_reason, debug } = updates.at(-1) ?? {}
-  assert(finish_reason, `sample ${index} has ended`)
+/** One that has not ended, or not even begun, is one that was aborted. */
+function choiceOf(updates: readonly SampleUpdate[] = [], index: number): GenerationChoice {
+  const { finish_reason = 'abort', debug } = updates.at(-1) ?? {}
   return {
     index,
     text: updates.map(({ text }) => text).join(''),

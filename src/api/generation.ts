@@ -3,22 +3,31 @@
  * so that a reader may come late. It must never know how it gets here.
  */
 
-import type { WeirError } from '../protocol/errors.ts'
+import { WeirError } from '../protocol/errors.ts'
 import type { GenerationPart, GenerationResult } from '../protocol/request.ts'
 import type { GenerationEnd, SampleUpdate } from '../protocol/service.ts'
-import { at } from '../util/math.ts'
+import { bindMethods } from './bindMethods.ts'
 import { choicesOf } from './choices.ts'
 
-/** What `LLM.generate` returns. The request is under way already; nothing needs to be read for it to go on. */
+/**
+ * What `LLM.generate` returns. The request is under way already; nothing needs to be read for it to go on.
+ *
+ * However it ends, what there is of the answer can be had:
+ * - by itself: `result()` resolves, each sample with `finish_reason` 'stop' or 'length';
+ * - because a loop over it was left (`break`, `return`, a throw): it is aborted, and `result()` resolves with what there was, samples
+ *   that had not ended with `finish_reason` 'abort';
+ * - by its signal: iteration and `result()` reject with ABORTED at once, whose `partial` is what there was;
+ * - by any other error: the same with that error.
+ */
 export interface Generation extends AsyncIterable<GenerationPart> {
   /** its number, as in `stats().blockOwners` */
   readonly id: number
   /**
-   * Every part in order, from the first one whenever iteration starts. Leaving the loop before the end aborts all samples.
+   * Every part in order, from the first one whenever iteration starts. Leaving a loop before the end aborts all samples.
    * After an error the parts that came before it are still delivered, then the error is thrown.
    */
   [Symbol.asyncIterator](): AsyncIterator<GenerationPart, undefined>
-  /** The whole answer, once all samples have ended; rejects with the error that ended them. What was left ends with 'abort'. */
+  /** The whole answer, once all samples have ended; rejects with the error that ended them. */
   result(): Promise<GenerationResult>
 }
 
@@ -41,6 +50,7 @@ export class GenerationStream implements Generation {
     this.#result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject }
     })
+    bindMethods(this)
     // Whoever asks for the result handles its error; a generation nobody reads must not become an unhandled rejection.
     this.#result.catch(() => {})
   }
@@ -60,8 +70,10 @@ export class GenerationStream implements Generation {
 
   fail(error: WeirError): void {
     if (this.ended) return
-    this.#error = error
-    this.#settle?.reject(error)
+    const { code, message, details, cause } = error
+    const partial = this.#updates.length > 0 ? choicesOf(this.#updates) : undefined
+    this.#error = new WeirError(code, message, details, { cause, partial })
+    this.#settle?.reject(this.#error)
     this.#end()
   }
 
@@ -95,9 +107,7 @@ export class GenerationStream implements Generation {
   }
 
   #finish(end: GenerationEnd): void {
-    const choices = choicesOf(this.#updates)
-    const { index: _, ...first } = at(choices, 0)
-    this.#settle?.resolve({ ...first, choices, ...end })
+    this.#settle?.resolve({ ...choicesOf(this.#updates), ...end })
     this.#end()
   }
 

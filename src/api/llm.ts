@@ -4,15 +4,24 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { EngineOptions, GenerateOptions, LoadOptions } from '../protocol/options.ts'
+import type { EngineOptions, GenerateOptions, LoadOptions, PromptInput, WorkerOptions } from '../protocol/options.ts'
 import type { Replay } from '../protocol/replay.ts'
-import type { Prompt } from '../protocol/request.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
+import type { AsyncDisposal } from './asyncDisposal.ts'
+import { bindMethods } from './bindMethods.ts'
 import type { Generation } from './generation.ts'
-import { checkLoadOptions } from './options.ts'
-import { aborted, callBack, Session, unwrap } from './session.ts'
-import { IN_PROCESS, type Link, startWorker } from './transport.ts'
+import { IN_PROCESS, type Link } from './link.ts'
+import { modelUrl } from './modelUrl.ts'
+import { checkLoadOptions, readLoadOptions, readWorkerOptions } from './options.ts'
+import { callBack, Session, unwrap, warn } from './session.ts'
+import { aborted, untilAborted } from './signal.ts'
+import { workerService } from './transport.ts'
+import { startWorker, type WorkerSource, workerSource } from './worker/startWorker.ts'
 
+export interface LLM extends AsyncDisposal {}
+
+/** May be wrapped in a proxy, as Vue's `reactive` does: its methods know their object. */
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the class has the method; who has the type depends on their TypeScript
 export class LLM {
   readonly model: ModelInfo
   /** after defaults, checks and rounding */
@@ -28,46 +37,58 @@ export class LLM {
     this.adapter = engine.adapter
     this.memory = engine.memory
     this.#session = session
+    bindMethods(this)
   }
 
   /**
    * The adapter that `load` would use.
-   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do
+   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do; INVALID_OPTION
    */
-  static probe(): Promise<AdapterInfo> {
-    return inWorker(async (service) => unwrap(await service.probe()))
+  static async probe(options?: WorkerOptions | null): Promise<AdapterInfo> {
+    return inWorker(workerSource(readWorkerOptions(options)), async (service) => unwrap(await service.probe()))
   }
 
   /**
-   * The bytes that `load` would allocate with these options; fetches the model's config and headers only.
-   * @param model the folder of config.json and safetensors; relative to the page
+   * The bytes that `load` would allocate with these options; fetches the model's config and headers only. The options' signal
+   * aborts it.
+   * @param model the folder of config.json and safetensors; relative to the document's base
    */
-  static async plan(model: string | URL, options: LoadOptions = {}): Promise<MemoryPlan> {
-    const service = checkLoadOptions(options)
+  static async plan(model: string | URL, options?: LoadOptions | null): Promise<MemoryPlan> {
+    const given = readLoadOptions(options)
+    const serviceOptions = checkLoadOptions(given)
+    const source = workerSource(given)
     const url = modelUrl(model)
-    return inWorker(async (worker) => unwrap(await worker.plan(url, service)))
+    const { signal } = given
+    if (signal?.aborted) throw aborted(signal)
+    return inWorker(
+      source,
+      async (service) => unwrap(await untilAborted(service.plan(url, serviceOptions), signal)),
+      signal,
+    )
   }
 
   /**
    * Makes every plan of a trace anew, in a worker of its own and without any GPU, and checks that each is byte for byte the one
    * that was traced.
-   * @throws TRACE_FORMAT naming line and step
+   * @throws TRACE_FORMAT naming line and step, BACKEND_UNAVAILABLE
    */
-  static replay(trace: string): Promise<Replay> {
-    return inWorker(async (service) => unwrap(await service.replay(trace)))
+  static async replay(trace: string, options?: WorkerOptions | null): Promise<Replay> {
+    return inWorker(workerSource(readWorkerOptions(options)), async (service) => unwrap(await service.replay(trace)))
   }
 
   /**
    * Loads a model into a worker of its own, ready to generate.
-   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the page
+   * @param model the folder of config.json, safetensors and tokenizer.json; relative to the document's base
    * @throws INVALID_OPTION, BACKEND_UNAVAILABLE, MODEL_FETCH, MODEL_FORMAT, LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED
    */
-  static async load(model: string | URL, options: LoadOptions = {}): Promise<LLM> {
-    checkLoadOptions(options)
+  static async load(model: string | URL, options?: LoadOptions | null): Promise<LLM> {
+    const given = readLoadOptions(options)
+    checkLoadOptions(given)
+    const source = workerSource(given)
     const url = modelUrl(model)
-    if (options.signal?.aborted) throw aborted(options.signal)
-    const { service, link } = startWorker()
-    return LLM.connect(service, url, options, link)
+    if (given.signal?.aborted) throw aborted(given.signal)
+    const { service, link } = workerService(await startWorker(source, given.signal))
+    return LLM.connect(service, url, given, link)
   }
 
   /**
@@ -78,17 +99,20 @@ export class LLM {
   static async connect(
     service: LlmService,
     modelUrl: string,
-    options: LoadOptions = {},
+    options?: LoadOptions | null,
     link: Link = IN_PROCESS,
   ): Promise<LLM> {
-    const { signal, onProgress, onStep } = options
-    const session = new Session(service, link, onStep)
     try {
-      const loading = service.load(modelUrl, checkLoadOptions(options), {
+      const given = readLoadOptions(options)
+      const { signal, onProgress, onStep, onWarning } = given
+      const session = new Session(service, link, onStep)
+      const loading = service.load(modelUrl, checkLoadOptions(given), {
         progress: (progress) => callBack(onProgress, progress),
         step: (message) => session.deliver(message),
       })
-      return new LLM(unwrap(await untilAborted(loading, signal)), session)
+      const engine = unwrap(await untilAborted(loading, signal))
+      for (const warning of engine.warnings) warn(warning, onWarning)
+      return new LLM(engine, session)
     } catch (thrown) {
       void service.dispose().catch(() => {})
       link.close()
@@ -98,11 +122,14 @@ export class LLM {
 
   /**
    * Starts a request at once; it runs together with all others. Iterate over the answer, await its `result()`, or both.
-   * Errors, those of the request itself included, come from there. With `n` above 1 the parts of all samples come as they are
-   * made, each with its index; they are aborted together, and an error of one ends them all.
+   * Errors, those of the request itself included, come from there and never from here. With `n` above 1 the parts of all samples
+   * come as they are made, each with its index; they are aborted together, and an error of one ends them all.
+   *
+   * Two ways to end it early: leave the loop over it, and `result()` resolves with what there was and `finish_reason` 'abort'; or
+   * abort the `signal`, and iteration and `result()` reject with ABORTED, what there was in the error's `partial`.
    * @param prompt a text, or token ids
    */
-  generate(prompt: Prompt, options: GenerateOptions = {}): Generation {
+  generate(prompt: PromptInput, options?: GenerateOptions | null): Generation {
     return this.#session.generate(prompt, options)
   }
 
@@ -129,44 +156,22 @@ export class LLM {
     return this.#session.dispose()
   }
 
+  /** @internal its type is that of AsyncDisposal */
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
   }
 }
 
-/** `promise`, or ABORTED as soon as `signal` says so, whatever `promise` still does. */
-async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return promise
-  let onAbort = () => {}
-  const aborting = new Promise<never>((_, reject) => {
-    onAbort = () => reject(aborted(signal))
-  })
-  signal.addEventListener('abort', onAbort)
-  if (signal.aborted) onAbort()
-  try {
-    return await Promise.race([promise, aborting])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
-}
-
-/** One question to a worker that lives for it alone. */
-async function inWorker<T>(ask: (service: LlmService) => Promise<T>): Promise<T> {
-  const { service, link } = startWorker()
+/** One question to a service that lives for it alone. */
+async function inWorker<T>(
+  source: WorkerSource,
+  ask: (service: LlmService) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  const { service, link } = workerService(await startWorker(source, signal))
   try {
     return await ask(service)
   } finally {
     link.close()
-  }
-}
-
-/** The model's folder as an absolute URL that ends with a slash. */
-function modelUrl(model: string | URL): string {
-  try {
-    const url = new URL(model, globalThis.location?.href)
-    if (!url.pathname.endsWith('/')) url.pathname += '/'
-    return url.href
-  } catch (cause) {
-    throw new WeirError('INVALID_OPTION', `model must be the URL of a folder, not '${model}'`, {}, { cause })
   }
 }

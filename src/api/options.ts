@@ -1,13 +1,18 @@
 /**
- * The checks of `LLM.load`'s options that need no model, made before a worker is started: unknown keys, types, backends.
+ * The checks of `LLM.load`'s options that need no model, made before a worker is started: unknown keys, types, ranges.
  * Defaults and what depends on the model are the worker's business. It must never know what an option does.
  */
 
 import { SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
-import type { LoadOptions } from '../protocol/options.ts'
+import type { LoadOptions, WorkerOptions } from '../protocol/options.ts'
+import { OPTION_NUMBERS, SPECULATIVE_NUMBERS } from '../protocol/ranges.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
+import { nearestName } from '../util/nearestName.ts'
+import { shownValue } from '../util/shownValue.ts'
+import { readFields } from './plainData.ts'
+import { A_SIGNAL, isSignal } from './signal.ts'
 
 interface Check {
   readonly allowed: string
@@ -16,88 +21,116 @@ interface Check {
 
 type Checks = Readonly<Record<string, Check>>
 
-const COUNT: Check = { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) }
-const ZERO_OR_COUNT: Check = { allowed: 'a non-negative integer', accepts: (value) => isInteger(value, 0) }
 const FLAG: Check = { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const CALLBACK: Check = { allowed: 'a function', accepts: (value) => typeof value === 'function' }
-const RECORD: Check = { allowed: 'an object', accepts: isRecord }
 
 const SERVICE_CHECKS = {
-  backend: oneOf('auto', 'webgpu', 'wasm'),
-  maxNumBatchedTokens: COUNT,
-  maxNumSeqs: COUNT,
-  maxModelLen: COUNT,
-  kvCacheTokens: COUNT,
-  speculative: { ...RECORD, allowed: "{ method: 'mtp' | 'ngram', numSpeculativeTokens, … } or undefined" },
+  ...OPTION_NUMBERS,
+  speculative: { allowed: "{ method: 'mtp' | 'ngram', numSpeculativeTokens, … } or undefined", accepts: isRecord },
   budgetPolicy: oneOf(...BUDGET_POLICIES),
-  quantization: oneOf('none'),
   kvCacheDtype: oneOf('f16', 'f32'),
   enablePrefixCaching: FLAG,
-  longPrefillTokenThreshold: ZERO_OR_COUNT,
-  maxNumPartialPrefills: ZERO_OR_COUNT,
   schedulingPolicy: oneOf(...SCHEDULING_POLICIES),
-  priorityAgingTokens: COUNT,
-  watermark: { allowed: 'a number from 0 up to, but not including, 1', accepts: isFraction },
   penalties: FLAG,
-  debug: { ...RECORD, allowed: '{ logits, steps, trace }' },
+  debug: { allowed: '{ logits, steps, trace }', accepts: isRecord },
 } satisfies Readonly<Record<keyof ServiceOptions, Check>>
 
+const WORKER_CHECKS = {
+  worker: { allowed: 'a Worker or a function that makes one', accepts: isWorker },
+  assets: { allowed: 'the URL of a folder', accepts: isUrl },
+} satisfies Readonly<Record<keyof WorkerOptions, Check>>
+
 const PAGE_CHECKS = {
+  ...WORKER_CHECKS,
   onProgress: CALLBACK,
   onStep: CALLBACK,
-  signal: { allowed: 'an AbortSignal', accepts: (value) => value instanceof AbortSignal },
+  onWarning: CALLBACK,
+  signal: { allowed: A_SIGNAL, accepts: isSignal },
 } satisfies Readonly<Record<Exclude<keyof LoadOptions, keyof ServiceOptions>, Check>>
 
 const SPECULATIVE_CHECKS: Checks = {
   method: oneOf(...SPECULATIVE_METHODS),
-  numSpeculativeTokens: { allowed: 'an integer from 0 to 4', accepts: (value) => isInteger(value, 0) && value <= 4 },
+  ...SPECULATIVE_NUMBERS,
   adaptive: FLAG,
-  draftVocabSize: COUNT,
   draftVocabFile: { allowed: 'a URL', accepts: (value) => typeof value === 'string' && value !== '' },
-  promptLookupMin: COUNT,
-  promptLookupMax: COUNT,
 }
 
 const SPECULATIVE_NEEDS = ['method', 'numSpeculativeTokens']
 
 const DEBUG_CHECKS: Checks = { logits: oneOf('digest', 'full'), steps: FLAG, trace: FLAG }
 
+/** Options that a user of other runtimes may look for, and why there are none. */
+const NOT_HERE: Readonly<Record<string, string>> = {
+  backend: 'the engine runs on WebGPU alone',
+  quantization: 'weights are used as the model has them; quantised ones are not supported',
+}
+
 /**
- * The part of `options` that goes to the worker, without missing values.
- * @throws INVALID_OPTION naming the option, its value and what is allowed; BACKEND_UNAVAILABLE for a backend of another version
+ * Options read once into an object of our own, without missing values: what a page passes may be a proxy, or change.
+ * @throws INVALID_OPTION
+ */
+export function readLoadOptions(options: LoadOptions | null | undefined): LoadOptions {
+  const read = (option: string, value: unknown, allowed: string) =>
+    readFields(value, () => {
+      throw invalid(option, value, allowed)
+    })
+  try {
+    const { speculative, debug, ...given } = read('options', options, 'an object')
+    const { speculative: ofSpeculative, debug: ofDebug } = SERVICE_CHECKS
+    const plain: Record<string, unknown> = {
+      ...given,
+      ...(speculative !== undefined && { speculative: read('speculative', speculative, ofSpeculative.allowed) }),
+      ...(debug !== undefined && { debug: read('debug', debug, ofDebug.allowed) }),
+    }
+    return plain
+  } catch (thrown) {
+    if (thrown instanceof WeirError) throw thrown
+    const reason = thrown instanceof Error ? thrown.message : String(thrown)
+    throw new WeirError('INVALID_OPTION', `the options cannot be read: ${reason}`, {}, { cause: thrown })
+  }
+}
+
+/**
+ * The part of `options`, as read, that goes to the worker.
+ * @throws INVALID_OPTION naming the option, its value and what is allowed
  */
 export function checkLoadOptions(options: LoadOptions): ServiceOptions {
-  if (!isRecord(options)) throw invalid('options', options, 'an object')
   checkRecord('', options, { ...SERVICE_CHECKS, ...PAGE_CHECKS })
   if (options.speculative) {
     checkRecord('speculative.', options.speculative, SPECULATIVE_CHECKS)
     requireFields('speculative.', options.speculative, SPECULATIVE_CHECKS, SPECULATIVE_NEEDS)
   }
   if (options.debug) checkRecord('debug.', options.debug, DEBUG_CHECKS)
-  if (options.backend === 'wasm') {
-    throw new WeirError(
-      'BACKEND_UNAVAILABLE',
-      "backend 'wasm' is not in this version, which runs on WebGPU alone: use 'webgpu' or 'auto'",
-      { option: 'backend', value: 'wasm' },
-    )
-  }
-  const given = Object.entries(options).filter(([key, value]) => key in SERVICE_CHECKS && value !== undefined)
-  return Object.fromEntries(given)
+  return Object.fromEntries(Object.entries(options).filter(([key]) => key in SERVICE_CHECKS))
 }
 
-/** A missing value is as good as a missing key. */
+/**
+ * Where a worker comes from, read once.
+ * @throws INVALID_OPTION naming the option, its value and what is allowed
+ */
+export function readWorkerOptions(options: WorkerOptions | null | undefined): WorkerOptions {
+  const given = readLoadOptions(options)
+  checkRecord('', given, WORKER_CHECKS)
+  return given
+}
+
 function checkRecord(path: string, record: object, checks: Checks): void {
   for (const [key, value] of Object.entries(record)) {
     const check = Object.hasOwn(checks, key) ? checks[key] : undefined
-    if (!check) {
-      throw new WeirError(
-        'INVALID_OPTION',
-        `unknown option ${path}${key}: the options are ${Object.keys(checks).join(', ')}`,
-        { option: `${path}${key}` },
-      )
-    }
-    if (value !== undefined && !check.accepts(value)) throw invalid(`${path}${key}`, value, check.allowed)
+    if (!check) throw unknownOption(path, key, Object.keys(checks))
+    if (!check.accepts(value)) throw invalid(`${path}${key}`, value, check.allowed)
   }
+}
+
+function unknownOption(path: string, key: string, known: readonly string[]): WeirError {
+  const near = nearestName(key, known)
+  const why = path === '' && Object.hasOwn(NOT_HERE, key) ? `${NOT_HERE[key]}, so leave it out; ` : ''
+  const hint = near === undefined ? why : `did you mean ${path}${near}? `
+  const message = `unknown option ${path}${key}: ${hint}the options are ${known.join(', ')}`
+  return new WeirError('INVALID_OPTION', message, {
+    option: `${path}${key}`,
+    ...(near !== undefined && { nearest: `${path}${near}` }),
+  })
 }
 
 function requireFields(path: string, record: object, checks: Checks, needed: readonly string[]): void {
@@ -108,15 +141,8 @@ function requireFields(path: string, record: object, checks: Checks, needed: rea
 }
 
 function invalid(option: string, value: unknown, allowed: string): WeirError {
-  const shown = describe(value)
+  const shown = shownValue(value)
   return new WeirError('INVALID_OPTION', `${option} must be ${allowed}, not ${shown}`, { option, value: shown })
-}
-
-function describe(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`
-  if (typeof value === 'function') return 'a function'
-  if (Array.isArray(value)) return 'an array'
-  return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }
 
 function oneOf(...values: readonly string[]): Check {
@@ -126,12 +152,14 @@ function oneOf(...values: readonly string[]): Check {
   }
 }
 
-function isFraction(value: unknown): boolean {
-  return typeof value === 'number' && value >= 0 && value < 1
+/** Not by class: it may be of another realm. */
+function isWorker(value: unknown): boolean {
+  return typeof value === 'function' || (isRecord(value) && 'postMessage' in value && 'terminate' in value)
 }
 
-function isInteger(value: unknown, least: number): value is number {
-  return Number.isSafeInteger(value) && Number(value) >= least
+/** Not by class either. */
+function isUrl(value: unknown): boolean {
+  return typeof value === 'string' || (isRecord(value) && 'href' in value)
 }
 
 function isRecord(value: unknown): value is object {

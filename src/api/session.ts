@@ -4,12 +4,14 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { GenerateOptions } from '../protocol/options.ts'
-import type { Prompt } from '../protocol/request.ts'
+import type { LoadWarning } from '../protocol/options.ts'
+import type { Prompt, SamplingFields } from '../protocol/request.ts'
 import type { EngineStats, LlmService, Outcome, StepMessage } from '../protocol/service.ts'
 import type { StepRecord } from '../protocol/stepRecord.ts'
+import { readRequest } from './generateOptions.ts'
 import { type Generation, GenerationStream } from './generation.ts'
-import type { Link } from './transport.ts'
+import type { Link } from './link.ts'
+import { aborted } from './signal.ts'
 
 export class Session {
   readonly #service: LlmService
@@ -19,6 +21,7 @@ export class Session {
   #nextId = 0
   /** why no more requests are taken */
   #closed: WeirError | undefined
+  #disposal: Promise<void> | undefined
 
   constructor(service: LlmService, link: Link, onStep: ((record: StepRecord) => void) | undefined) {
     this.#service = service
@@ -27,18 +30,21 @@ export class Session {
     void link.lost.then((error) => this.#close(error))
   }
 
-  /** Sends the request at once. Whatever is wrong with it comes as the generation's error. */
-  generate(prompt: Prompt, options: GenerateOptions): Generation {
+  /** Sends the request at once. Whatever is wrong with it comes as the generation's error, never from here. */
+  generate(prompt: unknown, options: unknown): Generation {
     const id = this.#nextId++
-    const { signal, ...fields } = options
     const stream = new GenerationStream(id, () => this.#abort(id))
-    if (this.#closed) stream.fail(this.#closed)
-    else if (signal?.aborted) stream.fail(aborted(signal))
-    if (stream.ended) return stream
-
-    this.#streams.set(id, stream)
-    if (signal) this.#watch(id, stream, signal)
-    void this.#submit(id, prompt, fields)
+    try {
+      if (this.#closed) throw this.#closed
+      const request = readRequest(prompt, options)
+      const { signal } = request
+      if (signal?.aborted) throw aborted(signal)
+      if (signal) this.#watch(id, stream, signal)
+      this.#streams.set(id, stream)
+      void this.#submit(id, request.prompt, request.fields)
+    } catch (thrown) {
+      stream.fail(WeirError.from(thrown))
+    }
     return stream
   }
 
@@ -67,9 +73,13 @@ export class Session {
     return unwrap(await this.#service.trace())
   }
 
-  /** Ends every generation with DISPOSED and gives everything back. */
-  async dispose(): Promise<void> {
-    if (this.#closed?.code === 'DISPOSED') return
+  /** Ends every generation with DISPOSED and gives everything back; once, whoever else asks waits for the same. */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#dispose()
+    return this.#disposal
+  }
+
+  async #dispose(): Promise<void> {
     const gone = this.#closed !== undefined
     this.#close(new WeirError('DISPOSED', 'the model was disposed of: load it again'))
     // A worker that is gone cannot answer; closing the link is all that is left to do.
@@ -77,11 +87,11 @@ export class Session {
     this.#link.close()
   }
 
-  async #submit(id: number, prompt: Prompt, fields: Omit<GenerateOptions, 'signal'>): Promise<void> {
+  async #submit(id: number, prompt: Prompt, fields: SamplingFields): Promise<void> {
     try {
       unwrap(await this.#service.submit(id, prompt, fields))
     } catch (thrown) {
-      this.#streams.get(id)?.fail(refusal(thrown))
+      this.#streams.get(id)?.fail(WeirError.from(thrown))
       this.#streams.delete(id)
     }
   }
@@ -119,18 +129,13 @@ export function callBack<T>(callback: ((value: T) => void) | undefined, value: T
   }
 }
 
+/** To the page's `onWarning`, else to the console. */
+export function warn(warning: LoadWarning, onWarning: ((warning: LoadWarning) => void) | undefined): void {
+  if (onWarning) callBack(onWarning, warning)
+  else console.warn(`weir: ${warning.message}`)
+}
+
 export function unwrap<T>(outcome: Outcome<T>): T {
   if (outcome.ok) return outcome.value
   throw WeirError.fromData(outcome.error)
-}
-
-export function aborted(signal: AbortSignal): WeirError {
-  return new WeirError('ABORTED', 'aborted by its signal', {}, { cause: signal.reason })
-}
-
-function refusal(thrown: unknown): WeirError {
-  if (thrown instanceof DOMException && thrown.name === 'DataCloneError') {
-    return new WeirError('INVALID_REQUEST', `the request holds what cannot be sent to the worker: ${thrown.message}`)
-  }
-  return WeirError.from(thrown)
 }

@@ -1,38 +1,42 @@
 /**
- * The way from the page to the service: a worker, or a service in this thread. A service that is gone answers every call with
- * the error that ended it, instead of never. The only place of `api` that knows Comlink.
+ * The service in a worker, called over a port. A service that is gone answers every call with the error that ended it, instead of
+ * never. The only place of `api` that knows Comlink.
  */
 
 import { type Endpoint, proxy, releaseProxy, wrap } from 'comlink'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Outcome } from '../protocol/service.ts'
+import type { Link } from './link.ts'
+import type { StartedWorker } from './worker/startWorker.ts'
 
-/** What a session needs to know of the way besides the service. */
-export interface Link {
-  /** settles with the reason when the other side is gone by itself; never otherwise */
-  readonly lost: Promise<WeirError>
-  close(): void
+/** The service in a worker that has answered. */
+export function workerService({ worker, owned, port, lock }: StartedWorker): { service: LlmService; link: Link } {
+  const closed = new AbortController()
+  const { signal } = closed
+  const lost = new Promise<WeirError>((resolve) => {
+    const unreadable = () => resolve(new WeirError('INTERNAL', 'a message of the worker could not be read'))
+    port.addEventListener('messageerror', unreadable, { signal })
+    if (lock !== undefined) navigator.locks.request(lock, { signal }, () => resolve(ended())).catch(() => {})
+    // What goes wrong in the page's own worker may be none of ours.
+    if (!owned) return
+    const failed = (event: ErrorEvent) => {
+      event.preventDefault()
+      resolve(new WeirError('INTERNAL', `the worker failed: ${event.message}`))
+    }
+    worker.addEventListener('error', failed, { signal })
+  })
+  const close = () => {
+    closed.abort()
+    port.close()
+    if (owned) worker.terminate()
+  }
+  return { service: remoteService(port, lost), link: { lost, close } }
 }
 
-/** A service in this thread: nothing lies between, nothing can be lost. */
-export const IN_PROCESS: Link = { lost: new Promise(() => {}), close: () => {} }
-
-/** Starts a worker of its own for one service. */
-export function startWorker(): { service: LlmService; link: Link } {
-  const worker = new Worker(new URL('../worker/main.ts', import.meta.url), { type: 'module', name: 'weir' })
-  const lost = new Promise<WeirError>((resolve) => {
-    worker.addEventListener('error', (event) => {
-      event.preventDefault()
-      // A script that could not be loaded has no message.
-      const reason = event.message || 'its script could not be loaded; serve it beside the library'
-      resolve(new WeirError('INTERNAL', `the worker failed: ${reason}`))
-    })
-    worker.addEventListener('messageerror', () => {
-      resolve(new WeirError('INTERNAL', 'a message of the worker could not be read'))
-    })
-  })
-  return { service: remoteService(worker, lost), link: { lost, close: () => worker.terminate() } }
+/** The device went with it. */
+function ended(): WeirError {
+  return new WeirError('DEVICE_LOST', 'the worker has ended: the page or the browser closed it; load the model again')
 }
 
 /** The service that is exposed at the other end of `endpoint`. Calls reject with what `lost` settles with. */

@@ -4,12 +4,11 @@ import type { DraftChoice, DraftReason, SpeculationStats } from '../protocol/spe
 
 /** Why some drafts, and why none. */
 const REASONS: Readonly<Record<DraftReason, readonly [some: string, none: string]>> = {
-  best: ['best by measured times', 'best by measured times'],
-  hold: ['as before, nothing else is clearly better', 'as before, nothing else is clearly better'],
+  best: ['most tokens per second by what was measured', 'most tokens per second by what was measured'],
+  hold: ['as before, while a prompt is read', 'as before, while a prompt is read'],
   probe: ['tried, to measure what they take', 'tried, to measure steps without'],
   'catch-up': ['the drafter reads what it has missed', 'the drafter reads what it has missed'],
   'warm-up': ['steps without are measured first', 'steps without are measured first'],
-  debt: ['they cost more than they brought', 'they cost more than they brought'],
   off: ['they would lose here', 'even if all were accepted they would lose here'],
   fixed: ['always, whether they pay or not', 'always'],
 }

@@ -4,13 +4,14 @@
  */
 
 import type { EngineOptions } from '../protocol/engineOptions.ts'
+import { MOST_DRAFTS } from '../protocol/ranges.ts'
 import { cdiv } from '../util/math.ts'
 
 /** Tokens of a KV block. */
 export const BLOCK_SIZE = 16
 
 /** The most drafts of a request that the runner's request table holds. */
-export const MAX_SPECULATIVE_TOKENS = 4
+export const MAX_SPECULATIVE_TOKENS = MOST_DRAFTS
 
 /** The part of a request's share of a step that decides its cost. */
 export interface RowCounts {

@@ -3,19 +3,30 @@
  * valid. Counts with `cost.ts`, as the scheduler does. It must never know how a request is scheduled.
  */
 
-import { type EngineOptions, SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
-import { WeirError } from '../protocol/errors.ts'
-import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
 import {
-  BLOCK_SIZE,
-  blocksNeeded,
-  MAX_SPECULATIVE_TOKENS,
-  maxTotalTokens,
-  numSpeculativeTokens,
-  servable,
-  totalBlocks,
-} from './cost.ts'
-import { adjustsLogits, MAX_LOGIT_BIASES, type SamplingParams } from './samplingParams.ts'
+  type EngineOptions,
+  SCHEDULING_POLICIES,
+  SPECULATIVE_METHODS,
+  type SpeculativeOptions,
+} from '../protocol/engineOptions.ts'
+import { WeirError } from '../protocol/errors.ts'
+import {
+  LOGIT_BIAS,
+  type NumberRange,
+  OPTION_NUMBERS,
+  REQUEST_NUMBERS,
+  SPECULATIVE_NUMBERS,
+} from '../protocol/ranges.ts'
+import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
+import { shownValue } from '../util/shownValue.ts'
+import { BLOCK_SIZE, blocksNeeded, maxTotalTokens, numSpeculativeTokens, servable, totalBlocks } from './cost.ts'
+import {
+  adjustsLogits,
+  MAX_LOGIT_BIASES,
+  NUMBER_PARAMS,
+  type NumberParamName,
+  type SamplingParams,
+} from './samplingParams.ts'
 
 /** What the limits depend on of a model. */
 export interface ModelLimits {
@@ -38,23 +49,15 @@ export interface RequestLimits {
   readonly maxDrafts?: number | undefined
 }
 
-/** Levels of priority above and below 0. */
-const MAX_PRIORITY = 1000
-
 const MAX_SALT_LENGTH = 128
-
-/** Tokens of an n-gram. */
-const MAX_LOOKUP = 16
-
-/** How often a token is in an output fits 22 bits. */
-const MAX_MODEL_LEN = 2 ** 22 - 1
 
 /** @throws INVALID_OPTION naming the options to change: a value out of range, B < S, a pool smaller than one request. */
 export function validateEngineLimits(options: EngineOptions, model: ModelLimits): void {
   checkSchedulerLimits(options)
   const { maxModelLen, speculative } = options
   if (speculative) {
-    checkInteger('speculative.numSpeculativeTokens', speculative.numSpeculativeTokens, 0, MAX_SPECULATIVE_TOKENS)
+    const { numSpeculativeTokens } = SPECULATIVE_NUMBERS
+    checkOption('speculative.numSpeculativeTokens', speculative.numSpeculativeTokens, numSpeculativeTokens)
   }
   if (maxModelLen > model.maxPositions) {
     refuse(`maxModelLen ${maxModelLen} exceeds the ${model.maxPositions} positions of the model: lower maxModelLen`, {
@@ -72,39 +75,17 @@ export function validateEngineLimits(options: EngineOptions, model: ModelLimits)
 /** The part of `validateEngineLimits` that no model decides; what the scheduler relies on. @throws INVALID_OPTION */
 export function checkSchedulerLimits(options: EngineOptions): void {
   const { maxNumBatchedTokens, maxNumSeqs, maxModelLen, kvCacheTokens, speculative } = options
-  checkInteger('maxNumBatchedTokens', maxNumBatchedTokens, 1)
-  checkInteger('maxNumSeqs', maxNumSeqs, 1)
-  // One prompt token and one new token.
-  checkInteger('maxModelLen', maxModelLen, 2, MAX_MODEL_LEN)
-  checkInteger('kvCacheTokens', kvCacheTokens, 1)
-  checkInteger('longPrefillTokenThreshold', options.longPrefillTokenThreshold, 0)
-  checkInteger('maxNumPartialPrefills', options.maxNumPartialPrefills, 0)
-  checkInteger('priorityAgingTokens', options.priorityAgingTokens, 1, 2 ** 32)
+  for (const [name, range] of Object.entries(OPTION_NUMBERS)) {
+    checkOption(name, options[name as keyof typeof OPTION_NUMBERS], range)
+  }
   if (!SCHEDULING_POLICIES.includes(options.schedulingPolicy)) {
     const allowed = SCHEDULING_POLICIES.join(', ')
     refuse(`schedulingPolicy must be one of ${allowed}, not ${String(options.schedulingPolicy)}`)
   }
-  if (!(options.watermark >= 0 && options.watermark < 1)) {
-    refuse(`watermark must be a number in [0, 1), not ${String(options.watermark)}`)
-  }
   if (!BUDGET_POLICIES.includes(options.budgetPolicy)) {
     refuse(`budgetPolicy must be one of ${BUDGET_POLICIES.join(', ')}, not ${String(options.budgetPolicy)}`)
   }
-  if (speculative !== undefined) {
-    const { method, numSpeculativeTokens } = speculative
-    if (!SPECULATIVE_METHODS.includes(method)) {
-      refuse(`speculative.method must be one of ${SPECULATIVE_METHODS.join(', ')}, not ${String(method)}`)
-    }
-    checkInteger('speculative.numSpeculativeTokens', numSpeculativeTokens, 0)
-    if (method === 'mtp' && speculative.draftVocabSize !== undefined) {
-      checkInteger('speculative.draftVocabSize', speculative.draftVocabSize, 1)
-    }
-    if (method === 'ngram') {
-      const { promptLookupMin, promptLookupMax } = speculative
-      checkInteger('speculative.promptLookupMin', promptLookupMin, 1, MAX_LOOKUP)
-      checkInteger('speculative.promptLookupMax', promptLookupMax, promptLookupMin, MAX_LOOKUP)
-    }
-  }
+  if (speculative) checkSpeculative(speculative)
   if (maxNumBatchedTokens < maxNumSeqs) {
     refuse(
       `maxNumBatchedTokens ${maxNumBatchedTokens} is less than maxNumSeqs ${maxNumSeqs}, so a running request could get no ` +
@@ -120,6 +101,30 @@ export function checkSchedulerLimits(options: EngineOptions): void {
       `kvCacheTokens ${kvCacheTokens} is ${totalBlocks(options)} blocks, fewer than the ${blocksNeeded(maxModelLen)} of one ` +
         `request of maxModelLen ${maxModelLen}: raise kvCacheTokens or lower maxModelLen`,
       { kvCacheTokens, maxModelLen },
+    )
+  }
+}
+
+function checkSpeculative(speculative: SpeculativeOptions): void {
+  if (!SPECULATIVE_METHODS.includes(speculative.method)) {
+    refuse(`speculative.method must be one of ${SPECULATIVE_METHODS.join(', ')}, not ${String(speculative.method)}`)
+  }
+  const ranges = SPECULATIVE_NUMBERS
+  // How many the request table holds is no matter of scheduling.
+  if (!(Number.isSafeInteger(speculative.numSpeculativeTokens) && speculative.numSpeculativeTokens >= 0)) {
+    refuse(`speculative.numSpeculativeTokens must not be ${speculative.numSpeculativeTokens}`)
+  }
+  if (speculative.method === 'mtp') {
+    checkOption('speculative.draftVocabSize', speculative.draftVocabSize ?? 1, ranges.draftVocabSize)
+    return
+  }
+  const { promptLookupMin, promptLookupMax } = speculative
+  checkOption('speculative.promptLookupMin', promptLookupMin, ranges.promptLookupMin)
+  checkOption('speculative.promptLookupMax', promptLookupMax, ranges.promptLookupMax)
+  if (promptLookupMax < promptLookupMin) {
+    refuse(
+      `speculative.promptLookupMax ${promptLookupMax} is less than promptLookupMin ${promptLookupMin}: raise the one or lower ` +
+        'the other',
     )
   }
 }
@@ -146,17 +151,19 @@ export function validateRequest(
   }
   for (const id of promptTokenIds) {
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-      reject(`prompt token id ${id} is outside the vocabulary of ${vocabSize}`, { id, vocabSize })
+      const [field, value] = ['prompt_token_ids', shownValue(id)]
+      reject(`${field}: id ${value} is outside the vocabulary of ${vocabSize}`, { field, value, vocabSize })
     }
   }
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) reject(`max_tokens must be a positive integer, not ${maxTokens}`)
+  checkField('max_tokens', maxTokens)
   checkSampling(request.sampling)
   checkAdjustments(request.sampling, options.penalties, vocabSize)
   checkStanding(request, options)
   const mostDrafts = numSpeculativeTokens(options)
   const { maxDrafts = mostDrafts } = request
   if (!(Number.isInteger(maxDrafts) && maxDrafts >= 0 && maxDrafts <= mostDrafts)) {
-    reject(`num_speculative_tokens must be an integer from 0 to the engine's ${mostDrafts}, not ${maxDrafts}`)
+    const field = 'num_speculative_tokens'
+    reject(`${field} must be an integer from 0 to the engine's ${mostDrafts}, not ${maxDrafts}`, { field })
   }
   const maxTotal = maxTotalTokens(promptTokens, maxTokens, options)
   if (!servable(maxTotal, options)) {
@@ -170,24 +177,19 @@ export function validateRequest(
 }
 
 function checkSampling(sampling: SamplingParams): void {
-  const { temperature, topK, topP, minP, seed, sampleIndex } = sampling
-  if (!(Number.isFinite(temperature) && temperature >= 0)) reject(`temperature must be 0 or more, not ${temperature}`)
-  if (!(topP > 0 && topP <= 1)) reject(`top_p must be in (0, 1], not ${topP}`)
-  if (!(minP >= 0 && minP <= 1)) reject(`min_p must be in [0, 1], not ${minP}`)
-  if (!(Number.isInteger(topK) && topK >= 0)) reject(`top_k must be a non-negative integer, not ${topK}`)
-  if (!(Number.isSafeInteger(seed) && seed >= 0)) reject(`seed must be an integer in [0, 2^53), not ${seed}`)
+  const { topK, sampleIndex } = sampling
+  for (const [name, { field }] of Object.entries(NUMBER_PARAMS)) {
+    checkField(field, sampling[name as NumberParamName])
+  }
+  checkField('seed', sampling.seed)
+  // A word of the request table; what a request says is cut to the vocabulary before it comes here.
+  if (!(Number.isInteger(topK) && topK >= 0 && topK < 2 ** 32)) reject(`top_k must fit 32 bits, not ${topK}`)
   if (!(Number.isInteger(sampleIndex) && sampleIndex >= 0)) reject(`sample index must not be ${sampleIndex}`)
 }
 
 /** @param penalties whether memory for them was planned */
 function checkAdjustments(sampling: SamplingParams, penalties: boolean, vocabSize: number): void {
-  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling
-  // A penalty times or over the largest logit that the runner adjusts is still a number.
-  if (!(repetitionPenalty >= 0.01 && repetitionPenalty <= 100)) {
-    reject(`repetition_penalty must be in [0.01, 100], not ${repetitionPenalty}`)
-  }
-  if (!(Math.abs(presencePenalty) <= 2)) reject(`presence_penalty must be in [-2, 2], not ${presencePenalty}`)
-  if (!(Math.abs(frequencyPenalty) <= 2)) reject(`frequency_penalty must be in [-2, 2], not ${frequencyPenalty}`)
+  const { logitBias } = sampling
   if (logitBias.length > MAX_LOGIT_BIASES) {
     reject(`logit_bias has ${logitBias.length} ids, more than the ${MAX_LOGIT_BIASES} that a request may have`)
   }
@@ -195,7 +197,7 @@ function checkAdjustments(sampling: SamplingParams, penalties: boolean, vocabSiz
     if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
       reject(`logit_bias: id ${id} is outside the vocabulary of ${vocabSize}`, { id, vocabSize })
     }
-    if (!(Math.abs(bias) <= 100)) reject(`logit_bias of id ${id} must be in [-100, 100], not ${bias}`)
+    if (!LOGIT_BIAS.accepts(bias)) reject(`logit_bias of id ${id} must be ${LOGIT_BIAS.allowed}, not ${bias}`)
   }
   if (new Set(logitBias.map(([id]) => id)).size < logitBias.length) reject('logit_bias names an id twice')
   if (!penalties && adjustsLogits(sampling)) {
@@ -207,11 +209,11 @@ function checkAdjustments(sampling: SamplingParams, penalties: boolean, vocabSiz
 }
 
 function checkStanding({ priority, cacheSalt }: RequestLimits, options: Pick<EngineOptions, 'schedulingPolicy'>): void {
-  if (!Number.isInteger(priority) || Math.abs(priority) > MAX_PRIORITY) {
-    reject(`priority must be an integer from ${-MAX_PRIORITY} to ${MAX_PRIORITY}, not ${priority}`)
-  }
+  checkField('priority', priority)
   if (priority !== 0 && options.schedulingPolicy !== 'priority') {
-    reject(`priority ${priority} has no effect under schedulingPolicy "fcfs": load with schedulingPolicy "priority"`)
+    reject(`priority ${priority} has no effect under schedulingPolicy "fcfs": load with schedulingPolicy "priority"`, {
+      field: 'priority',
+    })
   }
   if (cacheSalt === undefined) return
   if (typeof cacheSalt !== 'string' || cacheSalt.length < 1 || cacheSalt.length > MAX_SALT_LENGTH) {
@@ -219,10 +221,13 @@ function checkStanding({ priority, cacheSalt }: RequestLimits, options: Pick<Eng
   }
 }
 
-function checkInteger(name: string, value: number, least: number, most = Number.MAX_SAFE_INTEGER): void {
-  if (Number.isInteger(value) && value >= least && value <= most) return
-  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `in ${least}…${most}`
-  refuse(`${name} must be an integer ${range}, not ${String(value)}`)
+function checkOption(option: string, value: unknown, range: NumberRange): void {
+  if (!range.accepts(value)) refuse(`${option} must be ${range.allowed}, not ${String(value)}`, { option })
+}
+
+function checkField(field: keyof typeof REQUEST_NUMBERS, value: number): void {
+  const { accepts, allowed } = REQUEST_NUMBERS[field]
+  if (!accepts(value)) reject(`${field} must be ${allowed}, not ${String(value)}`, { field })
 }
 
 function refuse(message: string, details: Record<string, string | number> = {}): never {

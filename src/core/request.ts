@@ -10,7 +10,7 @@
 import { assert } from '../util/math.ts'
 import { blocksNeeded } from './cost.ts'
 import type { SamplingParams } from './samplingParams.ts'
-import type { Standing } from './standing.ts'
+import type { Standing } from './schedule/standing.ts'
 
 /** What a request is made of, after defaults and checks. */
 export interface RequestSpec {

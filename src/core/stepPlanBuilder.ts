@@ -3,7 +3,7 @@
 import { assert } from '../util/math.ts'
 import { targetRows } from './cost.ts'
 import { adjustsLogits } from './samplingParams.ts'
-import type { ScheduledRequest, SchedulerOutput } from './schedulerOutput.ts'
+import type { ScheduledRequest, SchedulerOutput } from './schedule/schedulerOutput.ts'
 import type { BlockWrite, PlannedRequest, StepPlan, TableWrite, Verification } from './stepPlan.ts'
 
 const NO_TOKENS: readonly number[] = []

@@ -1,6 +1,6 @@
 /** Words for a step that holds no request though some are unfinished: an error of ours, told with all that led to it. */
 
-import type { Scheduler } from '../core/scheduler.ts'
+import type { Scheduler } from '../core/schedule/scheduler.ts'
 
 export function describeStall({ running, waiting, kv }: Scheduler): string {
   const lines = [

@@ -6,11 +6,11 @@
  */
 
 import { maxTotalTokens, numSpeculativeTokens } from '../core/cost.ts'
-import type { DraftingParts } from '../core/drafting/speculation.ts'
 import { validateRequest } from '../core/limits.ts'
 import type { Request, RunningRequest } from '../core/request.ts'
-import { Scheduler } from '../core/scheduler.ts'
-import type { ScheduledRequest, SchedulerOutput } from '../core/schedulerOutput.ts'
+import { Scheduler } from '../core/schedule/scheduler.ts'
+import type { ScheduledRequest, SchedulerOutput } from '../core/schedule/schedulerOutput.ts'
+import type { DraftingParts } from '../core/speculation/speculation.ts'
 import type { RequestOutput, StepOutput, StepPlan } from '../core/stepPlan.ts'
 import { buildStepPlan } from '../core/stepPlanBuilder.ts'
 import type { StepRunner } from '../core/stepRunner.ts'
@@ -25,7 +25,7 @@ import type { EngineCoreStats, EngineHooks, NewRequest } from './engineTypes.ts'
 import { RequestTrace } from './requestTrace.ts'
 import { buildStepRecord, type StepResults } from './stepRecordBuilder.ts'
 import { checkStop } from './stopChecker.ts'
-import { TraceRecorder } from './traceRecorder.ts'
+import { TraceRecorder } from './trace/traceRecorder.ts'
 
 export interface EngineSetup {
   readonly options: EngineOptions
@@ -220,7 +220,7 @@ export class EngineCore {
     assert(live !== undefined, `request ${request.id} is live`)
     if (answer.numericError) {
       this.#recorder?.ran(answer.accepted, undefined)
-      this.#end(live, new WeirError('NUMERIC_ERROR', 'the logits are not finite: the weights or a kernel are at fault'))
+      this.#end(live, numericError(this.#setup.options))
       return
     }
     if (!share.samples) {
@@ -267,6 +267,16 @@ export class EngineCore {
       debug: trace.debug(),
     })
   }
+}
+
+function numericError({ kvCacheDtype }: Pick<EngineOptions, 'kvCacheDtype'>): WeirError {
+  const fault = 'the logits are not finite: the weights or a kernel are at fault'
+  if (kvCacheDtype === 'f32') return new WeirError('NUMERIC_ERROR', fault)
+  return new WeirError(
+    'NUMERIC_ERROR',
+    `${fault}, or keys and values went beyond the range of f16: load with kvCacheDtype: 'f32'`,
+    { option: 'kvCacheDtype' },
+  )
 }
 
 /** To a microsecond, so that decisions made by these times come out the same when a trace is replayed. */

@@ -1,6 +1,6 @@
 /** A step's record from what was scheduled and what came back. */
 
-import type { SchedulerOutput } from '../core/schedulerOutput.ts'
+import type { SchedulerOutput } from '../core/schedule/schedulerOutput.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { StepRecord, StepTimes } from '../protocol/stepRecord.ts'
 

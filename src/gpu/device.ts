@@ -16,6 +16,12 @@ export interface Gpu {
   readonly lost: Promise<WeirError>
 }
 
+/** Whatever has a `gpu`: the worker's `navigator`, or what a test has. */
+export interface GpuOwner {
+  /** undefined where there is no WebGPU; read as late as possible, because a browser's getter may throw */
+  readonly gpu: GPU | undefined
+}
+
 const LIMITS = [
   'maxBufferSize',
   'maxStorageBufferBindingSize',
@@ -31,38 +37,77 @@ const FEATURES = ['timestamp-query'] as const satisfies readonly GPUFeatureName[
 
 /**
  * Opens a device with the adapter's own limits.
- * @param gpu `navigator.gpu`, or Dawn's in Node; undefined where there is none
- * @throws BACKEND_UNAVAILABLE saying why and what to do
+ * @throws BACKEND_UNAVAILABLE saying why and what to do, whatever a browser does instead of giving a device
  */
-export async function openDevice(gpu: GPU | undefined): Promise<Gpu> {
+export async function openDevice(owner: GpuOwner): Promise<Gpu> {
+  try {
+    const { adapter, device } = await requestDevice(owner.gpu)
+    checkLimits(device)
+    return { device, adapter: summarise(adapter), pipelines: new PipelineCache(device), lost: watch(device) }
+  } catch (thrown) {
+    if (thrown instanceof WeirError) throw thrown
+    throw unavailable(`WebGPU gave no device (${reasonOf(thrown)}): update the browser and the GPU driver`, thrown)
+  }
+}
+
+interface AdapterAndDevice {
+  readonly adapter: GPUAdapter
+  readonly device: GPUDevice
+}
+
+/** A feature that an adapter lists may be refused all the same: then the device does without. */
+async function requestDevice(gpu: GPU | undefined): Promise<AdapterAndDevice> {
+  const adapter = await requestAdapter(gpu)
+  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]))
+  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name))
+  const ask = (from: GPUAdapter, features: GPUFeatureName[]) =>
+    from.requestDevice({ label: 'weir', requiredLimits, requiredFeatures: features })
+  try {
+    return { adapter, device: await ask(adapter, requiredFeatures) }
+  } catch (refusal) {
+    if (requiredFeatures.length === 0) throw refusal
+    // An adapter may be used up by a refusal.
+    const again = await requestAdapter(gpu)
+    return { adapter: again, device: await ask(again, []) }
+  }
+}
+
+async function requestAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
   if (!gpu) {
-    throw new WeirError(
-      'BACKEND_UNAVAILABLE',
+    throw unavailable(
       'WebGPU is not available here: use a recent Chrome, Edge, Safari or Firefox, on https or localhost',
     )
   }
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
-  if (!adapter) {
-    throw new WeirError(
-      'BACKEND_UNAVAILABLE',
-      'WebGPU found no adapter: turn on hardware acceleration, update the GPU driver, or in Chromium start with ' +
-        '--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader for a software adapter',
-    )
+  if (adapter) return adapter
+  throw unavailable(
+    'WebGPU found no adapter: turn on hardware acceleration, update the GPU driver, or in Chromium start with ' +
+      '--enable-unsafe-webgpu --use-webgpu-adapter=swiftshader for a software adapter',
+  )
+}
+
+/** Every buffer is checked against these, and against nothing where one is missing. */
+function checkLimits({ limits }: GPUDevice): void {
+  const missing = LIMITS.filter((name) => typeof limits[name] !== 'number')
+  if (missing.length > 0) {
+    throw unavailable(`this browser's WebGPU does not tell ${missing.join(', ')}: update the browser`)
   }
-  const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]))
-  const requiredFeatures = FEATURES.filter((name) => adapter.features.has(name))
-  const device = await adapter.requestDevice({ label: 'weir', requiredLimits, requiredFeatures }).catch((cause) => {
-    throw new WeirError('BACKEND_UNAVAILABLE', `the adapter gave no device: ${cause}`, {}, { cause })
-  })
-  return { device, adapter: summarise(adapter), pipelines: new PipelineCache(device), lost: watch(device) }
 }
 
 function summarise(adapter: GPUAdapter): AdapterInfo {
-  const { vendor, architecture, description } = adapter.info
+  const { vendor = '', architecture = '', description = '', isFallbackAdapter = false } = infoOf(adapter)
   const software =
-    adapter.info.isFallbackAdapter ||
-    /swiftshader|llvmpipe|software|basic render/i.test(`${architecture} ${description}`)
+    isFallbackAdapter || /swiftshader|llvmpipe|software|basic render/i.test(`${architecture} ${description}`)
   return { vendor, architecture, description, software }
+}
+
+/** Older browsers have no `info`: then nothing is known of the adapter, which keeps nobody from using it. */
+function infoOf(adapter: GPUAdapter): Partial<GPUAdapterInfo> {
+  try {
+    return adapter.info ?? {}
+  } catch {
+    return {}
+  }
 }
 
 async function watch(device: GPUDevice): Promise<WeirError> {
@@ -70,4 +115,12 @@ async function watch(device: GPUDevice): Promise<WeirError> {
   if (info.reason === 'destroyed') return new WeirError('DISPOSED', 'the device was destroyed')
   const advice = 'load the model again; if it happens again, lower maxNumBatchedTokens'
   return new WeirError('DEVICE_LOST', `the GPU device was lost (${info.message || info.reason}): ${advice}`)
+}
+
+function unavailable(message: string, cause?: unknown): WeirError {
+  return new WeirError('BACKEND_UNAVAILABLE', message, {}, { cause })
+}
+
+function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown)
 }

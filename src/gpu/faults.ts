@@ -46,6 +46,8 @@ export class DeviceFaults {
     try {
       return await Promise.race([work, fault])
     } catch (cause) {
+      // A device that is lost may fail its work before it says so.
+      if (!this.#first) await nextTask()
       throw this.#first ?? cause
     } finally {
       this.#waiting.delete(giveUp)
@@ -58,9 +60,21 @@ export class DeviceFaults {
   }
 }
 
+/** Not by instanceof: the classes are not global everywhere. */
 function faultOf(error: GPUError): WeirError {
-  if (error.constructor.name === 'GPUOutOfMemoryError') {
+  const { name } = error.constructor
+  if (name === 'GPUOutOfMemoryError') {
     return new WeirError('OUT_OF_MEMORY', `the device ran out of memory: ${error.message}`)
   }
+  // A valid command that the driver could not carry out.
+  if (name === 'GPUInternalError') {
+    return new WeirError('DEVICE_LOST', `the GPU failed (${error.message}): load the model again, or update its driver`)
+  }
   return new WeirError('INTERNAL', `WebGPU refused a command: ${error.message}`)
+}
+
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve)
+  })
 }

@@ -96,6 +96,14 @@ export class PipelineCache {
       return { kernel, pipeline, layouts }
     } catch (cause) {
       await this.#device.popErrorScope().catch(() => null)
+      if (isDriversFault(cause)) {
+        throw new WeirError(
+          'BACKEND_UNAVAILABLE',
+          `the GPU's driver could not compile kernel ${kernel.name} (${cause}): update the driver and the browser`,
+          {},
+          { cause },
+        )
+      }
       const info = await module.getCompilationInfo().catch(() => null)
       const lines = code.split('\n')
       const report = (info?.messages ?? [])
@@ -120,6 +128,11 @@ export class PipelineCache {
     }
     return layout
   }
+}
+
+/** Whether a pipeline failed although it is valid (GPUPipelineError.reason). */
+function isDriversFault(thrown: unknown): boolean {
+  return typeof thrown === 'object' && thrown !== null && 'reason' in thrown && thrown.reason === 'internal'
 }
 
 /** The three bind groups of a compiled kernel; takes from `resources` what the kernel names, and misses nothing. */

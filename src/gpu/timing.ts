@@ -45,9 +45,9 @@ export class PassTimer {
     const marks = arena.buffer(BUFFER)
     const filters = ['validation', 'out-of-memory', 'internal'] as const
     for (const filter of filters) device.pushErrorScope(filter)
-    const queries = device.createQuerySet({ label: BUFFER, type: 'timestamp', count: marks.size / MARK_BYTES })
+    const queries = createMarks(device, marks.size / MARK_BYTES)
     const errors = await Promise.all(filters.map(() => device.popErrorScope()))
-    return errors.some((error) => error !== null) ? undefined : new PassTimer(queries, marks)
+    return !queries || errors.some((error) => error !== null) ? undefined : new PassTimer(queries, marks)
   }
 
   /** How the pass of this index, in the order of encoding, is begun so that it is timed. */
@@ -64,6 +64,15 @@ export class PassTimer {
 
   dispose(): void {
     this.#queries.destroy()
+  }
+}
+
+/** @returns undefined where the browser throws instead of raising an error */
+function createMarks(device: GPUDevice, count: number): GPUQuerySet | undefined {
+  try {
+    return device.createQuerySet({ label: BUFFER, type: 'timestamp', count })
+  } catch {
+    return undefined
   }
 }
 

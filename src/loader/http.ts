@@ -20,13 +20,14 @@ export function isMissing(response: Response): boolean {
 
 /**
  * Any answer of the server, whatever its status.
+ * @param init headers, and whether the browser's cache takes part
  * @throws MODEL_FETCH when there is none, ABORTED
  */
-export async function get(http: Http, url: string, headers: Readonly<Record<string, string>>): Promise<Response> {
+export async function get(http: Http, url: string, init: Pick<RequestInit, 'headers' | 'cache'>): Promise<Response> {
   const { fetch, signal } = http
   throwIfAborted(signal, url)
   try {
-    return await fetch(url, { headers, ...(signal && { signal }) })
+    return await fetch(url, { ...init, ...(signal && { signal }) })
   } catch (thrown) {
     throw networkError(signal, url, 'server unreachable, or it does not allow this origin', thrown)
   }

@@ -66,14 +66,14 @@ export async function openModel(url: string, options: OpenOptions = {}): Promise
 }
 
 function parseFolder(url: string): URL {
-  try {
-    const folder = new URL(url)
-    if (!folder.pathname.endsWith('/')) folder.pathname += '/'
-    folder.hash = ''
-    return folder
-  } catch (cause) {
-    throw new WeirError('INVALID_OPTION', `model URL "${url}" is not an absolute URL`, { url }, { cause })
+  // `data:` and `blob:` URLs are absolute, but nothing lies beneath them.
+  if (!URL.canParse('config.json', url)) {
+    throw new WeirError('INVALID_OPTION', `model URL "${url}" is not the absolute URL of a folder`, { url })
   }
+  const folder = new URL(url)
+  if (!folder.pathname.endsWith('/')) folder.pathname += '/'
+  folder.hash = ''
+  return folder
 }
 
 /** A file of the folder; a query of the folder's URL (an access token, a version) goes with each of them. */
@@ -99,7 +99,7 @@ function otherUrl(folder: URL, relative: string): string {
 type JsonAnswer = { readonly json: unknown } | 'missing' | 'html'
 
 async function fetchJson(http: Http, url: string): Promise<JsonAnswer> {
-  const response = await get(http, url, { accept: 'application/json' })
+  const response = await get(http, url, { headers: { accept: 'application/json' } })
   if (isMissing(response)) {
     await discard(response)
     return 'missing'

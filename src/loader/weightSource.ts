@@ -60,7 +60,10 @@ interface FileStart {
 }
 
 async function readStart(http: Http, url: string, limit: number): Promise<FileStart | undefined> {
-  const response = await get(http, url, { ...ACCEPT, range: `bytes=0-${limit - 1}` })
+  // Not through the cache: the browser would fill the rest of a cached part from the server, which compresses whole files but
+  // sends ranges as they are, and the two do not fit together.
+  const headers = { ...ACCEPT, range: `bytes=0-${limit - 1}` }
+  const response = await get(http, url, { headers, cache: 'no-store' })
   if (isMissing(response)) {
     await discard(response)
     return undefined
@@ -146,7 +149,7 @@ function progressMeter(total: number, report: StreamOptions['onProgress']): Adva
 async function streamFile(http: Http, file: WeightFile, sink: TensorSink, advance: Advance): Promise<void> {
   const { name, url, dataStart } = file
   const fileBytes = file.tensors.reduce((sum, { bytes }) => sum + bytes, dataStart)
-  const response = await get(http, url, ACCEPT)
+  const response = await get(http, url, { headers: ACCEPT })
   if (!response.ok) throw await statusError(url, response)
   const said = contentLength(response)
   if (said !== undefined && said !== fileBytes) {

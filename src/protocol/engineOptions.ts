@@ -5,9 +5,7 @@
 
 import type { BudgetPolicy } from './stepRecord.ts'
 
-export type Backend = 'auto' | 'webgpu' | 'wasm'
 export type KvCacheDtype = 'f16' | 'f32'
-export type Quantization = 'none'
 
 /**
  * Which waiting request comes in first. `fcfs`: the one that arrived first. `priority`: the one of the lowest number, where
@@ -46,7 +44,6 @@ export type SpeculativeOptions = MtpOptions | NgramOptions
 
 /** Engine options after defaults and checks; what crosses to the worker and what core, runner and plan read. */
 export interface EngineOptions {
-  readonly backend: Backend
   /** B: the most token rows in a step */
   readonly maxNumBatchedTokens: number
   /** S: the most requests running at once */
@@ -57,7 +54,6 @@ export interface EngineOptions {
   readonly kvCacheTokens: number
   readonly speculative: SpeculativeOptions | undefined
   readonly budgetPolicy: BudgetPolicy
-  readonly quantization: Quantization
   readonly kvCacheDtype: KvCacheDtype
   readonly enablePrefixCaching: boolean
   /** the most rows of one request's prompt in a step; 0: no bound but B */

@@ -3,6 +3,8 @@
  * Every room throws these, and they cross the worker boundary as `ErrorData`.
  */
 
+import type { PartialResult } from './request.ts'
+
 export const ERROR_CODES = [
   'INVALID_OPTION',
   'INVALID_REQUEST',
@@ -45,11 +47,19 @@ export class WeirError extends Error {
   override readonly name = 'WeirError'
   readonly code: ErrorCode
   readonly details: ErrorDetails
+  /** of an error that ended a generation: what it had brought by then, if anything */
+  readonly partial: PartialResult | undefined
 
-  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, options?: { cause?: unknown }) {
-    super(message, options)
+  constructor(
+    code: ErrorCode,
+    message: string,
+    details: ErrorDetails = {},
+    options: { cause?: unknown; partial?: PartialResult | undefined } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.details = details
+    this.partial = options.partial
   }
 
   /** Whether the engine that threw it can serve no more requests. */

@@ -3,15 +3,13 @@
  * compiles without the DOM, cannot read it.
  */
 
-import type { Backend, KvCacheDtype, Quantization, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
-import type { SamplingFields } from './request.ts'
+import type { KvCacheDtype, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
+import type { Prompt, SamplingFields } from './request.ts'
 import type { BudgetPolicy, StepRecord } from './stepRecord.ts'
 
 export type {
-  Backend,
   EngineOptions,
   KvCacheDtype,
-  Quantization,
   SchedulingPolicy,
   SpeculativeMethod,
   SpeculativeOptions,
@@ -34,6 +32,15 @@ export interface LoadProgress {
   readonly total: number
 }
 
+/**
+ * What does not keep a model from loading, but its user should know. `NO_TOKENIZER`: the model has no tokenizer.json, so it takes
+ * and gives token ids alone.
+ */
+export interface LoadWarning {
+  readonly code: 'NO_TOKENIZER'
+  readonly message: string
+}
+
 export interface SpeculativeLoadOptions {
   /** `mtp` needs a model with a multi-token-prediction head; `ngram` needs nothing */
   readonly method: SpeculativeMethod
@@ -53,32 +60,67 @@ export interface SpeculativeLoadOptions {
   readonly promptLookupMax?: number
 }
 
+/** Where the engine's worker comes from. Without these it is found beside the library, or made of a copy in it. */
+export interface WorkerOptions {
+  /**
+   * a worker of the page's own, or a function that starts one; its script imports `weir-llm/worker`. One that a function has
+   * started is terminated when it is no longer needed, and a worker that is given stays as it is.
+   */
+  readonly worker?: Worker | (() => Worker)
+  /** the folder where the page serves the files of the package's `dist`; relative to the document's base; default: beside the library */
+  readonly assets?: URL | string
+}
+
 /** What a caller may pass to `LLM.load`; every field is optional. */
-export interface LoadOptions {
-  readonly backend?: Backend
+export interface LoadOptions extends WorkerOptions {
+  /** B: the most token rows in a step, the size of every per-row buffer; default 256 */
   readonly maxNumBatchedTokens?: number
+  /** S: the most requests running at once, at most `maxNumBatchedTokens`; default 16 */
   readonly maxNumSeqs?: number
+  /** the most tokens of a request, prompt and output together; default 1024, or what the model has if that is less */
   readonly maxModelLen?: number
+  /** tokens that the KV cache holds, rounded down to blocks of 16; at least `maxModelLen`; default 8192 */
   readonly kvCacheTokens?: number
+  /** speculative decoding; default off */
   readonly speculative?: SpeculativeLoadOptions | undefined
+  /** how a step's rows are charged against `maxNumBatchedTokens`; default `exact`, the others are there to compare */
   readonly budgetPolicy?: BudgetPolicy
-  readonly quantization?: Quantization
+  /** number format of the KV cache; default `f16`, `f32` takes twice the memory and holds numbers beyond 65504 */
   readonly kvCacheDtype?: KvCacheDtype
+  /** find the KV of equal beginnings of prompts again; default true */
   readonly enablePrefixCaching?: boolean
+  /** the most rows of one request's prompt in a step; default 0: no bound but `maxNumBatchedTokens` */
   readonly longPrefillTokenThreshold?: number
+  /** the most requests whose prompts are unfinished after a step; default 0: no bound but `maxNumSeqs` */
   readonly maxNumPartialPrefills?: number
+  /** which waiting request comes first; default `fcfs`, the one that arrived first */
   readonly schedulingPolicy?: SchedulingPolicy
+  /** of `priority`: rows run while a request waits that are worth one level; default 8192 */
   readonly priorityAgingTokens?: number
+  /** the part of the KV blocks that stays free when a request is admitted beside others, from 0 to below 1; default 0.01 */
   readonly watermark?: number
+  /** plan memory for penalties and logit bias, about a row of logits per running request; default true */
   readonly penalties?: boolean
+  /** what is recorded beside the answers, for tests; default nothing */
   readonly debug?: DebugOptions
+  /** called as loading goes on */
   readonly onProgress?: (progress: LoadProgress) => void
+  /** called after every step with what it ran */
   readonly onStep?: (record: StepRecord) => void
+  /** called before the load settles, once per warning; default: `console.warn` */
+  readonly onWarning?: (warning: LoadWarning) => void
+  /** aborts the load, which then rejects with ABORTED; of any window */
   readonly signal?: AbortSignal
 }
 
+/** A text, or token ids. */
+export type PromptInput = Prompt | { readonly prompt_token_ids: Int32Array | Uint32Array | Uint16Array }
+
+/** Each field may be null too, which is as good as missing: OpenAI's clients send it so. */
+type OrNull<T> = { readonly [Field in keyof T]?: T[Field] | null | undefined }
+
 /** What `generate` takes beside the prompt. */
-export interface GenerateOptions extends SamplingFields {
-  /** aborts the request: iteration and `result()` reject with ABORTED, parts that came before it stay */
-  readonly signal?: AbortSignal
+export interface GenerateOptions extends OrNull<SamplingFields> {
+  /** aborts the request: iteration and `result()` reject with ABORTED, what had come by then in its `partial`; of any window */
+  readonly signal?: AbortSignal | null | undefined
 }

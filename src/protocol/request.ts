@@ -118,3 +118,6 @@ export interface GenerationResult extends Omit<GenerationChoice, 'index'> {
   /** the prompt counts once, with the cached tokens of the first sample; the rest is summed over all samples, and means are of the sums */
   readonly usage: Usage
 }
+
+/** What an error leaves of an answer: the samples as far as they had come, those that had not ended with 'abort'. */
+export type PartialResult = Omit<GenerationResult, 'seed' | 'usage'>

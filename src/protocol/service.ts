@@ -1,14 +1,14 @@
 /** What crosses the worker boundary: the service's calls and the one message per engine step. Plain data, no behaviour. */
 
 import type { ErrorData } from './errors.ts'
-import type { EngineOptions, LoadOptions, LoadProgress } from './options.ts'
+import type { EngineOptions, LoadOptions, LoadProgress, LoadWarning, WorkerOptions } from './options.ts'
 import type { Replay } from './replay.ts'
 import type { GenerationPart, Prompt, RequestDebug, SamplingFields, Usage } from './request.ts'
 import type { SpeculationStats } from './speculation.ts'
 import type { StepRecord } from './stepRecord.ts'
 
-/** Load options that can be cloned: all but callbacks and signal. */
-export type ServiceOptions = Omit<LoadOptions, 'onProgress' | 'onStep' | 'signal'>
+/** Load options that can be cloned and concern the service: all but callbacks, signal and where the worker comes from. */
+export type ServiceOptions = Omit<LoadOptions, 'onProgress' | 'onStep' | 'onWarning' | 'signal' | keyof WorkerOptions>
 
 export interface AdapterInfo {
   readonly vendor: string
@@ -47,6 +47,7 @@ export interface LoadedEngine {
   readonly options: EngineOptions
   readonly adapter: AdapterInfo
   readonly memory: MemoryPlan
+  readonly warnings: readonly LoadWarning[]
 }
 
 /** Milliseconds, over the latest values; all 0 when `count` is 0. */

@@ -1,11 +1,11 @@
 /** Speculation as it is reported: how many drafts a step was given and why, and what came of all drafts. Plain data, no behaviour. */
 
 /**
- * Why so many drafts. `best`: nothing promises more. `hold`: another number does, but not by enough or not for long enough; or
- * nobody decodes. `probe`: tried in order to measure. `catch-up`: they are to be tried, when the drafter knows all tokens. `warm-up`: not even the step without drafts is measured. `debt`: drafts
- * cost more than they brought. `off`: drafts would lose even if all were accepted. `fixed`: not chosen.
+ * Why so many drafts. `best`: no other number has a better goodput. `hold`: another one has, but k does not rise beside prompts; or
+ * nobody decodes. `probe`: tried in order to measure. `catch-up`: none, because the drafter first takes up tokens that it missed.
+ * `warm-up`: steps without drafts are measured first. `off`: drafts would lose even if all were accepted. `fixed`: not chosen.
  */
-export type DraftReason = 'best' | 'hold' | 'probe' | 'catch-up' | 'warm-up' | 'debt' | 'off' | 'fixed'
+export type DraftReason = 'best' | 'hold' | 'probe' | 'catch-up' | 'warm-up' | 'off' | 'fixed'
 
 /** How many drafts a request may have in a step, and why so many. */
 export interface DraftChoice {

@@ -143,13 +143,22 @@ function stepPasses(program: readonly Dispatch[], split: number, timer: PassTime
 
 async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: WeightUploader): Promise<void> {
   const { weights, signal, onProgress } = from
-  await weights.stream((tensor, data) => uploader.add(tensor.name, data), {
+  const streaming = weights.stream((tensor, data) => uploader.add(tensor.name, data), {
     signal,
     onProgress: (progress) => onProgress?.({ phase: 'fetch', ...progress }),
+  })
+  await streaming.catch((thrown: unknown) => {
+    throw thrown instanceof RangeError ? hostOutOfMemory(thrown) : thrown
   })
   if (!uploader.complete) throw new WeirError('MODEL_FORMAT', 'weights: the files ended before every tensor came')
   await from.gpu.device.queue.onSubmittedWorkDone()
   onProgress?.({ phase: 'upload', file: '', loaded: arena.allocatedBytes, total: arena.allocatedBytes })
+}
+
+/** A tensor stands in memory whole before it is uploaded. Sizes have been checked, so a RangeError says that there is no room. */
+function hostOutOfMemory(cause: RangeError): WeirError {
+  const message = `the browser has no memory for a tensor of the weights (${cause.message}): take a smaller model`
+  return new WeirError('OUT_OF_MEMORY', message, {}, { cause })
 }
 
 /** The columns of the head that drafts come from; undefined where these are all. */

@@ -6,6 +6,15 @@
 /** Character to byte, for all 256 bytes. */
 const BYTE_OF: ReadonlyMap<string, number> = byteTable()
 
+/** The characters of all 256 bytes. */
+export const BYTE_CHARACTERS: readonly string[] = [...BYTE_OF.keys()]
+
+/** How tokenizers that fall back to bytes call them: `<0x00>` to `<0xFF>`. */
+export const BYTE_TOKENS: readonly string[] = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
+)
+
 function byteTable(): Map<string, number> {
   const printable = (byte: number): boolean =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff)

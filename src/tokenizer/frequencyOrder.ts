@@ -3,6 +3,8 @@
  * of an earlier merge is the more frequent one. It must never know what the order is for.
  */
 
+import { BYTE_TOKENS } from './byteLevel.ts'
+
 /**
  * The ids of a vocabulary of `vocabSize`, most frequent first: the alphabet, the tokens of merges in their order, and at last
  * what no text is made of, special tokens and ids without a token. By id where there are no merges, and in tokenizers that fall
@@ -25,9 +27,6 @@ export function frequencyOrder(tokenizerJson: unknown, vocabSize: number): numbe
   const ids = Array.from({ length: vocabSize }, (_, id) => ({ id, rank: rankOf(id) }))
   return ids.sort((a, b) => (a.rank === b.rank ? a.id - b.id : a.rank - b.rank)).map(({ id }) => id)
 }
-
-/** How tokenizers that fall back to bytes call them: `<0x00>` to `<0xFF>`. */
-const BYTE_TOKENS = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`)
 
 interface TokenizerParts {
   readonly vocab: ReadonlyMap<string, number>

@@ -10,6 +10,7 @@
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers'
 import { WeirError } from '../protocol/errors.ts'
 import { bytesOfToken } from './byteLevel.ts'
+import { mostUnitsPerToken } from './textBound.ts'
 
 export interface DecodeOptions {
   /** leave special tokens (end of text, turn markers) out; default true */
@@ -24,6 +25,8 @@ export class Tokenizer {
   /** bytes of tokens asked for so far */
   readonly #bytes = new Map<number, Uint8Array>()
   readonly #addBos: boolean
+  /** UTF-16 units of a text, at most; Infinity: not known */
+  readonly #unitsPerToken: number
 
   /** ids that `skipSpecial` leaves out */
   readonly specialIds: ReadonlySet<number>
@@ -63,6 +66,7 @@ export class Tokenizer {
     this.byteLevel = isByteLevel(json.decoder) && !hub.model?.end_of_word_suffix
     this.bosTokenId = tokenId(hub, config.bos_token)
     this.#addBos = config.add_bos_token === true
+    this.#unitsPerToken = mostUnitsPerToken(json, config, hub.model?.tokens_to_ids.keys() ?? [])
     if (this.#addBos && this.bosTokenId === undefined) {
       throw formatError('tokenizer_config.json', 'add_bos_token is true but bos_token names no token of the vocabulary')
     }
@@ -76,6 +80,11 @@ export class Tokenizer {
   /** Whether the id has a token: a model's vocabulary may be padded past the tokenizer's. */
   has(id: number): boolean {
     return this.#vocab[id] !== undefined
+  }
+
+  /** As many tokens or more are in every text of so many UTF-16 units: told at once, when `encode` would take long. */
+  leastTokens(units: number): number {
+    return Math.ceil(units / this.#unitsPerToken)
   }
 
   /** Ids of a text. Special tokens written in the text are recognised; none is added but the BOS that the config asks for. */

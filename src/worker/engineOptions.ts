@@ -21,7 +21,6 @@ const DEFAULT_LOOKUP_MAX = 4
 export function resolveOptions(given: ServiceOptions, model: ModelLimits): EngineOptions {
   const kvCacheTokens = given.kvCacheTokens ?? DEFAULT_KV_CACHE_TOKENS
   const options: EngineOptions = {
-    backend: given.backend ?? 'auto',
     maxNumBatchedTokens: given.maxNumBatchedTokens ?? 256,
     maxNumSeqs: given.maxNumSeqs ?? 16,
     maxModelLen: given.maxModelLen ?? Math.min(DEFAULT_MAX_MODEL_LEN, model.maxPositions),
@@ -29,7 +28,6 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
     kvCacheTokens: kvCacheTokens < BLOCK_SIZE ? kvCacheTokens : kvCacheTokens - (kvCacheTokens % BLOCK_SIZE),
     speculative: given.speculative && resolveSpeculative(given.speculative),
     budgetPolicy: given.budgetPolicy ?? 'exact',
-    quantization: given.quantization ?? 'none',
     kvCacheDtype: given.kvCacheDtype ?? 'f16',
     enablePrefixCaching: given.enablePrefixCaching ?? true,
     longPrefillTokenThreshold: given.longPrefillTokenThreshold ?? 0,

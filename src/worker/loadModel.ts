@@ -4,7 +4,7 @@
  */
 
 import type { StepRunner } from '../core/stepRunner.ts'
-import { type Gpu, openDevice } from '../gpu/device.ts'
+import { type Gpu, type GpuOwner, openDevice } from '../gpu/device.ts'
 import { type ModelFiles, openModel } from '../loader/source.ts'
 import {
   type GenerationDefaults,
@@ -14,7 +14,7 @@ import {
 } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
-import type { LoadProgress } from '../protocol/options.ts'
+import type { LoadProgress, LoadWarning } from '../protocol/options.ts'
 import type { AdapterInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
 import { memoryPlan } from '../runner/bufferPlan.ts'
 import { createGpuRunner } from '../runner/createGpuRunner.ts'
@@ -42,6 +42,13 @@ export interface LoadedModel {
   dispose(): void
 }
 
+export const NO_TOKENIZER: LoadWarning = {
+  code: 'NO_TOKENIZER',
+  message:
+    "the model's folder has no tokenizer.json: it takes and gives token ids alone, so pass { prompt_token_ids } for a prompt and " +
+    'stop_token_ids for stop',
+}
+
 export interface LoadControl {
   readonly signal: AbortSignal
   readonly onProgress: (progress: LoadProgress) => void
@@ -57,9 +64,7 @@ export interface ModelLoader {
   load(modelUrl: string, options: ServiceOptions, control: LoadControl): Promise<LoadedModel>
 }
 
-export interface Environment {
-  /** undefined where there is none */
-  readonly gpu: GPU | undefined
+export interface Environment extends GpuOwner {
   /** milliseconds */
   readonly now: () => number
   /** default: the global one */
@@ -69,13 +74,13 @@ export interface Environment {
 export function gpuLoader(environment: Environment): ModelLoader {
   return {
     probe: async () => {
-      const { adapter, device } = await openDevice(environment.gpu)
+      const { adapter, device } = await openDevice(environment)
       device.destroy()
       return adapter
     },
     plan: async (modelUrl, options) => (await describeModel(modelUrl, options, environment)).memory,
     load: async (modelUrl, options, control) => {
-      const gpu = await openDevice(environment.gpu)
+      const gpu = await openDevice(environment)
       try {
         return await loadOnto(gpu, modelUrl, options, control, environment)
       } catch (thrown) {
@@ -110,7 +115,7 @@ async function loadOnto(
     signal,
   })
   return {
-    info: { ...engine, adapter: gpu.adapter },
+    info: { ...engine, adapter: gpu.adapter, warnings: tokenizer ? [] : [NO_TOKENIZER] },
     spec,
     defaults: parseGenerationDefaults(files.generationConfig, spec.vocabSize),
     tokenizer,
@@ -123,7 +128,7 @@ async function loadOnto(
   }
 }
 
-interface ModelDescription extends Omit<LoadedEngine, 'adapter'> {
+interface ModelDescription extends Omit<LoadedEngine, 'adapter' | 'warnings'> {
   readonly files: ModelFiles
   readonly spec: ModelSpec
   /** ids that drafts come from; undefined: all */

@@ -2,22 +2,18 @@
  * The fields of a request: checked one by one, completed with the model's own defaults. It must never know the prompt.
  */
 
-import { MAX_LOGIT_BIASES } from '../core/samplingParams.ts'
+import { MAX_LOGIT_BIASES, numberParams, type SamplingParams } from '../core/samplingParams.ts'
 import type { GenerationDefaults } from '../models/modelSpec.ts'
 import { WeirError } from '../protocol/errors.ts'
+import { LOGIT_BIAS, REQUEST_NUMBERS } from '../protocol/ranges.ts'
 import type { SamplingFields } from '../protocol/request.ts'
+import { nearestName } from '../util/nearestName.ts'
+import { shownValue } from '../util/shownValue.ts'
 
 /** A request's fields after defaults and checks. */
 export interface RequestFields {
-  readonly temperature: number
-  readonly topK: number
-  readonly topP: number
-  readonly minP: number
-  readonly repetitionPenalty: number
-  readonly presencePenalty: number
-  readonly frequencyPenalty: number
-  readonly logitBias: readonly (readonly [number, number])[]
-  readonly seed: number
+  /** of the first sample */
+  readonly sampling: SamplingParams
   /** undefined: as many as fit */
   readonly maxTokens: number | undefined
   readonly stop: readonly string[]
@@ -39,34 +35,17 @@ interface Check {
 /** Below this a temperature means greedy, as in vLLM; dividing logits by less would overflow f32. */
 const GREEDY_BELOW = 1e-5
 
-const MOST_PRIORITY = 1000
 const MOST_SALT = 128
-/** entries of an object that an error shows */
-const MOST_SHOWN = 8
 
 const CHECKS = {
-  max_tokens: { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) },
-  temperature: { allowed: 'a number from 0 to 100', accepts: (value) => isBetween(value, 0, 100) },
-  top_p: { allowed: 'a number above 0, up to 1', accepts: (value) => isNumber(value) && value > 0 && value <= 1 },
-  top_k: { allowed: 'a positive integer, or 0 or -1 for off', accepts: (value) => isInteger(value, -1) },
-  min_p: { allowed: 'a number from 0 to 1', accepts: (value) => isBetween(value, 0, 1) },
-  repetition_penalty: { allowed: 'a number from 0.01 to 100', accepts: (value) => isBetween(value, 0.01, 100) },
-  presence_penalty: { allowed: 'a number from -2 to 2', accepts: (value) => isBetween(value, -2, 2) },
-  frequency_penalty: { allowed: 'a number from -2 to 2', accepts: (value) => isBetween(value, -2, 2) },
+  ...REQUEST_NUMBERS,
   logit_bias: {
-    allowed: `an object of at most ${MAX_LOGIT_BIASES} ids of the vocabulary, each with a number from -100 to 100`,
+    allowed: `an object of at most ${MAX_LOGIT_BIASES} ids of the vocabulary, each with ${LOGIT_BIAS.allowed}`,
     accepts: isBias,
   },
-  seed: { allowed: 'an integer from 0 to 2^53 - 1', accepts: (value) => isInteger(value, 0) },
   stop: { allowed: 'a string or strings, none of them empty', accepts: isStop },
   stop_token_ids: { allowed: 'ids of the vocabulary', accepts: isIds },
   ignore_eos: { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' },
-  n: { allowed: 'a positive integer', accepts: (value) => isInteger(value, 1) },
-  priority: {
-    allowed: `an integer from ${-MOST_PRIORITY} to ${MOST_PRIORITY}`,
-    accepts: (value) => isInteger(value, -MOST_PRIORITY) && Number(value) <= MOST_PRIORITY,
-  },
-  num_speculative_tokens: { allowed: 'a non-negative integer', accepts: (value) => isInteger(value, 0) },
   cache_salt: { allowed: `a non-empty string of at most ${MOST_SALT} characters`, accepts: isSalt },
 } satisfies Readonly<Record<keyof SamplingFields, Check>>
 
@@ -76,17 +55,18 @@ const CHECKS = {
  */
 export function readFields(fields: SamplingFields, defaults: GenerationDefaults, vocabSize: number): RequestFields {
   for (const [field, value] of Object.entries(fields)) checkField(field, value, vocabSize)
-  const temperature = fields.temperature ?? defaults.temperature
+  const numbers = numberParams((_, field) => fields[field] ?? defaults.sampling[field])
+  const { temperature, topK } = numbers
   return {
-    temperature: temperature < GREEDY_BELOW ? 0 : temperature,
-    topK: Math.max(0, fields.top_k ?? defaults.topK),
-    topP: fields.top_p ?? defaults.topP,
-    minP: fields.min_p ?? defaults.minP,
-    repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty,
-    presencePenalty: fields.presence_penalty ?? 0,
-    frequencyPenalty: fields.frequency_penalty ?? 0,
-    logitBias: Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
-    seed: fields.seed ?? drawSeed(),
+    sampling: {
+      ...numbers,
+      temperature: temperature < GREEDY_BELOW ? 0 : temperature,
+      // As many as there are, or more, is all of them; what is left fits the table's word.
+      topK: topK > 0 && topK < vocabSize ? topK : 0,
+      logitBias: Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
+      seed: fields.seed ?? drawSeed(),
+      sampleIndex: 0,
+    },
     maxTokens: fields.max_tokens,
     stop: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
     stopTokenIds: fields.stop_token_ids ?? [],
@@ -100,43 +80,30 @@ export function readFields(fields: SamplingFields, defaults: GenerationDefaults,
 
 function checkField(field: string, value: unknown, vocabSize: number): void {
   const check: Check | undefined = Object.hasOwn(CHECKS, field) ? CHECKS[field as keyof typeof CHECKS] : undefined
-  if (!check) {
-    throw new WeirError(
-      'INVALID_REQUEST',
-      `unknown request field ${field}: the fields are ${Object.keys(CHECKS).join(', ')}`,
-      { field },
-    )
-  }
+  if (!check) throw unknownField(field)
   if (value === undefined || check.accepts(value, vocabSize)) return
-  const shown = show(value)
+  const shown = shownValue(value)
   throw new WeirError('INVALID_REQUEST', `${field} must be ${check.allowed}, not ${shown}`, { field, value: shown })
 }
 
-function show(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`
-  if (Array.isArray(value)) return `[${value}]`
-  if (typeof value !== 'object' || value === null) return String(value)
-  const entries = Object.entries(value)
-  const some = entries.slice(0, MOST_SHOWN).map(([key, each]) => `${key}: ${String(each)}`)
-  return `{ ${some.join(', ')}${entries.length > MOST_SHOWN ? `, … ${entries.length} entries` : ''} }`
+function unknownField(field: string): WeirError {
+  const fields = Object.keys(CHECKS)
+  const near = nearestName(field, [...fields, 'signal'])
+  const hint = near === undefined ? '' : `did you mean ${near}? `
+  return new WeirError(
+    'INVALID_REQUEST',
+    `unknown request field ${field}: ${hint}the fields are ${fields.join(', ')}`,
+    {
+      field,
+      ...(near !== undefined && { nearest: near }),
+    },
+  )
 }
 
 /** 53 random bits: every seed that a request may name. */
 function drawSeed(): number {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2))
   return (high >>> 11) * 2 ** 32 + low
-}
-
-function isNumber(value: unknown): value is number {
-  return typeof value === 'number' && Number.isFinite(value)
-}
-
-function isBetween(value: unknown, least: number, most: number): boolean {
-  return isNumber(value) && value >= least && value <= most
-}
-
-function isInteger(value: unknown, least: number): boolean {
-  return Number.isSafeInteger(value) && Number(value) >= least
 }
 
 function isStop(value: unknown): boolean {
@@ -155,11 +122,11 @@ function isBias(value: unknown, vocabSize: number): boolean {
   return (
     entries.length <= MAX_LOGIT_BIASES &&
     entries.every(
-      ([key, bias]) => String(Number(key)) === key && isIds([Number(key)], vocabSize) && isBetween(bias, -100, 100),
+      ([key, bias]) => String(Number(key)) === key && isIds([Number(key)], vocabSize) && LOGIT_BIAS.accepts(bias),
     )
   )
 }
 
 function isIds(value: unknown, vocabSize: number): boolean {
-  return Array.isArray(value) && value.every((id) => isInteger(id, 0) && id < vocabSize)
+  return Array.isArray(value) && value.every((id) => Number.isInteger(id) && id >= 0 && id < vocabSize)
 }

@@ -3,7 +3,7 @@
  * it directly. What goes wrong is an Outcome, so that error codes survive any transport. It must never know Comlink.
  */
 
-import { replayTrace } from '../engine/replay.ts'
+import type { AssetUrls } from '../protocol/connection.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'
@@ -18,24 +18,29 @@ import type {
   ServiceOptions,
 } from '../protocol/service.ts'
 import { assert } from '../util/math.ts'
+import { loadReplay } from './lazy.ts'
 import { type Environment, gpuLoader, type ModelLoader } from './loadModel.ts'
+import { outcome } from './outcome.ts'
 import { Serving } from './serving.ts'
 
-export function createService(environment: Environment): LlmService {
-  return new Service(gpuLoader(environment), environment.now)
+/** @param assets files that are loaded when they are asked for */
+export function createService(environment: Environment, assets: AssetUrls = {}): LlmService {
+  return new Service(gpuLoader(environment), environment.now, assets)
 }
 
 export class Service implements LlmService {
   readonly #loader: ModelLoader
   /** milliseconds */
   readonly #now: () => number
+  readonly #assets: AssetUrls
   #loading: AbortController | undefined
   #serving: Serving | undefined
   #disposed = false
 
-  constructor(loader: ModelLoader, now: () => number) {
+  constructor(loader: ModelLoader, now: () => number, assets: AssetUrls = {}) {
     this.#loader = loader
     this.#now = now
+    this.#assets = assets
   }
 
   probe(): Promise<Outcome<AdapterInfo>> {
@@ -76,8 +81,9 @@ export class Service implements LlmService {
     return outcome(() => this.#serve().trace())
   }
 
-  replay(trace: string): Promise<Outcome<Replay>> {
-    return outcome(() => replayTrace(trace))
+  async replay(trace: string): Promise<Outcome<Replay>> {
+    const loaded = await outcome(() => loadReplay(this.#assets.replay))
+    return loaded.ok ? loaded.value.replay(trace) : loaded
   }
 
   async dispose(): Promise<void> {
@@ -109,14 +115,5 @@ export class Service implements LlmService {
     if (this.#disposed) throw new WeirError('DISPOSED', 'the model was disposed of: load it again')
     assert(this.#serving, 'a model is loaded')
     return this.#serving
-  }
-}
-
-/** What `answer` gives or throws; `answer` runs at once. */
-async function outcome<T>(answer: () => T | Promise<T>): Promise<Outcome<T>> {
-  try {
-    return { ok: true, value: await answer() }
-  } catch (thrown) {
-    return { ok: false, error: WeirError.from(thrown).toData() }
   }
 }

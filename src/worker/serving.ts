@@ -10,6 +10,7 @@ import { WeirError } from '../protocol/errors.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'
 import type { EngineStats, ServiceListener } from '../protocol/service.ts'
 import { assert } from '../util/math.ts'
+import { shownValue } from '../util/shownValue.ts'
 import type { LoadedModel } from './loadModel.ts'
 import { StepLoop } from './loop.ts'
 import { Outbox } from './outbox.ts'
@@ -50,9 +51,9 @@ export class Serving {
     const { info, spec, defaults, tokenizer } = this.#model
     const { maxModelLen, maxNumSeqs, debug } = info.options
     const promptTokenIds = this.#promptIds(prompt)
-    const { maxTokens, stop, n, ...rest } = readFields(fields, defaults, spec.vocabSize)
-    const { stopTokenIds, ignoreEos, priority, cacheSalt, maxDrafts, ...sampling } = rest
-    if (stop.length > 0 && !tokenizer) throw noTokenizer('stop strings', 'stop_token_ids')
+    const { sampling, maxTokens, stop, n, ...rest } = readFields(fields, defaults, spec.vocabSize)
+    const { stopTokenIds, ignoreEos, priority, cacheSalt, maxDrafts } = rest
+    if (stop.length > 0 && !tokenizer) throw noTokenizer('stop', 'stop_token_ids')
     if (n > maxNumSeqs) throw tooManySamples(n, maxNumSeqs)
     const { eosTokenIds } = spec
     const stopIds = ignoreEos ? stopTokenIds : [...stopTokenIds, ...eosTokenIds]
@@ -61,7 +62,7 @@ export class Serving {
       promptTokenIds,
       // A prompt that leaves no room is refused as such.
       maxTokens: maxTokens ?? Math.max(1, maxModelLen - promptTokenIds.length),
-      sampling: { ...sampling, sampleIndex: 0 },
+      sampling,
       priority,
       cacheSalt,
       maxDrafts,
@@ -106,13 +107,20 @@ export class Serving {
   }
 
   #promptIds(prompt: Prompt): readonly number[] {
-    const { tokenizer } = this.#model
+    const { info, tokenizer } = this.#model
     if (typeof prompt === 'string') {
-      if (!tokenizer) throw noTokenizer('a text prompt', 'prompt_token_ids')
+      if (!tokenizer) throw noTokenizer('prompt', 'prompt_token_ids')
+      // Before it is tokenised, which every other request would wait for.
+      checkLength(prompt, tokenizer.leastTokens(prompt.length), info.options.maxModelLen)
       return tokenizer.encode(prompt)
     }
     if (Array.isArray(prompt?.prompt_token_ids)) return prompt.prompt_token_ids
-    throw new WeirError('INVALID_REQUEST', 'the prompt must be a string or { prompt_token_ids } with an array of ids')
+    const shown = shownValue(prompt)
+    throw new WeirError(
+      'INVALID_REQUEST',
+      `the prompt must be a string or { prompt_token_ids } with an array of ids, not ${shown}`,
+      { field: 'prompt', value: shown },
+    )
   }
 
   /** Adds all samples or none. */
@@ -164,13 +172,24 @@ function tooManySamples(n: number, maxNumSeqs: number): WeirError {
   return new WeirError(
     'UNSERVABLE_REQUEST',
     `n ${n} exceeds maxNumSeqs ${maxNumSeqs}, the requests that run at once: lower n or raise maxNumSeqs`,
-    { n, maxNumSeqs },
+    { field: 'n', n, maxNumSeqs },
   )
 }
 
-function noTokenizer(what: string, instead: string): WeirError {
+function checkLength(prompt: string, leastTokens: number, maxModelLen: number): void {
+  if (leastTokens < maxModelLen) return
+  throw new WeirError(
+    'INVALID_REQUEST',
+    `the prompt of ${prompt.length} characters has ${leastTokens} tokens at least, and with one new token it exceeds maxModelLen ` +
+      `${maxModelLen}: shorten the prompt or raise maxModelLen`,
+    { field: 'prompt', leastTokens, maxModelLen },
+  )
+}
+
+function noTokenizer(field: 'prompt' | 'stop', instead: string): WeirError {
   return new WeirError(
     'INVALID_REQUEST',
-    `${what} needs a tokenizer.json beside the model, which has none: use ${instead}`,
+    `${field}: text needs a tokenizer.json beside the model, which has none: use ${instead}`,
+    { field },
   )
 }

@@ -3,7 +3,7 @@
  * many waiting, and whether the heap grows. No GPU, no trace.
  */
 
-import { Scheduler } from '../../src/core/scheduler.ts'
+import { Scheduler } from '../../src/core/schedule/scheduler.ts'
 import { buildStepPlan } from '../../src/core/stepPlanBuilder.ts'
 import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
 import { engineOptions, GREEDY, mtp } from '../helpers/coreFixtures.ts'

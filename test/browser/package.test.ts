@@ -47,7 +47,6 @@ beforeAll(async () => {
   writeFileSync(`${FOLDER}/app/page.html`, PAGE)
   cpSync('public/models/qwen3-mtp', `${FOLDER}/app/model`, { recursive: true })
   cpSync('dist', `${FOLDER}/lib`, { recursive: true })
-  cpSync('dist/index.js', `${FOLDER}/alone/index.js`)
   server = await serveFolder(FOLDER)
   browser = await launchBrowser({ webgpu: true })
 })
@@ -104,20 +103,60 @@ it('keeps the codes of errors across the worker', async () => {
   expect(await codeOf("LLM.load('nowhere')")).toBe('MODEL_FETCH')
   expect(await codeOf("LLM.load('model', { maxModelLen: 4096 })")).toBe('INVALID_OPTION')
   expect(await codeOf("LLM.load('model', { maxNumSeq: 4 })")).toBe('INVALID_OPTION')
-  expect(await codeOf("LLM.load('model', { backend: 'wasm' })")).toBe('BACKEND_UNAVAILABLE')
+  expect(await codeOf("LLM.load('model', { backend: 'wasm' })")).toBe('INVALID_OPTION')
   expect(await codeOf("LLM.load('model', { signal: AbortSignal.abort() })")).toBe('ABORTED')
   expect(await codeOf("LLM.load('http://')")).toBe('INVALID_OPTION')
   expect(await codeOf('LLM.probe()')).toBe('none')
+  expect(await codeOf("LLM.replay('')")).toBe('TRACE_FORMAT')
   const plan = await page.evaluate<{ totalBytes: number; weightBytes: number }>("LLM.plan('model')")
   expect(plan.totalBytes).toBeGreaterThan(plan.weightBytes)
   expect(errors).toEqual([])
   await page.close()
 })
 
-it('says so when its worker is not beside it', async () => {
-  const { page } = await openPage('alone/index.js')
-  const message = await page.evaluate("LLM.load('model').catch((error) => error.message)")
-  expect(message).toMatch(/worker failed.*could not be loaded/)
+it('takes what is behind proxies, and signals and objects of another window', async () => {
+  const { page, errors } = await openPage()
+  const answer = await page.evaluate<{
+    codes: string[]
+    ids: number
+    partial: number
+    warnings: string[]
+  }>(`(async () => {
+    const other = document.body.appendChild(document.createElement('iframe')).contentWindow
+    const wrap = (object) => new Proxy(object, {
+      get: (target, key, receiver) => {
+        const value = Reflect.get(target, key, receiver)
+        return ['[object Object]', '[object Array]'].includes(Object.prototype.toString.call(value)) ? wrap(value) : value
+      },
+    })
+    const warnings = []
+    const llm = wrap(await LLM.load('model', wrap({
+      maxModelLen: 64, kvCacheTokens: 256, debug: { steps: true },
+      onWarning: ({ code }) => warnings.push(code), signal: new other.AbortController().signal,
+    })))
+    const options = other.eval('({ max_tokens: 4, logit_bias: { 5: 1 }, stop_token_ids: [9] })')
+    const { token_ids } = await llm.generate(wrap({ prompt_token_ids: [1, 2, 3] }), wrap(options)).result()
+    const controller = new other.AbortController()
+    const long = wrap(llm.generate({ prompt_token_ids: new Int32Array([1, 2]) }, { signal: controller.signal, ignore_eos: true }))
+    const stopped = (async () => {
+      for await (const _ of long) controller.abort()
+    })().catch((error) => error)
+    const codes = [
+      await codeOf(llm.generate({ prompt_token_ids: [1] }, { signal: wrap(new AbortController().signal) }).result()),
+      await codeOf(llm.generate({ prompt_token_ids: [1] }, { signal: new AbortController() }).result()),
+      await codeOf(LLM.plan('model', { signal: other.AbortSignal.abort() })),
+      await codeOf(LLM.load('model', { signal: other.AbortSignal.abort() })),
+    ]
+    const { code, partial } = await stopped
+    await llm.dispose()
+    codes.push(code)
+    return { codes, ids: token_ids.length, partial: partial?.token_ids.length, warnings }
+  })()`)
+  expect(answer.codes).toEqual(['INVALID_REQUEST', 'INVALID_REQUEST', 'ABORTED', 'ABORTED', 'ABORTED'])
+  expect(answer.ids).toBeGreaterThan(0)
+  expect(answer.partial).toBeGreaterThan(0)
+  expect(answer.warnings).toEqual(['NO_TOKENIZER'])
+  expect(errors).toEqual([])
   await page.close()
 })
 
@@ -142,6 +181,8 @@ it('works when a bundler has packed it', async () => {
   const { page, errors } = await openPage('bundled/main.js')
   const answer = await page.evaluate<{ token_ids: number[] }>('generate([1, 2, 3], 2)')
   expect(answer.token_ids).toHaveLength(2)
+  // What the worker loads when asked has found its place too.
+  expect(await page.evaluate("codeOf(LLM.replay(''))")).toBe('TRACE_FORMAT')
   expect(errors).toEqual([])
   await page.close()
 })

@@ -10,7 +10,7 @@ test('an adapter is there and says what it is', async () => {
 })
 
 test('no WebGPU at all is BACKEND_UNAVAILABLE with advice', async () => {
-  await expect(openDevice(undefined)).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
+  await expect(openDevice({ gpu: undefined })).rejects.toMatchObject({ code: 'BACKEND_UNAVAILABLE' })
 })
 
 test('planned bytes are allocated bytes, and a sealed arena allocates nothing more', async () => {

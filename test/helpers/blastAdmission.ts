@@ -1,7 +1,7 @@
 /** The laws of admission: what is kept for whom, and how much of the work is reported as found in the cache or done twice. */
 
 import { BLOCK_SIZE, blocksNeeded } from '../../src/core/cost.ts'
-import type { SchedulerOutput } from '../../src/core/schedulerOutput.ts'
+import type { SchedulerOutput } from '../../src/core/schedule/schedulerOutput.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
 import { assert } from '../../src/util/math.ts'
 import type { BlastLedger } from './blastLedger.ts'

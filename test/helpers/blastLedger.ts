@@ -4,7 +4,7 @@
  */
 
 import { BLOCK_SIZE } from '../../src/core/cost.ts'
-import type { KvCacheManager } from '../../src/core/kvCacheManager.ts'
+import type { KvCacheManager } from '../../src/core/kv/kvCacheManager.ts'
 import type { StepPlan } from '../../src/core/stepPlan.ts'
 import { CACHED_BLOCK, FREE_BLOCK, SHARED_BLOCK } from '../../src/protocol/blockMap.ts'
 import { assert, at } from '../../src/util/math.ts'

@@ -4,9 +4,9 @@
  */
 
 import type { RequestSpec } from '../../src/core/request.ts'
-import type { Scheduler } from '../../src/core/scheduler.ts'
-import type { SchedulerOutput } from '../../src/core/schedulerOutput.ts'
-import { MAX_PREEMPTIONS } from '../../src/core/victim.ts'
+import type { Scheduler } from '../../src/core/schedule/scheduler.ts'
+import type { SchedulerOutput } from '../../src/core/schedule/schedulerOutput.ts'
+import { MAX_PREEMPTIONS } from '../../src/core/schedule/victim.ts'
 import { assert } from '../../src/util/math.ts'
 import type { BlastCoverage } from './blastCoverage.ts'
 import type { BlastStop } from './blastPrompts.ts'

@@ -1,6 +1,6 @@
 /** The laws of a step's rows, from the oracle's requests as they were before the step. */
 
-import type { ScheduledRequest, SchedulerOutput } from '../../src/core/schedulerOutput.ts'
+import type { ScheduledRequest, SchedulerOutput } from '../../src/core/schedule/schedulerOutput.ts'
 import type { PlannedRequest, StepPlan } from '../../src/core/stepPlan.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
 import { assert, cdiv } from '../../src/util/math.ts'

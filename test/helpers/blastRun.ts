@@ -3,8 +3,8 @@
  * alone and compares after every step. All follows from the setup, so that a seed says all about a failure.
  */
 
-import { Scheduler } from '../../src/core/scheduler.ts'
-import type { ScheduledRequest, SchedulerOutput } from '../../src/core/schedulerOutput.ts'
+import { Scheduler } from '../../src/core/schedule/scheduler.ts'
+import type { ScheduledRequest, SchedulerOutput } from '../../src/core/schedule/schedulerOutput.ts'
 import type { RequestOutput } from '../../src/core/stepPlan.ts'
 import { buildStepPlan } from '../../src/core/stepPlanBuilder.ts'
 import { CACHED_BLOCK } from '../../src/protocol/blockMap.ts'

@@ -1,8 +1,8 @@
 /** The laws of preemption: who may be chosen while others run, and what the choice is said to cost. */
 
 import { BLOCK_SIZE } from '../../src/core/cost.ts'
-import type { Victim } from '../../src/core/schedulerOutput.ts'
-import { MAX_PREEMPTIONS } from '../../src/core/victim.ts'
+import type { Victim } from '../../src/core/schedule/schedulerOutput.ts'
+import { MAX_PREEMPTIONS } from '../../src/core/schedule/victim.ts'
 import { assert } from '../../src/util/math.ts'
 import type { BlastCoverage } from './blastCoverage.ts'
 import type { BlastLedger } from './blastLedger.ts'

@@ -26,8 +26,11 @@ const TYPES: Readonly<Record<string, string>> = {
   '.json': 'application/json',
 }
 
-/** Any static server: a folder on 127.0.0.1, index.html for the root, 404 for what is not there. */
-export async function serveFolder(folder: string): Promise<FolderServer> {
+/** Any static server: a folder on 127.0.0.1, index.html for folders, 404 for what is not there, these headers for all that is. */
+export async function serveFolder(
+  folder: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<FolderServer> {
   if (!existsSync(join(folder, 'index.html'))) throw new Error(`${folder}/ is not built: run "npm run build" first`)
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url ?? '/', 'http://localhost').pathname))
@@ -37,6 +40,7 @@ export async function serveFolder(folder: string): Promise<FolderServer> {
       return
     }
     const body = await readFile(file)
+    response.setHeaders(new Map(Object.entries(headers)))
     response.setHeader('content-type', TYPES[extname(file)] ?? 'application/octet-stream')
     response.setHeader('content-length', body.length).end(body)
   })

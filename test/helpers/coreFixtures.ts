@@ -1,7 +1,7 @@
 /** Options, requests and whole runs for tests of core and engine, with the mock runner behind the engine. */
 
-import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
 import { GREEDY } from '../../src/core/samplingParams.ts'
+import type { DraftingParts } from '../../src/core/speculation/speculation.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineHooks, EngineRequestEnd, NewRequest } from '../../src/engine/engineTypes.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
@@ -13,14 +13,12 @@ export { GREEDY }
 
 export function engineOptions(changes: Partial<EngineOptions> = {}): EngineOptions {
   return {
-    backend: 'webgpu',
     maxNumBatchedTokens: 64,
     maxNumSeqs: 8,
     maxModelLen: 256,
     kvCacheTokens: 4096,
     speculative: mtp(3),
     budgetPolicy: 'exact',
-    quantization: 'none',
     kvCacheDtype: 'f16',
     enablePrefixCaching: true,
     longPrefillTokenThreshold: 0,

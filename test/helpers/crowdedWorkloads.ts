@@ -5,7 +5,7 @@
 
 import fc from 'fast-check'
 import { BLOCK_SIZE, blocksNeeded } from '../../src/core/cost.ts'
-import type { SchedulerOutput } from '../../src/core/schedulerOutput.ts'
+import type { SchedulerOutput } from '../../src/core/schedule/schedulerOutput.ts'
 import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
 import { engineOptions, GREEDY, mtp, promptOf } from './coreFixtures.ts'
 import { SchedulerRig } from './schedulerRig.ts'

@@ -3,8 +3,8 @@
  * drafts there are. No scheduler and no runner, so that a law about the policy is about nothing else.
  */
 
-import type { VerifiedDrafts } from '../../src/core/drafting/acceptanceEstimate.ts'
-import type { DraftDecision, DraftPolicy } from '../../src/core/drafting/draftPolicy.ts'
+import type { VerifiedDrafts } from '../../src/core/speculation/acceptanceRates.ts'
+import type { DraftDecision, DraftPolicy } from '../../src/core/speculation/draftPolicy.ts'
 import { Random } from '../bench/simulator/random.ts'
 
 /** Milliseconds. */
@@ -131,7 +131,7 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
     const stray = setup.strayEvery !== undefined && jitter.integer(setup.strayEvery) === 0 ? 10 : 1
     const slow = setup.slowness?.(step) ?? 1
     const ms = trueMs * slow * stray * Math.exp(noise * jitter.normal() - (noise * noise) / 2)
-    policy.observe({ requests: verified, prefillRows, drafting, draftPasses, catchUpRows, kvPassRows: kvPass.rows, ms })
+    policy.observe({ requests: verified, prefillRows, draftPasses, catchUpRows, kvPassRows: kvPass.rows, ms })
     for (const { id, accepted } of verified) tokensLeft[id] = (tokensLeft[id] ?? 0) - 1 - accepted
     const tokens = verified.reduce((sum, { accepted }) => sum + 1 + accepted, 0)
     const expectedTokens = ids.reduce((sum, id) => sum + expectedOf(k[id] ?? 0, id, acceptance), 0)

@@ -1,6 +1,6 @@
 /** Random workloads through the whole engine over the mock runner, and what became of them. */
 
-import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
+import type { DraftingParts } from '../../src/core/speculation/speculation.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
 import { CACHED_BLOCK, FREE_BLOCK } from '../../src/protocol/blockMap.ts'
 import { EngineRig, newRequest } from './coreFixtures.ts'

@@ -3,7 +3,7 @@
  * one about what this engine could get wrong there: usages, ranges, features, what is mapped. It must never know a kernel.
  */
 
-import { type Gpu, openDevice } from '../../src/gpu/device.ts'
+import { type Gpu, type GpuOwner, openDevice } from '../../src/gpu/device.ts'
 import { assert } from '../../src/util/math.ts'
 
 const USAGE = { mapRead: 0x01, copySource: 0x04, copyTarget: 0x08, queryResolve: 0x200 } as const
@@ -20,6 +20,8 @@ export interface FakeGpuOptions {
   readonly clock?: () => bigint
   /** `createQuerySet` is refused */
   readonly noQueries?: boolean
+  /** `createQuerySet` throws */
+  readonly throwsQueries?: boolean
 }
 
 class FakeBuffer {
@@ -96,9 +98,14 @@ export class FakeGpu {
 
   /** A device of it, opened as the engine does. */
   open(): Promise<Gpu> {
+    return openDevice(ownerOf(async () => this.adapter()))
+  }
+
+  /** What `requestAdapter` gives. */
+  adapter() {
     const features = new Set(this.#options.timestamps ? ['timestamp-query', 'shader-f16'] : ['shader-f16'])
     const limits = new Proxy({}, { get: () => 2 ** 28 })
-    const adapter = {
+    return {
       features,
       limits,
       info: { vendor: 'fake', architecture: '', description: '', isFallbackAdapter: false },
@@ -107,7 +114,6 @@ export class FakeGpu {
         return this.#device(new Set(requiredFeatures), limits)
       },
     }
-    return openDevice({ requestAdapter: async () => adapter } as unknown as Parameters<typeof openDevice>[0])
   }
 
   #device(features: ReadonlySet<string>, limits: object): object {
@@ -137,12 +143,13 @@ export class FakeGpu {
       createBuffer: ({ size, usage }: { size: number; usage: number }) => new FakeBuffer(size, usage),
       createQuerySet: ({ type, count }: { type: string; count: number }) => {
         assert(type === 'timestamp' && features.has('timestamp-query'), 'the device was asked for timestamps')
+        if (this.#options.throwsQueries) throw new TypeError('no timestamp queries here')
         refused = this.#options.noQueries ?? false
         const set = new FakeQuerySet(count)
         this.querySets.push(set)
         return set
       },
-      createShaderModule: () => ({}),
+      createShaderModule: () => ({ getCompilationInfo: async () => ({ messages: [] }) }),
       createBindGroupLayout: () => ({}),
       createPipelineLayout: () => ({}),
       createBindGroup: () => ({}),
@@ -196,6 +203,11 @@ export class FakeGpu {
     this.#time += 1000n
     writes.querySet.marks[index] = this.#options.clock?.() ?? this.#time
   }
+}
+
+/** A navigator whose WebGPU answers `requestAdapter` so. */
+export function ownerOf(requestAdapter: () => unknown): GpuOwner {
+  return { gpu: { requestAdapter } as unknown as GPU }
 }
 
 /** An object whose members are not its own, as those of a real device: who counts calls puts own ones before them. */

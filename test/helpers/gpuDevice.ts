@@ -19,7 +19,7 @@ export function nodeGpu(): GPU {
 
 /** The shared device; an uncaptured error ends the process, because a test that goes on after one proves nothing. */
 export function sharedGpu(): Promise<Gpu> {
-  shared ??= openDevice(navigatorGpu).then((gpu) => {
+  shared ??= openDevice({ gpu: navigatorGpu }).then((gpu) => {
     gpu.device.addEventListener('uncapturederror', (event) => {
       console.error(`uncaptured WebGPU error: ${(event as GPUUncapturedErrorEvent).error.message}`)
       process.exit(1)

@@ -1,8 +1,8 @@
 /** The real engine on the shared device, driven by token ids: what golden, invariance and budget tests run. */
 
 import { totalBlocks } from '../../src/core/cost.ts'
-import type { DraftingParts } from '../../src/core/drafting/speculation.ts'
 import { GREEDY, type SamplingParams } from '../../src/core/samplingParams.ts'
+import type { DraftingParts } from '../../src/core/speculation/speculation.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
 import { openModel } from '../../src/loader/source.ts'
@@ -38,14 +38,12 @@ export function engineOptions(given: EngineOverrides = {}): EngineOptions {
   const { drafts, draftVocab, proposer: _, policy: __, ...overrides } = given
   const mtp = { method: 'mtp', adaptive: false, draftVocabSize: draftVocab?.length } as const
   return {
-    backend: 'webgpu',
     maxNumBatchedTokens: 64,
     maxNumSeqs: 16,
     maxModelLen: 256,
     kvCacheTokens: 4096,
     speculative: drafts === undefined ? undefined : { ...mtp, numSpeculativeTokens: drafts },
     budgetPolicy: 'exact',
-    quantization: 'none',
     kvCacheDtype: 'f16',
     enablePrefixCaching: true,
     longPrefillTokenThreshold: 0,

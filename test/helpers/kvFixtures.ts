@@ -1,10 +1,10 @@
 /** Requests and managers for tests of the KV cache alone. Prompts are spelt in capitals: a letter is a block of its own tokens. */
 
-import type { HashBlock } from '../../src/core/blockHash.ts'
 import { BLOCK_SIZE } from '../../src/core/cost.ts'
-import { type CachedPrefix, KvCacheManager } from '../../src/core/kvCacheManager.ts'
+import type { HashBlock } from '../../src/core/kv/blockHash.ts'
+import { type CachedPrefix, KvCacheManager } from '../../src/core/kv/kvCacheManager.ts'
 import { Request } from '../../src/core/request.ts'
-import { Standing } from '../../src/core/standing.ts'
+import { Standing } from '../../src/core/schedule/standing.ts'
 import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
 import { GREEDY, mtp } from './coreFixtures.ts'
 

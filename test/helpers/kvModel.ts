@@ -3,9 +3,9 @@
  * when the strings are; the order of reuse is an array. So it predicts every block that is found, handed out or forgotten.
  */
 
-import { type HashBlock, saltHash } from '../../src/core/blockHash.ts'
 import { BLOCK_SIZE, blocksNeeded } from '../../src/core/cost.ts'
-import type { CachedPrefix } from '../../src/core/kvCacheManager.ts'
+import { type HashBlock, saltHash } from '../../src/core/kv/blockHash.ts'
+import type { CachedPrefix } from '../../src/core/kv/kvCacheManager.ts'
 import type { Request } from '../../src/core/request.ts'
 import { CACHED_BLOCK, FREE_BLOCK, SHARED_BLOCK } from '../../src/protocol/blockMap.ts'
 import { at } from '../../src/util/math.ts'

@@ -2,8 +2,8 @@
 
 import { maxTotalTokens } from '../../src/core/cost.ts'
 import type { Request, RequestSpec } from '../../src/core/request.ts'
-import { Scheduler } from '../../src/core/scheduler.ts'
-import type { SchedulerOutput } from '../../src/core/schedulerOutput.ts'
+import { Scheduler } from '../../src/core/schedule/scheduler.ts'
+import type { SchedulerOutput } from '../../src/core/schedule/schedulerOutput.ts'
 import type { EngineOptions } from '../../src/protocol/options.ts'
 import { engineOptions, GREEDY, promptOf } from './coreFixtures.ts'
 

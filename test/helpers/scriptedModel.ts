@@ -9,7 +9,13 @@ import { WeirError } from '../../src/protocol/errors.ts'
 import type { ServiceOptions } from '../../src/protocol/service.ts'
 import { Tokenizer } from '../../src/tokenizer/tokenizer.ts'
 import { resolveOptions } from '../../src/worker/engineOptions.ts'
-import type { LoadControl, LoadedModel, LoadedRunner, ModelLoader } from '../../src/worker/loadModel.ts'
+import {
+  type LoadControl,
+  type LoadedModel,
+  type LoadedRunner,
+  type ModelLoader,
+  NO_TOKENIZER,
+} from '../../src/worker/loadModel.ts'
 
 export const MODEL_URL = 'http://models.test/fairy-tales/'
 /** A folder without a model. */
@@ -158,9 +164,10 @@ export class MockLoader implements ModelLoader {
         options,
         adapter: await this.probe(),
         memory: await this.plan(modelUrl, given),
+        warnings: modelUrl.endsWith('?ids') ? [NO_TOKENIZER] : [],
       },
       spec: { vocabSize: VOCAB_SIZE, eosTokenIds: [EOS] },
-      defaults: { temperature: 0.8, topK: 50, topP: 0.95, minP: 0, repetitionPenalty: 1, eosTokenIds: [EOS] },
+      defaults: { sampling: { temperature: 0.8, top_k: 50, top_p: 0.95 }, eosTokenIds: [EOS] },
       tokenizer: modelUrl.endsWith('?ids') ? undefined : tokenizer,
       runner,
       lost: new Promise((resolve) => {

@@ -1,8 +1,8 @@
 /** Drafting for tests: a proposer that knows what comes, with every draft counted as wrong or as right too, and whims in place of times. */
 
-import type { DraftPolicy } from '../../src/core/drafting/draftPolicy.ts'
-import type { Proposer } from '../../src/core/drafting/proposer.ts'
 import type { Request } from '../../src/core/request.ts'
+import type { DraftPolicy } from '../../src/core/speculation/draftPolicy.ts'
+import type { Proposer } from '../../src/core/speculation/proposer.ts'
 import type { Verification } from '../../src/core/stepPlan.ts'
 import { hash } from '../bench/simulator/random.ts'
 
@@ -36,7 +36,7 @@ export function capricious(most: number, seed: number): DraftPolicy {
       const k = hash(seed, ++step) % (most + 1)
       const follow = k > 0 || hash(seed, step, 0) % 2 === 0
       const fewer = new Map(requests.map(({ id }) => [id, hash(seed, step, id) % (k + 1)]))
-      return { k, reason: 'probe', fewer, follow, goodput: [], balance: 0 }
+      return { k, reason: 'probe', fewer, follow, goodput: [] }
     },
     observe: () => {},
     forget: () => {},

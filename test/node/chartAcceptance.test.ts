@@ -108,9 +108,9 @@ describe('acceptance chart', () => {
 
 describe('a choice of drafts in words', () => {
   it('has a number and a reason of its own for each reason', () => {
-    const reasons: DraftReason[] = ['best', 'hold', 'probe', 'warm-up', 'debt', 'off', 'fixed']
+    const reasons: DraftReason[] = ['best', 'hold', 'probe', 'catch-up', 'warm-up', 'off', 'fixed']
     for (const k of [0, 1, 3]) expect(new Set(reasons.map((reason) => choiceText({ k, reason }))).size).toBe(7)
-    expect(choiceText({ k: 2, reason: 'best' })).toBe('2 drafts: best by measured times')
+    expect(choiceText({ k: 2, reason: 'best' })).toBe('2 drafts: most tokens per second by what was measured')
     expect(choiceText({ k: 1, reason: 'probe' })).toBe('1 draft: tried, to measure what they take')
     expect(choiceText({ k: 0, reason: 'off' })).toBe('no drafts: even if all were accepted they would lose here')
   })

@@ -220,6 +220,6 @@ describe('a file that is not what it says', () => {
   it('a URL that is not absolute', async () => {
     const { code, message } = await thrownBy(() => openModel('/models/tiny/'))
     expect(code).toBe('INVALID_OPTION')
-    expect(message).toBe('model URL "/models/tiny/" is not an absolute URL')
+    expect(message).toBe('model URL "/models/tiny/" is not the absolute URL of a folder')
   })
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { BUDGET_RULES } from '../../src/core/budgetPolicy.ts'
+import { BUDGET_RULES } from '../../src/core/schedule/budgetPolicy.ts'
 import { parseStories } from '../../src/demo/ownStories.ts'
 import { policyAdvice } from '../../src/demo/policyAdvice.ts'
 import { DEFAULT_SETTINGS } from '../../src/demo/settings.ts'

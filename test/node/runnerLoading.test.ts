@@ -1,12 +1,20 @@
 /** The parts of loading a runner that need no GPU: the choice of kernels on coarse clocks, and the count of tensors. */
 
 import { describe, expect, it } from 'vitest'
+import { openModel } from '../../src/loader/source.ts'
+import { parseModelSpec } from '../../src/models/modelSpec.ts'
+import { WeirError } from '../../src/protocol/errors.ts'
 import { chooseKernels } from '../../src/runner/chooseKernels.ts'
+import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
 import { SERIAL_KERNELS, WORKGROUP_KERNELS } from '../../src/runner/kernelSet.ts'
 import { WeightUploader } from '../../src/runner/loadWeights.ts'
 import type { Dispatch, Op } from '../../src/runner/program.ts'
 import type { TuningBench } from '../../src/runner/tuningBench.ts'
 import type { WeightPart } from '../../src/runner/weightLayout.ts'
+import { errorOf } from '../helpers/connect.ts'
+import { engineOptions } from '../helpers/coreFixtures.ts'
+import { FakeGpu } from '../helpers/fakeGpu.ts'
+import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
 
 /** A bench on which a dispatch takes some microseconds and a submit 300, with a clock that shows whole milliseconds. */
 function coarseBench(microseconds: { readonly serial: number; readonly workgroup: number }) {
@@ -79,5 +87,28 @@ describe('the upload of weights', () => {
     uploader.add('norm', new Uint8Array(16))
     expect(uploader.complete).toBe(true)
     expect(written).toEqual(['qkv', 'norm'])
+  })
+})
+
+describe('memory of the host', () => {
+  it('that has no room for a tensor is OUT_OF_MEMORY; what the source says of itself passes', async () => {
+    const files = await openModel(MODELS['qwen3-mtp'], { fetch: folderFetch })
+    const load = async (thrown: Error) =>
+      errorOf(
+        createGpuRunner({
+          gpu: await new FakeGpu({ timestamps: false }).open(),
+          spec: parseModelSpec(files.config, files.generationConfig),
+          options: engineOptions({}),
+          weights: {
+            tensors: files.weights.tensors,
+            totalBytes: files.weights.totalBytes,
+            stream: () => Promise.reject(thrown),
+          },
+          now: () => 0,
+          kernels: SERIAL_KERNELS,
+        }),
+      )
+    expect((await load(new RangeError('Array buffer allocation failed'))).code).toBe('OUT_OF_MEMORY')
+    expect((await load(new WeirError('MODEL_FETCH', 'gone'))).code).toBe('MODEL_FETCH')
   })
 })

@@ -62,8 +62,11 @@ describe('without timestamps', () => {
     expect(loaded.fake.querySets).toEqual([])
   })
 
-  it('or where a driver has no room for the queries, all else is the same', async () => {
-    const loaded = await load({ timestamps: true, noQueries: true })
+  it.each([
+    ['where a driver has no room for the queries', { noQueries: true }],
+    ['where a browser throws for them', { throwsQueries: true }],
+  ])('or %s, all else is the same', async (_, fault) => {
+    const loaded = await load({ timestamps: true, ...fault })
     expect(await timesOf(loaded)).toEqual(UNTIMED)
     expect(loaded.fake.submits).toEqual([[{ timed: false, dispatches: expect.any(Number) }]])
   })

@@ -15,7 +15,7 @@ import { promptPlan } from '../../helpers/promptPlan.ts'
 
 /** A device of its own, so that its faults are nobody else's. */
 async function withDevice(use: (gpu: Gpu) => Promise<void>): Promise<void> {
-  const gpu = await openDevice(nodeGpu())
+  const gpu = await openDevice({ gpu: nodeGpu() })
   await use(gpu).finally(() => gpu.device.destroy())
 }
 

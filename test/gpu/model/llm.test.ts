@@ -123,7 +123,6 @@ describe('what a load refuses', () => {
     [{ maxModelLen: 128, kvCacheTokens: 64 }, 'INVALID_OPTION', /kvCacheTokens/],
     [{ maxModelLen: 4096 }, 'INVALID_OPTION', /maxModelLen/],
     [{ speculative: { method: 'mtp', numSpeculativeTokens: 5 } }, 'INVALID_OPTION', /numSpeculativeTokens/],
-    [{ backend: 'wasm' }, 'BACKEND_UNAVAILABLE', /wasm/],
   ] as const)('%j is %s', async (options, code, message) => {
     await expect(load('qwen3-mtp', options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
   })

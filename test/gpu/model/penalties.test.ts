@@ -5,7 +5,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { GREEDY } from '../../../src/core/samplingParams.ts'
-import { Scheduler } from '../../../src/core/scheduler.ts'
+import { Scheduler } from '../../../src/core/schedule/scheduler.ts'
 import type { StepOutput } from '../../../src/core/stepPlan.ts'
 import { buildStepPlan } from '../../../src/core/stepPlanBuilder.ts'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'

@@ -1,7 +1,7 @@
 /** Preemption on the real runner: who was preempted answers as if it had not been, whatever it finds again in the cache. */
 
 import { afterEach, expect, test, vi } from 'vitest'
-import { Scheduler } from '../../../src/core/scheduler.ts'
+import { Scheduler } from '../../../src/core/schedule/scheduler.ts'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
 import { SERIAL_KERNELS } from '../../../src/runner/kernelSet.ts'
 import { expectSame, preemptions } from '../../helpers/answers.ts'

@@ -1,7 +1,7 @@
 /** Every proposer on the real runner: lossless, bit for bit, greedy and sampled, alone and with the number of drafts chosen. */
 
 import { describe, expect, test } from 'vitest'
-import type { Proposer } from '../../../src/core/drafting/proposer.ts'
+import type { Proposer } from '../../../src/core/speculation/proposer.ts'
 import type { NewRequest } from '../../../src/engine/engineTypes.ts'
 import { type ProposerRun, proposerConformance, type RunProposer } from '../../conformance/proposer.ts'
 import { GREEDY } from '../../helpers/coreFixtures.ts'

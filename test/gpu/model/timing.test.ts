@@ -21,7 +21,7 @@ function total(records: readonly StepRecord[], of: 'gpu' | 'draft'): number {
 
 test('an adapter that has timestamps is asked for them', async () => {
   const adapter = await nodeGpu().requestAdapter()
-  const { device } = await openDevice(nodeGpu())
+  const { device } = await openDevice({ gpu: nodeGpu() })
   expect(device.features.has('timestamp-query')).toBe(adapter?.features.has('timestamp-query'))
   device.destroy()
 })

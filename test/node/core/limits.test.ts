@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { servable } from '../../../src/core/cost.ts'
 import { type RequestLimits, validateEngineLimits, validateRequest } from '../../../src/core/limits.ts'
-import { Scheduler } from '../../../src/core/scheduler.ts'
+import { Scheduler } from '../../../src/core/schedule/scheduler.ts'
 import { type ErrorCode, WeirError } from '../../../src/protocol/errors.ts'
 import type { EngineOptions } from '../../../src/protocol/options.ts'
 import { engineOptions, GREEDY, mtp } from '../../helpers/coreFixtures.ts'
@@ -29,7 +29,7 @@ describe('engine limits', () => {
     ['half a row', { maxNumBatchedTokens: 8.5 }, ['maxNumBatchedTokens', '8.5']],
     ['no slot', { maxNumSeqs: 0 }, ['maxNumSeqs']],
     ['no room for a new token', { maxModelLen: 1 }, ['maxModelLen']],
-    ['five drafts', { speculative: mtp(5) }, ['speculative.numSpeculativeTokens', '0…4', '5']],
+    ['five drafts', { speculative: mtp(5) }, ['speculative.numSpeculativeTokens', '0 to 4', '5']],
     ['minus one draft', { speculative: mtp(-1) }, ['speculative.numSpeculativeTokens']],
     ['a negative threshold', { longPrefillTokenThreshold: -1 }, ['longPrefillTokenThreshold']],
     ['not a number', { kvCacheTokens: Number.NaN }, ['kvCacheTokens']],

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
-import { MAX_PREEMPTIONS } from '../../../src/core/victim.ts'
+import { MAX_PREEMPTIONS } from '../../../src/core/schedule/victim.ts'
 import { sum } from '../../../src/util/math.ts'
 import { engineOptions, GREEDY, mtp, promptOf, realRows } from '../../helpers/coreFixtures.ts'
 import { crowdedWorkloads } from '../../helpers/crowdedWorkloads.ts'

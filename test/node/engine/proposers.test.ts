@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Proposer } from '../../../src/core/drafting/proposer.ts'
+import type { Proposer } from '../../../src/core/speculation/proposer.ts'
 import type { NewRequest } from '../../../src/engine/engineTypes.ts'
 import type { EngineOptions, SpeculativeOptions } from '../../../src/protocol/engineOptions.ts'
 import { proposerConformance, type RunProposer } from '../../conformance/proposer.ts'

@@ -1,7 +1,7 @@
 /** What a traced engine records, and when. */
 
 import { describe, expect, it } from 'vitest'
-import { replayTrace } from '../../../src/engine/replay.ts'
+import { replayTrace } from '../../../src/engine/trace/replay.ts'
 import { WeirError } from '../../../src/protocol/errors.ts'
 import type { EngineOptions } from '../../../src/protocol/options.ts'
 import { EngineRig, engineOptions, GREEDY, mtp, newRequest } from '../../helpers/coreFixtures.ts'
@@ -31,7 +31,16 @@ describe('a traced engine', () => {
     const [token, last] = rig.ends.get(4)?.tokenIds ?? []
     const digest = expect.stringMatching(/^[0-9a-f]{16}$/)
     expect(body(rig).map((line) => JSON.parse(line))).toEqual([
-      ['add', 4, 20, 0, 'mine', null, [0.5, 3, 0.9, 7, 2, 0, 1, 0, 0, []], new Array(18).fill(5)],
+      [
+        'add',
+        4,
+        20,
+        0,
+        'mine',
+        null,
+        { temperature: 0.5, topK: 3, topP: 0.9, seed: 7, sampleIndex: 2 },
+        new Array(18).fill(5),
+      ],
       ['reset'],
       [
         'plan',
@@ -65,11 +74,11 @@ describe('a traced engine', () => {
       ['step', 0, 1, [1, 0, 0, 1]],
     ])
     const [header, footer] = [rig.engine.trace().split('\n').at(0) ?? '', rig.engine.trace().split('\n').at(-2) ?? '']
-    expect(JSON.parse(header)).toMatchObject({ weirTrace: 2, vocabSize: 997, options: { maxNumBatchedTokens: 16 } })
+    expect(JSON.parse(header)).toMatchObject({ weirTrace: 3, vocabSize: 997, options: { maxNumBatchedTokens: 16 } })
     expect(JSON.parse(footer)).toEqual({ lines: 13 })
   })
 
-  it('says what the number of drafts was weighed by, in a few digits, and nothing where nothing was', async () => {
+  it('says the goodput of each number of drafts in a few digits, and nothing where it was not estimated', async () => {
     const speculative = { method: 'mtp', numSpeculativeTokens: 2, adaptive: true } as const
     const ms = ({ rows }: { readonly rows: number }) => ({ encode: 0.125, wait: 7 + rows / 3, gpu: 6, draft: 1.5 })
     const rig = new EngineRig(traced({ speculative }), { ms, rightInEight: 4 })
@@ -81,9 +90,9 @@ describe('a traced engine', () => {
     expect(drafts[0]).toEqual([0, 'hold'])
     const weighed = drafts.filter((decision) => decision.length > 2)
     expect(weighed.length).toBeGreaterThan(50)
-    for (const [, reason, goodput, balance] of weighed) {
-      expect(goodput).toHaveLength(reason === 'debt' ? 0 : 3)
-      for (const value of [...goodput, balance]) expect(value).toBe(Number(value.toPrecision(4)))
+    for (const [, , goodput] of weighed) {
+      expect(goodput).toHaveLength(3)
+      for (const value of goodput) expect(value).toBe(Number(value.toPrecision(4)))
     }
     expect(weighed.every(([, reason]) => reason !== 'fixed' && reason !== 'warm-up')).toBe(true)
     expect(lines.find(([kind]) => kind === 'step')).toEqual(['step', 0, 1, [1, 0.125, 9, 1, 6, 1.5]])

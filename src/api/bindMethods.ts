@@ -1,0 +1,11 @@
+/** Objects that frameworks may wrap in a proxy (Vue's `reactive`, say): there `this` is the proxy, which has no private fields. */
+
+/** Gives `object` methods of its own that keep it as their `this`, whoever calls them. */
+export function bindMethods(object: object): void {
+  const prototype: object = Object.getPrototypeOf(object)
+  for (const key of Reflect.ownKeys(prototype)) {
+    const { value } = Object.getOwnPropertyDescriptor(prototype, key) ?? {}
+    if (key === 'constructor' || typeof value !== 'function') continue
+    Object.defineProperty(object, key, { value: value.bind(object), writable: true, configurable: true })
+  }
+}

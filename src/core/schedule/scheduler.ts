@@ -1,0 +1,233 @@
+/**
+ * The scheduler: once per step it hands out the rows of B and the blocks of the KV pool. There are no prefill and decode
+ * phases: a request has computed and known tokens, and a step hands out rows until they meet. Deterministic: no clock, no
+ * randomness. It must never know a runner, a token's text or why a request ended.
+ *
+ * After vLLM's v1 scheduler, with base rows before drafts, drafts dealt in rounds, and a step dealt anew when blocks run out.
+ */
+
+import type { EngineOptions } from '../../protocol/engineOptions.ts'
+import type { StepTimes } from '../../protocol/stepRecord.ts'
+import { assert } from '../../util/math.ts'
+import { servable, slotsNeeded } from '../cost.ts'
+import { KvCacheManager } from '../kv/kvCacheManager.ts'
+import { checkSchedulerLimits } from '../limits.ts'
+import { Request, type RequestSpec, type RunningRequest } from '../request.ts'
+import type { DraftDecision } from '../speculation/draftPolicy.ts'
+import { type DraftingParts, Speculation } from '../speculation/speculation.ts'
+import { AdmissionRound, type Candidate } from './admission.ts'
+import { BUDGET_RULES } from './budgetPolicy.ts'
+import { dealDrafterRows } from './drafterRows.ts'
+import { RequestQueue } from './requestQueue.ts'
+import { RunningSet } from './runningSet.ts'
+import type { Obstacle, RowTotals, SchedulerOutput, Victim } from './schedulerOutput.ts'
+import { seal } from './seal.ts'
+import { Standing } from './standing.ts'
+import type { Share, StepAllotment } from './stepAllotment.ts'
+import { type DealState, StepDealer } from './stepDealer.ts'
+import { chooseVictim } from './victim.ts'
+
+export class Scheduler {
+  readonly kv: KvCacheManager
+  readonly #state: DealState
+  readonly #dealer: StepDealer
+  #step = 0
+  #arrivals = 0
+  /** rows run so far: the clock that requests age by */
+  #rowsRun = 0
+
+  /** @throws INVALID_OPTION */
+  constructor(options: EngineOptions, drafting?: DraftingParts) {
+    checkSchedulerLimits(options)
+    this.kv = new KvCacheManager(options)
+    this.#state = {
+      options,
+      rule: BUDGET_RULES[options.budgetPolicy],
+      kv: this.kv,
+      waiting: new RequestQueue(),
+      running: new RunningSet(options.maxNumSeqs),
+      speculation: new Speculation(options, drafting),
+    }
+    this.#dealer = new StepDealer(this.#state)
+  }
+
+  /** In the order of their standing. */
+  get running(): readonly RunningRequest[] {
+    return this.#state.running.ordered
+  }
+
+  /** In the order of their standing. */
+  get waiting(): Iterable<Request> & { readonly size: number } {
+    return this.#state.waiting
+  }
+
+  get hasUnfinished(): boolean {
+    return this.#state.running.size + this.#state.waiting.size > 0
+  }
+
+  /** The running request of this id and generation; undefined when the generation is stale. */
+  find(id: number, generation: number): RunningRequest | undefined {
+    const running = this.#state.running.find(id)
+    return running?.generation === generation ? running : undefined
+  }
+
+  /** A request whose id no unfinished one has. */
+  add(spec: RequestSpec): Request {
+    assert(servable(spec.maxTotal, this.#state.options), `request ${spec.id} is servable`)
+    assert(!this.#state.running.find(spec.id), `request ${spec.id} does not run yet`)
+    const { schedulingPolicy, priorityAgingTokens } = this.#state.options
+    const priority = schedulingPolicy === 'priority' ? spec.priority : 0
+    const request = new Request(spec, new Standing(priority, ++this.#arrivals, this.#rowsRun, priorityAgingTokens))
+    this.#state.waiting.add(request)
+    return request
+  }
+
+  /**
+   * Removes a request that ended, waiting or running, also while rows of it are in flight: steps run in order, so a later owner
+   * of its blocks and table row writes after them.
+   */
+  remove(id: number): void {
+    this.#state.speculation.forget(id)
+    if (this.#state.waiting.remove(id)) return
+    const running = this.#state.running.find(id)
+    if (running) this.#vacate(running)
+  }
+
+  /** Takes the outcome of a request's oldest rows in flight: drafts accepted, and the ids to commit. */
+  settle(running: RunningRequest, accepted: number, ids: readonly number[]): void {
+    running.settle(accepted)
+    for (const id of ids) running.request.tokens.push(id)
+    this.kv.markDrafted(running.request.id, running.drafterFrom ?? running.computed)
+    this.kv.register(running.request, running.computed)
+    this.#state.speculation.settled(running)
+  }
+
+  /**
+   * Takes what a step came to, after its rows have settled.
+   * @param accepted drafts of each of its requests
+   * @param ms that it took; the number of drafts may be chosen by them
+   */
+  observe({ requests }: SchedulerOutput, accepted: readonly number[], { encode, wait }: StepTimes): void {
+    this.#state.speculation.observe(requests, accepted, encode + wait)
+    for (const { running } of requests) {
+      const { request, generation } = running
+      if (!this.find(request.id, generation)) this.#state.speculation.forget(request.id)
+    }
+  }
+
+  /** Forgets every cached prefix. Whoever runs keeps its blocks. */
+  resetPrefixCache(): void {
+    this.kv.reset()
+  }
+
+  /** Throws unless blocks, tables, cache and running requests agree. Callable between any two calls. */
+  checkIntegrity(): void {
+    this.kv.checkIntegrity()
+    for (const owner of this.kv.blockOwners()) {
+      assert(owner < 0 || this.#state.running.find(owner) !== undefined, `request ${owner} runs`)
+    }
+  }
+
+  /** The next step. It holds no request only when none can get a row before steps in flight have settled. */
+  schedule(): SchedulerOutput {
+    this.#step++
+    const drafts = this.#dealer.decideDrafts()
+    const preempted: Victim[] = []
+    let step = this.#dealer.deal(this.#step, drafts, true)
+    while (!step) {
+      preempted.push(this.#preempt())
+      step = this.#dealer.deal(this.#step, drafts, false)
+    }
+    const obstacle = preempted.length === 0 ? this.#admit(step, drafts) : 'preemption'
+    return this.#seal(step, drafts, preempted, obstacle)
+  }
+
+  /** @returns why the first request that still waits does */
+  #admit(step: StepAllotment, drafts: DraftDecision): Obstacle | undefined {
+    const round = new AdmissionRound(this.#state, step)
+    for (let candidate = round.next(); candidate; candidate = round.next()) {
+      this.#enter(candidate, step, drafts)
+      round.admitted()
+    }
+    return round.obstacle
+  }
+
+  #enter({ request, cached }: Candidate, step: StepAllotment, drafts: DraftDecision): void {
+    this.#state.waiting.remove(request.id)
+    this.kv.admit(request, cached)
+    step.freeBlocks -= cached.blocks.length - cached.held
+    const running = this.#state.running.enter(request, cached.tokens, this.kv.table(request.id))
+    running.drafterReaches(this.kv.draftedTokens(request.id))
+    const fits = this.#dealer.dealPrefill(step, running, true, drafts)
+    assert(fits, `the blocks of request ${request.id} were counted before it was admitted`)
+  }
+
+  #seal(
+    step: StepAllotment,
+    decision: DraftDecision,
+    preempted: readonly Victim[],
+    obstacle: Obstacle | undefined,
+  ): SchedulerOutput {
+    dealDrafterRows(step.shares, decision, this.#state)
+    const { fewer: _, follow: __, ...drafts } = decision
+    const rows = seal(this.#step, step, this.#state.rule, this.#state.options)
+    let cachedTokens = 0
+    let recomputedTokens = 0
+    for (const share of step.shares) {
+      this.#commit(share)
+      if (share.admitted) cachedTokens += share.firstPosition
+      if (share.prefill) recomputedTokens += recomputedRows(share)
+    }
+    this.#rowsRun += rowsRun(rows)
+    const request = this.#state.waiting.at(0)
+    return {
+      step: this.#step,
+      requests: step.shares,
+      rows,
+      drafts: { ...drafts, verification: this.#state.speculation.verification },
+      preempted,
+      held: request && obstacle && { request, obstacle },
+      cachedTokens,
+      recomputedTokens,
+      running: this.#state.running.size,
+      waiting: this.#state.waiting.size,
+      usedBlocks: this.kv.usedBlocks,
+    }
+  }
+
+  /** From here on the rows are in flight. */
+  #commit(share: Share): void {
+    const { running, firstPosition, n, m, blocks } = share
+    const { id, maxTotal } = running.request
+    const table = running.blocks
+    share.firstBlock = share.admitted ? 0 : table.length
+    if (blocks > 0) this.kv.allocate(id, slotsNeeded(firstPosition, n, m, maxTotal))
+    if (table.length > share.firstBlock) share.newBlocks = table.slice(share.firstBlock)
+    running.begin(share)
+    running.drafts = m
+  }
+
+  /** Its KV is recomputed later, but for what is then still in the cache. */
+  #preempt(): Victim {
+    const { running, ...victim } = chooseVictim(this.#state.running.ordered, this.kv)
+    const { request } = running
+    this.#vacate(running)
+    request.recomputeEnd = Math.max(request.recomputeEnd, running.computed)
+    request.standing.preemptions++
+    this.#state.waiting.add(request)
+    return victim
+  }
+
+  #vacate(running: RunningRequest): void {
+    this.kv.release(running.request.id)
+    this.#state.running.leave(running)
+  }
+}
+
+function rowsRun({ base, draft, prefill }: RowTotals): number {
+  return base + draft + prefill
+}
+
+function recomputedRows({ running, firstPosition, n }: Share): number {
+  return Math.max(0, Math.min(firstPosition + n, running.request.recomputeEnd) - firstPosition)
+}

@@ -1,0 +1,67 @@
+/**
+ * The last word on a step before it leaves the core: everything is counted again from the shares alone, and a miscount is an
+ * error in that very step. Nothing is clamped. Under `reserve` and `uncharged` only the charge is checked, so that a plan with
+ * too many rows reaches the runner, whose buffers refuse it.
+ */
+
+import type { EngineOptions } from '../../protocol/engineOptions.ts'
+import { WeirError } from '../../protocol/errors.ts'
+import { kvPassRows, maxSampledRows, sampledRows, targetRows } from '../cost.ts'
+import type { BudgetRule } from './budgetPolicy.ts'
+import type { RowTotals } from './schedulerOutput.ts'
+import { type StepAllotment, samples } from './stepAllotment.ts'
+
+type SealOptions = Pick<EngineOptions, 'maxNumBatchedTokens' | 'maxNumSeqs' | 'speculative' | 'budgetPolicy'>
+
+/** @throws BUDGET_EXCEEDED */
+export function seal(
+  stepNumber: number,
+  step: Pick<StepAllotment, 'shares' | 'charged'>,
+  rule: BudgetRule,
+  options: SealOptions,
+): RowTotals {
+  const { shares, charged } = step
+  let prefill = 0
+  let draft = 0
+  for (const share of shares) {
+    share.samples = samples(share)
+    draft += share.k
+    if (share.prefill) prefill += share.n
+  }
+  const rows = targetRows(shares)
+  const base = rows - draft - prefill
+  const sampled = sampledRows(shares)
+  const { maxNumBatchedTokens, budgetPolicy } = options
+  const budget = rule.budget(options)
+  const due = base + prefill + draft * rule.draftCharge
+  if (charged !== due || charged > budget) {
+    throw new WeirError(
+      'BUDGET_EXCEEDED',
+      `step ${stepNumber}: ${charged} rows were charged, ${due} are due under budgetPolicy "${budgetPolicy}", its budget is ${budget}`,
+      { step: stepNumber, charged, due, budget },
+    )
+  }
+  if (rule.holds && rows > maxNumBatchedTokens) {
+    throw new WeirError(
+      'BUDGET_EXCEEDED',
+      `step ${stepNumber}: ${rows} rows exceed maxNumBatchedTokens ${maxNumBatchedTokens}`,
+      { step: stepNumber, rows, limit: maxNumBatchedTokens },
+    )
+  }
+  if (rule.holds && sampled > maxSampledRows(options)) {
+    throw new WeirError(
+      'BUDGET_EXCEEDED',
+      `step ${stepNumber}: ${sampled} sampled rows exceed ${maxSampledRows(options)} (maxNumBatchedTokens, maxNumSeqs, speculative)`,
+      { step: stepNumber, rows: sampled, limit: maxSampledRows(options) },
+    )
+  }
+  const kvPass = kvPassRows(shares)
+  if (rule.holds && kvPass > maxNumBatchedTokens) {
+    throw new WeirError(
+      'BUDGET_EXCEEDED',
+      `step ${stepNumber}: ${kvPass} rows of the drafter's KV pass exceed maxNumBatchedTokens ${maxNumBatchedTokens}`,
+      { step: stepNumber, rows: kvPass, limit: maxNumBatchedTokens },
+    )
+  }
+  return { base, draft, prefill, sampled, kvPass, charged }
+}

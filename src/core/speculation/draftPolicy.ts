@@ -1,0 +1,69 @@
+/** What the scheduler asks about drafts, and what it tells of the steps that ran: plain data, and the policy that never changes. */
+
+import type { DraftChoice, DraftReason } from '../../protocol/speculation.ts'
+import type { VerifiedDrafts } from './acceptanceRates.ts'
+
+/** A decode-ready request. */
+export interface DraftingRequest {
+  readonly id: number
+  /** drafts it can use at most: by its length limit, and 0 where it does not want any */
+  readonly limit: number
+  /** computed tokens that the drafter must catch up on before it drafts */
+  readonly lag: number
+}
+
+/** What a step will hold. */
+export interface DraftSituation {
+  readonly requests: readonly DraftingRequest[]
+  /** rows of prompts that would run beside them without drafts. Prompts are not requests that draft. */
+  readonly prefillRows: number
+  /** rows that drafts may take at most */
+  readonly draftRows: number
+}
+
+/** Drafts of a request at most, and why. */
+export interface DraftDecision extends DraftChoice {
+  /** requests that get fewer, by id */
+  readonly fewer: ReadonlyMap<number, number>
+  /** whether the drafter takes up the rows of whoever may get drafts, those before this step first; without it nobody drafts */
+  readonly follow: boolean
+  /** expected tokens per millisecond by number of drafts; empty where nothing was estimated */
+  readonly goodput: readonly number[]
+}
+
+/** What came of a step. */
+export interface DraftedStep {
+  /** its decoding requests, also those without drafts */
+  readonly requests: readonly VerifiedDrafts[]
+  readonly prefillRows: number
+  /** draft passes: the most drafts proposed for one request; 0 where proposing takes no pass */
+  readonly draftPasses: number
+  /** rows of earlier steps that the drafter took up */
+  readonly catchUpRows: number
+  /** these and the rows of this step that it took up */
+  readonly kvPassRows: number
+  /** milliseconds */
+  readonly ms: number
+}
+
+export interface DraftPolicy {
+  /** Once per step, before its rows are dealt. */
+  decide(situation: DraftSituation): DraftDecision
+  /** Once per decision, in the same order. */
+  observe(step: DraftedStep): void
+  /** A request ended. */
+  forget(id: number): void
+}
+
+const NOBODY: ReadonlyMap<number, number> = new Map()
+
+/** The drafter follows whoever drafts; with `parts.follow` also where nobody does. */
+export function decision(k: number, reason: DraftReason, parts: Partial<DraftDecision> = {}): DraftDecision {
+  return { k, reason, fewer: NOBODY, goodput: [], ...parts, follow: k > 0 || parts.follow === true }
+}
+
+/** The same number of drafts for everybody, always. */
+export function fixedDrafts(k: number): DraftPolicy {
+  const fixed = decision(k, 'fixed')
+  return { decide: () => fixed, observe: () => {}, forget: () => {} }
+}
