@@ -35,8 +35,8 @@ async function buildLibrary() {
   keepPublicTypes('dist', 'index.d.ts')
   writeFileSync('dist/worker.d.ts', 'export {}\n')
   reportSizes(['dist/index.js', 'dist/worker.js'], ['dist/workerText.js', 'dist/replay.js'])
-  // Both pack the package, which would build it.
-  const env = { npm_config_ignore_scripts: 'true' }
+  // Both pack the package, which would build it. As `prepack` this has the settings of the pack that it is a part of.
+  const env = { npm_config_ignore_scripts: 'true', npm_config_pack_destination: '.', npm_config_dry_run: 'false' }
   run('publint', ['--strict'], env)
   run('attw', ['--pack', '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji', '--no-summary'], env)
 }
