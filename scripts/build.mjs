@@ -2,7 +2,7 @@
 // dist/ holds self-contained ES modules and the types: index.js; worker.js, which index.js finds beside itself by relative URL; its
 // copy workerText.js, for pages that cannot load it as a file; and replay.js, which the worker loads when asked for.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
@@ -35,10 +35,9 @@ async function buildLibrary() {
   keepPublicTypes('dist', 'index.d.ts')
   writeFileSync('dist/worker.d.ts', 'export {}\n')
   reportSizes(['dist/index.js', 'dist/worker.js'], ['dist/workerText.js', 'dist/replay.js'])
-  // Both pack the package, which would build it. As `prepack` this has the settings of the pack that it is a part of.
-  const env = { npm_config_ignore_scripts: 'true', npm_config_pack_destination: '.', npm_config_dry_run: 'false' }
-  run('publint', ['--strict'], env)
-  run('attw', ['--pack', '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji', '--no-summary'], env)
+  const tarball = pack()
+  run('publint', [tarball, '--strict'])
+  run('attw', [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji', '--no-summary'])
 }
 
 async function buildPage() {
@@ -147,13 +146,24 @@ function reportSize(path) {
   return gzipped
 }
 
+/** The package's tarball, without its scripts, which would build it, and whatever settings of npm have led here. */
+function pack() {
+  const folder = 'out/pack'
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  const flags = ['--ignore-scripts', '--dry-run=false', '--pack-destination', folder]
+  const { status } = spawnSync('npm', ['pack', ...flags], { stdio: ['ignore', 'ignore', 'ignore'] })
+  const [tarball] = readdirSync(folder)
+  if (status !== 0 || !tarball) fail('npm pack failed')
+  return join(folder, tarball)
+}
+
 function kib(bytes) {
   return `${(bytes / 1024).toFixed(1)} KiB`
 }
 
-function run(command, args, env = {}) {
-  const options = { stdio: 'inherit', env: { ...process.env, ...env } }
-  const { status } = spawnSync('npx', ['--no-install', command, ...args], options)
+function run(command, args) {
+  const { status } = spawnSync('npx', ['--no-install', command, ...args], { stdio: 'inherit' })
   if (status !== 0) fail(`${command} failed`)
 }
 

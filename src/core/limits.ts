@@ -20,7 +20,13 @@ import {
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
 import { shownValue } from '../util/shownValue.ts'
 import { BLOCK_SIZE, blocksNeeded, maxTotalTokens, numSpeculativeTokens, servable, totalBlocks } from './cost.ts'
-import { adjustsLogits, MAX_LOGIT_BIASES, type SamplingParams } from './samplingParams.ts'
+import {
+  adjustsLogits,
+  MAX_LOGIT_BIASES,
+  NUMBER_PARAMS,
+  type NumberParamName,
+  type SamplingParams,
+} from './samplingParams.ts'
 
 /** What the limits depend on of a model. */
 export interface ModelLimits {
@@ -172,13 +178,10 @@ export function validateRequest(
 
 function checkSampling(sampling: SamplingParams): void {
   const { topK, sampleIndex } = sampling
-  checkField('temperature', sampling.temperature)
-  checkField('top_p', sampling.topP)
-  checkField('min_p', sampling.minP)
+  for (const [name, { field }] of Object.entries(NUMBER_PARAMS)) {
+    checkField(field, sampling[name as NumberParamName])
+  }
   checkField('seed', sampling.seed)
-  checkField('repetition_penalty', sampling.repetitionPenalty)
-  checkField('presence_penalty', sampling.presencePenalty)
-  checkField('frequency_penalty', sampling.frequencyPenalty)
   // A word of the request table; what a request says is cut to the vocabulary before it comes here.
   if (!(Number.isInteger(topK) && topK >= 0 && topK < 2 ** 32)) reject(`top_k must fit 32 bits, not ${topK}`)
   if (!(Number.isInteger(sampleIndex) && sampleIndex >= 0)) reject(`sample index must not be ${sampleIndex}`)

@@ -4,21 +4,36 @@
  * temperature and cut by min-p, top-k and top-p.
  */
 
-export interface SamplingParams {
+import type { SamplingField } from '../protocol/ranges.ts'
+
+interface NumberParam {
+  /** of the request; what it may be is in `SAMPLING_NUMBERS` */
+  readonly field: SamplingField
+  /** does nothing; stands where neither the request nor the model says anything */
+  readonly neutral: number
+}
+
+/** The parameters that are numbers, by name. Checks, defaults and traces go through this table. */
+export const NUMBER_PARAMS = {
   /** 0 is greedy */
-  readonly temperature: number
+  temperature: { field: 'temperature', neutral: 1 },
   /** keep the k largest logits; 0: off */
-  readonly topK: number
-  /** keep the smallest set of tokens whose probabilities reach it; 1: off */
-  readonly topP: number
-  /** keep the tokens with at least this share of the largest probability; 0: off */
-  readonly minP: number
-  /** of tokens of the prompt and the output: a positive logit is divided by it, another one multiplied; 1: off */
-  readonly repetitionPenalty: number
-  /** taken from the logits of tokens of the output; 0: off */
-  readonly presencePenalty: number
-  /** taken from the logits of tokens of the output, once for each time they are in it; 0: off */
-  readonly frequencyPenalty: number
+  topK: { field: 'top_k', neutral: 0 },
+  /** keep the smallest set of tokens whose probabilities reach it */
+  topP: { field: 'top_p', neutral: 1 },
+  /** keep the tokens with at least this share of the largest probability */
+  minP: { field: 'min_p', neutral: 0 },
+  /** of tokens of the prompt and the output: a positive logit is divided by it, another one multiplied */
+  repetitionPenalty: { field: 'repetition_penalty', neutral: 1 },
+  /** taken from the logits of tokens of the output */
+  presencePenalty: { field: 'presence_penalty', neutral: 0 },
+  /** taken from the logits of tokens of the output, once for each time they are in it */
+  frequencyPenalty: { field: 'frequency_penalty', neutral: 0 },
+} as const satisfies Readonly<Record<string, NumberParam>>
+
+export type NumberParamName = keyof typeof NUMBER_PARAMS
+
+export interface SamplingParams extends Readonly<Record<NumberParamName, number>> {
   /** [id, what is added to its logit], no id twice */
   readonly logitBias: readonly (readonly [number, number])[]
   /** an integer in [0, 2^53) */
@@ -27,15 +42,19 @@ export interface SamplingParams {
   readonly sampleIndex: number
 }
 
+/** The parameters that are numbers, each as `read` gives it, or neutral where it says nothing. */
+export function numberParams(
+  read: (name: NumberParamName, field: SamplingField) => number | undefined,
+): Record<NumberParamName, number> {
+  const entries = Object.entries(NUMBER_PARAMS).map(([name, { field, neutral }]) => {
+    return [name, read(name as NumberParamName, field) ?? neutral]
+  })
+  return Object.fromEntries(entries)
+}
+
 /** The largest logit, as it is. */
 export const GREEDY: SamplingParams = {
-  temperature: 0,
-  topK: 0,
-  topP: 1,
-  minP: 0,
-  repetitionPenalty: 1,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
+  ...numberParams((name) => (name === 'temperature' ? 0 : undefined)),
   logitBias: [],
   seed: 0,
   sampleIndex: 0,

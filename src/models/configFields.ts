@@ -4,6 +4,7 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
+import type { NumberRange } from '../protocol/ranges.ts'
 
 const MAX_SHOWN = 80
 
@@ -43,13 +44,17 @@ export class ConfigFields {
     return value
   }
 
-  /** A finite number above 0, or 0 too where `zero`. */
-  number(name: string, zero = false): number {
+  /** A finite number above 0. */
+  number(name: string): number {
     const value = this.raw(name)
-    if (typeof value !== 'number' || !Number.isFinite(value) || value < 0 || (value === 0 && !zero)) {
-      this.refuse(name, zero ? 'must be a number that is not negative' : 'must be a number above 0')
-    }
+    if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
+      this.refuse(name, 'must be a number above 0')
     return value
+  }
+
+  within(name: string, { accepts, allowed }: NumberRange): number {
+    const value = this.raw(name)
+    return accepts(value) ? value : this.refuse(name, `must be ${allowed}`)
   }
 
   boolean(name: string, missing: boolean): boolean {

@@ -4,7 +4,7 @@
  * (weightNames.ts), bytes, or the GPU.
  */
 
-import { REQUEST_NUMBERS } from '../protocol/ranges.ts'
+import { SAMPLING_NUMBERS, type SamplingField } from '../protocol/ranges.ts'
 import { ConfigFields } from './configFields.ts'
 
 /** How a layer caches what it has seen. `paged`: keys and values in blocks of the KV cache. */
@@ -50,18 +50,10 @@ export interface ModelSpec {
   readonly mtp: MtpSpec | undefined
 }
 
-/** Sampling defaults of a model; what is off has its neutral value. */
+/** What a model's generation_config.json says. */
 export interface GenerationDefaults {
-  /** 0 is greedy */
-  readonly temperature: number
-  /** 0: off */
-  readonly topK: number
-  /** 1: off */
-  readonly topP: number
-  /** 0: off */
-  readonly minP: number
-  /** 1: off */
-  readonly repetitionPenalty: number
+  /** request fields that it recommends */
+  readonly sampling: { readonly [field in SamplingField]?: number }
   readonly eosTokenIds: readonly number[]
 }
 
@@ -149,8 +141,7 @@ export function parseModelSpec(config: unknown, generationConfig?: unknown): Mod
 }
 
 /**
- * Reads generation_config.json; undefined (no such file) gives plain sampling from the full distribution at temperature 1.
- * `do_sample: false` is greedy whatever the other fields say.
+ * Reads generation_config.json; undefined where there is no such file. `do_sample: false` is greedy whatever the other fields say.
  * @throws MODEL_FORMAT naming the field and its value
  */
 export function parseGenerationDefaults(
@@ -158,24 +149,12 @@ export function parseGenerationDefaults(
   vocabSize = Number.POSITIVE_INFINITY,
 ): GenerationDefaults {
   const fields = new ConfigFields('generation_config.json', generationConfig ?? {})
-  const temperature = fields.has('temperature') ? fields.number('temperature', true) : 1
-  const { accepts, allowed } = REQUEST_NUMBERS.temperature
-  if (!accepts(temperature)) fields.refuse('temperature', `must be ${allowed}`)
-  const topK = fields.has('top_k') ? fields.integer('top_k', -1) : 0
-  const topP = fields.has('top_p') ? fields.number('top_p') : 1
-  if (topP > 1) fields.refuse('top_p', 'must be in (0, 1]')
-  const minP = fields.has('min_p') ? fields.number('min_p', true) : 0
-  if (minP > 1) fields.refuse('min_p', 'must be in [0, 1]')
-  const repetitionPenalty = fields.has('repetition_penalty') ? fields.number('repetition_penalty') : 1
-  if (repetitionPenalty < 0.01 || repetitionPenalty > 100) fields.refuse('repetition_penalty', 'must be in [0.01, 100]')
-  return {
-    temperature: fields.boolean('do_sample', true) ? temperature : 0,
-    topK: Math.max(0, topK),
-    topP,
-    minP,
-    repetitionPenalty,
-    eosTokenIds: fields.tokenIds('eos_token_id', vocabSize),
+  const sampling: { [field in SamplingField]?: number } = {}
+  for (const [field, range] of Object.entries(SAMPLING_NUMBERS)) {
+    if (fields.has(field)) sampling[field as SamplingField] = fields.within(field, range)
   }
+  if (!fields.boolean('do_sample', true)) sampling.temperature = 0
+  return { sampling, eosTokenIds: fields.tokenIds('eos_token_id', vocabSize) }
 }
 
 function checkFamily(fields: ConfigFields): Family {

@@ -4,7 +4,7 @@
  */
 
 import type { KvCacheDtype, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
-import type { SamplingFields } from './request.ts'
+import type { Prompt, SamplingFields } from './request.ts'
 import type { BudgetPolicy, StepRecord } from './stepRecord.ts'
 
 export type {
@@ -112,6 +112,9 @@ export interface LoadOptions extends WorkerOptions {
   /** aborts the load, which then rejects with ABORTED; of any window */
   readonly signal?: AbortSignal
 }
+
+/** A text, or token ids. */
+export type PromptInput = Prompt | { readonly prompt_token_ids: Int32Array | Uint32Array | Uint16Array }
 
 /** Each field may be null too, which is as good as missing: OpenAI's clients send it so. */
 type OrNull<T> = { readonly [Field in keyof T]?: T[Field] | null | undefined }

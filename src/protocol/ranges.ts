@@ -18,8 +18,8 @@ const WORD = 2 ** 31 - 1
 /** The most drafts of a request in a step: what a row of the runner's request table holds. */
 export const MOST_DRAFTS = 4
 
-export const REQUEST_NUMBERS = {
-  max_tokens: integers(1, SAFE, 'a positive integer'),
+/** How tokens are chosen: fields of a request that generation_config.json may recommend. */
+export const SAMPLING_NUMBERS = {
   temperature: numbers(0, 100),
   top_p: numbers(Number.MIN_VALUE, 1, 'a number above 0, up to 1'),
   top_k: integers(-1, SAFE, 'a positive integer, or 0 or -1 for off'),
@@ -28,6 +28,13 @@ export const REQUEST_NUMBERS = {
   repetition_penalty: numbers(0.01, 100),
   presence_penalty: numbers(-2, 2),
   frequency_penalty: numbers(-2, 2),
+} as const satisfies Readonly<Record<string, NumberRange>>
+
+export type SamplingField = keyof typeof SAMPLING_NUMBERS
+
+export const REQUEST_NUMBERS = {
+  max_tokens: integers(1, SAFE, 'a positive integer'),
+  ...SAMPLING_NUMBERS,
   seed: integers(0, SAFE, 'an integer from 0 to 2^53 - 1'),
   n: integers(1, SAFE, 'a positive integer'),
   priority: integers(-1000, 1000),

@@ -2,7 +2,7 @@
  * The fields of a request: checked one by one, completed with the model's own defaults. It must never know the prompt.
  */
 
-import { MAX_LOGIT_BIASES } from '../core/samplingParams.ts'
+import { MAX_LOGIT_BIASES, numberParams, type SamplingParams } from '../core/samplingParams.ts'
 import type { GenerationDefaults } from '../models/modelSpec.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { LOGIT_BIAS, REQUEST_NUMBERS } from '../protocol/ranges.ts'
@@ -12,15 +12,8 @@ import { shownValue } from '../util/shownValue.ts'
 
 /** A request's fields after defaults and checks. */
 export interface RequestFields {
-  readonly temperature: number
-  readonly topK: number
-  readonly topP: number
-  readonly minP: number
-  readonly repetitionPenalty: number
-  readonly presencePenalty: number
-  readonly frequencyPenalty: number
-  readonly logitBias: readonly (readonly [number, number])[]
-  readonly seed: number
+  /** of the first sample */
+  readonly sampling: SamplingParams
   /** undefined: as many as fit */
   readonly maxTokens: number | undefined
   readonly stop: readonly string[]
@@ -62,19 +55,18 @@ const CHECKS = {
  */
 export function readFields(fields: SamplingFields, defaults: GenerationDefaults, vocabSize: number): RequestFields {
   for (const [field, value] of Object.entries(fields)) checkField(field, value, vocabSize)
-  const temperature = fields.temperature ?? defaults.temperature
-  const topK = fields.top_k ?? defaults.topK
+  const numbers = numberParams((_, field) => fields[field] ?? defaults.sampling[field])
+  const { temperature, topK } = numbers
   return {
-    temperature: temperature < GREEDY_BELOW ? 0 : temperature,
-    // As many as there are, or more, is all of them; what is left fits the table's word.
-    topK: topK > 0 && topK < vocabSize ? topK : 0,
-    topP: fields.top_p ?? defaults.topP,
-    minP: fields.min_p ?? defaults.minP,
-    repetitionPenalty: fields.repetition_penalty ?? defaults.repetitionPenalty,
-    presencePenalty: fields.presence_penalty ?? 0,
-    frequencyPenalty: fields.frequency_penalty ?? 0,
-    logitBias: Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
-    seed: fields.seed ?? drawSeed(),
+    sampling: {
+      ...numbers,
+      temperature: temperature < GREEDY_BELOW ? 0 : temperature,
+      // As many as there are, or more, is all of them; what is left fits the table's word.
+      topK: topK > 0 && topK < vocabSize ? topK : 0,
+      logitBias: Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
+      seed: fields.seed ?? drawSeed(),
+      sampleIndex: 0,
+    },
     maxTokens: fields.max_tokens,
     stop: typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? []),
     stopTokenIds: fields.stop_token_ids ?? [],

@@ -51,8 +51,8 @@ export class Serving {
     const { info, spec, defaults, tokenizer } = this.#model
     const { maxModelLen, maxNumSeqs, debug } = info.options
     const promptTokenIds = this.#promptIds(prompt)
-    const { maxTokens, stop, n, ...rest } = readFields(fields, defaults, spec.vocabSize)
-    const { stopTokenIds, ignoreEos, priority, cacheSalt, maxDrafts, ...sampling } = rest
+    const { sampling, maxTokens, stop, n, ...rest } = readFields(fields, defaults, spec.vocabSize)
+    const { stopTokenIds, ignoreEos, priority, cacheSalt, maxDrafts } = rest
     if (stop.length > 0 && !tokenizer) throw noTokenizer('stop', 'stop_token_ids')
     if (n > maxNumSeqs) throw tooManySamples(n, maxNumSeqs)
     const { eosTokenIds } = spec
@@ -62,7 +62,7 @@ export class Serving {
       promptTokenIds,
       // A prompt that leaves no room is refused as such.
       maxTokens: maxTokens ?? Math.max(1, maxModelLen - promptTokenIds.length),
-      sampling: { ...sampling, sampleIndex: 0 },
+      sampling,
       priority,
       cacheSalt,
       maxDrafts,

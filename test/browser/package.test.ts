@@ -114,6 +114,52 @@ it('keeps the codes of errors across the worker', async () => {
   await page.close()
 })
 
+it('takes what is behind proxies, and signals and objects of another window', async () => {
+  const { page, errors } = await openPage()
+  const answer = await page.evaluate<{
+    codes: string[]
+    ids: number
+    partial: number
+    warnings: string[]
+  }>(`(async () => {
+    const other = document.body.appendChild(document.createElement('iframe')).contentWindow
+    const wrap = (object) => new Proxy(object, {
+      get: (target, key, receiver) => {
+        const value = Reflect.get(target, key, receiver)
+        return ['[object Object]', '[object Array]'].includes(Object.prototype.toString.call(value)) ? wrap(value) : value
+      },
+    })
+    const warnings = []
+    const llm = wrap(await LLM.load('model', wrap({
+      maxModelLen: 64, kvCacheTokens: 256, debug: { steps: true },
+      onWarning: ({ code }) => warnings.push(code), signal: new other.AbortController().signal,
+    })))
+    const options = other.eval('({ max_tokens: 4, logit_bias: { 5: 1 }, stop_token_ids: [9] })')
+    const { token_ids } = await llm.generate(wrap({ prompt_token_ids: [1, 2, 3] }), wrap(options)).result()
+    const controller = new other.AbortController()
+    const long = wrap(llm.generate({ prompt_token_ids: new Int32Array([1, 2]) }, { signal: controller.signal, ignore_eos: true }))
+    const stopped = (async () => {
+      for await (const _ of long) controller.abort()
+    })().catch((error) => error)
+    const codes = [
+      await codeOf(llm.generate({ prompt_token_ids: [1] }, { signal: wrap(new AbortController().signal) }).result()),
+      await codeOf(llm.generate({ prompt_token_ids: [1] }, { signal: new AbortController() }).result()),
+      await codeOf(LLM.plan('model', { signal: other.AbortSignal.abort() })),
+      await codeOf(LLM.load('model', { signal: other.AbortSignal.abort() })),
+    ]
+    const { code, partial } = await stopped
+    await llm.dispose()
+    codes.push(code)
+    return { codes, ids: token_ids.length, partial: partial?.token_ids.length, warnings }
+  })()`)
+  expect(answer.codes).toEqual(['INVALID_REQUEST', 'INVALID_REQUEST', 'ABORTED', 'ABORTED', 'ABORTED'])
+  expect(answer.ids).toBeGreaterThan(0)
+  expect(answer.partial).toBeGreaterThan(0)
+  expect(answer.warnings).toEqual(['NO_TOKENIZER'])
+  expect(errors).toEqual([])
+  await page.close()
+})
+
 it('works when a bundler has packed it', async () => {
   mkdirSync(`${FOLDER}/source`)
   writeFileSync(`${FOLDER}/source/main.js`, "export { LLM, WeirError } from '../lib/index.js'")

@@ -1,8 +1,9 @@
 /** An LLM over a service in this process, directly or through Comlink over a message channel, as a worker would have it. */
 
 import { expose } from 'comlink'
+import { IN_PROCESS, type Link } from '../../src/api/link.ts'
 import { LLM } from '../../src/api/llm.ts'
-import { IN_PROCESS, type Link, remoteService } from '../../src/api/transport.ts'
+import { remoteService } from '../../src/api/transport.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import type { LoadOptions } from '../../src/protocol/options.ts'
 import type { LlmService } from '../../src/protocol/service.ts'

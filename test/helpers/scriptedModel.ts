@@ -167,7 +167,7 @@ export class MockLoader implements ModelLoader {
         warnings: modelUrl.endsWith('?ids') ? [NO_TOKENIZER] : [],
       },
       spec: { vocabSize: VOCAB_SIZE, eosTokenIds: [EOS] },
-      defaults: { temperature: 0.8, topK: 50, topP: 0.95, minP: 0, repetitionPenalty: 1, eosTokenIds: [EOS] },
+      defaults: { sampling: { temperature: 0.8, top_k: 50, top_p: 0.95 }, eosTokenIds: [EOS] },
       tokenizer: modelUrl.endsWith('?ids') ? undefined : tokenizer,
       runner,
       lost: new Promise((resolve) => {

@@ -133,34 +133,23 @@ describe('parseModelSpec', () => {
 describe('parseGenerationDefaults', () => {
   it('reads the embedded model', () => {
     expect(parseGenerationDefaults(readJson(FAIRY_TALES, 'generation_config.json'))).toEqual({
-      temperature: 0.8,
-      topK: 50,
-      topP: 0.95,
-      minP: 0,
-      repetitionPenalty: 1,
+      sampling: { temperature: 0.8, top_k: 50, top_p: 0.95 },
       eosTokenIds: [4093],
     })
   })
 
-  it('is neutral where there is no file', () => {
-    expect(parseGenerationDefaults(undefined)).toEqual({
-      temperature: 1,
-      topK: 0,
-      topP: 1,
-      minP: 0,
-      repetitionPenalty: 1,
-      eosTokenIds: [],
-    })
+  it('says nothing where there is no file', () => {
+    expect(parseGenerationDefaults(undefined)).toEqual({ sampling: {}, eosTokenIds: [] })
   })
 
   it('reads what vLLM reads of it too', () => {
     const defaults = parseGenerationDefaults({ min_p: 0.05, repetition_penalty: 1.1 })
-    expect(defaults).toMatchObject({ minP: 0.05, repetitionPenalty: 1.1 })
+    expect(defaults).toMatchObject({ sampling: { min_p: 0.05, repetition_penalty: 1.1 } })
   })
 
   it('is greedy with do_sample false', () => {
-    expect(parseGenerationDefaults({ do_sample: false, temperature: 0.7 }).temperature).toBe(0)
-    expect(parseGenerationDefaults({ do_sample: true, temperature: 0.7 }).temperature).toBe(0.7)
+    expect(parseGenerationDefaults({ do_sample: false, temperature: 0.7 }).sampling.temperature).toBe(0)
+    expect(parseGenerationDefaults({ do_sample: true, temperature: 0.7 }).sampling.temperature).toBe(0.7)
   })
 
   it.each([

@@ -1,7 +1,7 @@
 /** A step's plan as text, and a digest of it. Equal plans have equal text, whoever built them and in whatever order of keys. */
 
 import type { BlockWrite, PlannedRequest, StepPlan, TableWrite } from '../../core/stepPlan.ts'
-import { samplingValues } from './traceSampling.ts'
+import { samplingRecord } from './traceSampling.ts'
 
 /** 64 bits as 16 hex digits. */
 export function planDigest(plan: StepPlan): string {
@@ -29,7 +29,7 @@ function requestValues(request: PlannedRequest): unknown[] {
 function tableValues(write: TableWrite): unknown[] {
   const { tableRow, generation, computed, lastPosition, firstOutputPosition, sampling, history } = write
   const position = [tableRow, generation, computed, lastPosition, firstOutputPosition]
-  return [...position, ...samplingValues(sampling), history ?? null]
+  return [...position, samplingRecord(sampling), history ?? null]
 }
 
 function blockValues({ tableRow, index, block }: BlockWrite): number[] {

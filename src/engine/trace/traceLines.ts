@@ -2,7 +2,7 @@
  * The lines of a trace, written: JSON Lines, each line one call that the engine made to its scheduler, with what came of it.
  *
  *     {"weirTrace":3,"vocabSize":…,"options":{…}}
- *     ["add",id,maxTotal,priority,cacheSalt|null,most drafts|null,[sampling],[prompt ids]]
+ *     ["add",id,maxTotal,priority,cacheSalt|null,most drafts|null,{sampling},[prompt ids]]
  *     ["end",id,why]                               why: a finish reason or an error code
  *     ["reset"]                                    every cached prefix was forgotten
  *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],drafts,
@@ -28,7 +28,7 @@ import type { ErrorCode, ErrorData } from '../../protocol/errors.ts'
 import type { FinishReason } from '../../protocol/request.ts'
 import type { StepTimes } from '../../protocol/stepRecord.ts'
 import { planDigest } from './traceDigest.ts'
-import { samplingValues } from './traceSampling.ts'
+import { samplingRecord } from './traceSampling.ts'
 
 export const TRACE_VERSION = 3
 
@@ -50,8 +50,16 @@ export function headerLine(options: EngineOptions, vocabSize: number): string {
 
 export function addLine(spec: RequestSpec): string {
   const { id, maxTotal, priority, cacheSalt, maxDrafts, sampling, promptTokenIds } = spec
-  const values = samplingValues(sampling)
-  return JSON.stringify(['add', id, maxTotal, priority, cacheSalt ?? null, maxDrafts ?? null, values, promptTokenIds])
+  return JSON.stringify([
+    'add',
+    id,
+    maxTotal,
+    priority,
+    cacheSalt ?? null,
+    maxDrafts ?? null,
+    samplingRecord(sampling),
+    promptTokenIds,
+  ])
 }
 
 export function endLine(id: number, why: EndReason): string {

@@ -1,31 +1,32 @@
-/** A request's sampling parameters in a trace: values in a fixed order, without their names, written and read. */
+/** A request's sampling parameters in a trace: an object with those that do something, written and read. */
 
-import type { SamplingParams } from '../../core/samplingParams.ts'
-import { finite, malformed, tuple } from './traceFields.ts'
+import { NUMBER_PARAMS, type NumberParamName, numberParams, type SamplingParams } from '../../core/samplingParams.ts'
+import { finite, malformed, onlyKeys, record, tuple } from './traceFields.ts'
 
-/** [temperature, topK, topP, seed, sampleIndex, minP, repetition, presence and frequency penalty, [[id, bias], …]] */
-export function samplingValues(sampling: SamplingParams): unknown[] {
-  const { temperature, topK, topP, seed, sampleIndex, minP } = sampling
-  const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = sampling
-  const penalties = [repetitionPenalty, presencePenalty, frequencyPenalty]
-  return [temperature, topK, topP, seed, sampleIndex, minP, ...penalties, logitBias]
+/** Names in a fixed order: equal parameters have equal text. */
+export function samplingRecord(sampling: SamplingParams): Record<string, unknown> {
+  const { seed, sampleIndex, logitBias } = sampling
+  const numbers = Object.entries(NUMBER_PARAMS)
+    .map(([name, { neutral }]) => ({ name, neutral, value: sampling[name as NumberParamName] }))
+    .filter(({ value, neutral }) => value !== neutral)
+  return {
+    ...Object.fromEntries(numbers.map(({ name, value }) => [name, value])),
+    seed,
+    ...(sampleIndex > 0 && { sampleIndex }),
+    ...(logitBias.length > 0 && { logitBias }),
+  }
 }
 
 /** @throws TRACE_FORMAT */
 export function readSampling(value: unknown): SamplingParams {
-  const values = tuple(value, 'sampling', 10)
-  const [temperature, topK, topP, seed, sampleIndex, minP, repetition, presence, frequency, biases] = values
+  const given = record(value, 'sampling')
+  onlyKeys(given, 'sampling', [...Object.keys(NUMBER_PARAMS), 'seed', 'sampleIndex', 'logitBias'])
+  const read = (name: string) => (given.has(name) ? finite(given.get(name), name) : undefined)
   return {
-    temperature: finite(temperature, 'temperature'),
-    topK: finite(topK, 'topK'),
-    topP: finite(topP, 'topP'),
-    seed: finite(seed, 'seed'),
-    sampleIndex: finite(sampleIndex, 'sampleIndex'),
-    minP: finite(minP, 'minP'),
-    repetitionPenalty: finite(repetition, 'repetitionPenalty'),
-    presencePenalty: finite(presence, 'presencePenalty'),
-    frequencyPenalty: finite(frequency, 'frequencyPenalty'),
-    logitBias: readBiases(biases),
+    ...numberParams(read),
+    seed: finite(given.get('seed'), 'seed'),
+    sampleIndex: read('sampleIndex') ?? 0,
+    logitBias: given.has('logitBias') ? readBiases(given.get('logitBias')) : [],
   }
 }
 

@@ -39,6 +39,16 @@ describe('an error of one request', () => {
     expect(ownedBlocks(rig)).toBe(0)
   })
 
+  it.each([
+    ['f16', /load with kvCacheDtype: 'f32'/],
+    ['f32', /are at fault$/],
+  ] as const)('names what may help: with %s %s', async (kvCacheDtype, message) => {
+    const rig = new EngineRig(engineOptions({ kvCacheDtype }), { notFinite: new Set([1]) })
+    rig.engine.add(newRequest(1, 8, 12))
+    await rig.drain()
+    expect(endOf(rig, 1).error?.message).toMatch(message)
+  })
+
   it('refuses bad and doubled requests while others go on', async () => {
     const rig = new EngineRig(engineOptions({ maxModelLen: 32 }))
     rig.engine.add(newRequest(0, 8, 12))

@@ -110,8 +110,8 @@ describe('a trace', () => {
     ['an id twice', /\["add",1,/, '["add",0,', /line 3.*request id 0 is in use/],
     [
       'a prompt id outside the vocabulary',
-      /\["add",0,26,0,null,null,(\[.*?\]),\[\d+/,
-      '["add",0,26,0,null,null,[0,0,1,0,0,0,1,0,0,[]],[997',
+      /\["add",0,26,0,null,null,\{.*?\},\[\d+/,
+      '["add",0,26,0,null,null,{"seed":0},[997',
       /outside/,
     ],
     ['a request beyond maxModelLen', /\["add",0,26/, '["add",0,65', /65 tokens exceed maxModelLen 64/],
