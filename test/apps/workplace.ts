@@ -30,18 +30,16 @@ export interface AppSource {
   readonly fixture?: string
 }
 
-/** Packs the library as it would be published. @returns the path of the tarball, another one whenever its content is */
+/** Packs the library as it is published, built anew. @returns the tarball, under another name whenever its content is another */
 export function packLibrary(): string {
-  mkdirSync(WORKPLACE, { recursive: true })
-  const [packed] = JSON.parse(
-    npm(process.cwd(), ['pack', '--json', '--pack-destination', WORKPLACE]).replace(/^[^[]*/, ''),
-  )
-  if (!packed.files.some(({ path }: { path: string }) => path === 'dist/index.js')) {
-    throw new Error('the package has no dist/index.js: run "npm run build" first')
-  }
-  const tarball = join(WORKPLACE, packed.filename)
+  const folder = join(WORKPLACE, 'package')
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  npm(process.cwd(), ['pack', '--pack-destination', folder])
+  const [packed = ''] = readdirSync(folder)
+  const tarball = join(folder, packed)
   const hash = createHash('sha256').update(readFileSync(tarball)).digest('hex').slice(0, 12)
-  const named = join(WORKPLACE, `weir-llm-${hash}.tgz`)
+  const named = join(folder, `${hash}.tgz`)
   renameSync(tarball, named)
   return named
 }
