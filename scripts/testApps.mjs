@@ -2,6 +2,7 @@
 // installed from the registry that npm is configured with. Arguments: the beginnings of set-ups' names (default: all).
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { stripVTControlCharacters } from 'node:util'
 import { ensureBrowser } from './browser.mjs'
 
 const REPORT = 'out/test-apps.json'
@@ -31,6 +32,8 @@ const failed = tried.filter(({ status }) => status === 'failed').length
 console.log(`${tried.length - failed} passed, ${failed} failed`)
 process.exit(tried.length === 0 || failed > 0 ? 1 : 0)
 
+/** The message of a failure in one line, without its stack. */
 function reason([message = '']) {
-  return message.split('\n')[0]
+  const [text] = stripVTControlCharacters(message).split(/\n\s+at /)
+  return text.replace(/\s+/g, ' ').slice(0, 400)
 }
