@@ -3,7 +3,16 @@
 import { expose } from 'comlink'
 import { type AssetUrls, CONNECT, type ConnectMessage, READY, type ReadyMessage } from '../protocol/connection.ts'
 import type { ReplayModule } from './lazyReplay.ts'
+import type { Environment } from './loadModel.ts'
 import { createService } from './service.ts'
+
+const ENVIRONMENT: Environment = {
+  // A browser's getter may throw.
+  get gpu() {
+    return navigator.gpu
+  },
+  now: () => performance.now(),
+}
 
 /** @param replay where the module of `LLM.replay` comes from */
 export function listen(replay: (assets: AssetUrls) => Promise<ReplayModule>): void {
@@ -11,9 +20,8 @@ export function listen(replay: (assets: AssetUrls) => Promise<ReplayModule>): vo
     // A page's own worker may have messages of its own.
     if (data?.type !== CONNECT || !port) return
     const { assets = {}, lock } = data
-    const environment = { gpu: navigator.gpu, now: () => performance.now() }
     expose(
-      createService(environment, () => replay(assets)),
+      createService(ENVIRONMENT, () => replay(assets)),
       port,
     )
     hold(lock, (locked) => port.postMessage({ type: READY, locked } satisfies ReadyMessage))
