@@ -11,7 +11,7 @@ export type Shortage = 'rows' | 'blocks' | 'threshold'
  * Why the first waiting request was not admitted: no row or table row left, not enough KV blocks, `maxNumPartialPrefills`,
  * another request is computing its prefix just now, or somebody was preempted in this step.
  */
-export type Obstacle = 'rows' | 'slots' | 'blocks' | 'partialPrefills' | 'sharedPrefix' | 'preemption'
+export type WaitReason = 'rows' | 'slots' | 'blocks' | 'partialPrefills' | 'sharedPrefix' | 'preemption'
 
 export interface Victim {
   readonly request: Request
@@ -73,7 +73,7 @@ export interface SchedulerOutput {
   /** in the order they were chosen; they wait again */
   readonly preempted: readonly Victim[]
   /** the first request that waits after this step, and why; undefined when none waits */
-  readonly held: { readonly request: Request; readonly obstacle: Obstacle } | undefined
+  readonly held: { readonly request: Request; readonly waitReason: WaitReason } | undefined
   /** tokens that admitted requests found in the prefix cache */
   readonly cachedTokens: number
   /** prefill rows of tokens that a preemption had thrown away */

@@ -25,7 +25,7 @@ export interface DraftSituation {
 export interface DraftDecision extends DraftChoice {
   /** requests that get fewer, by id */
   readonly fewer: ReadonlyMap<number, number>
-  /** whether the drafter takes up the rows of whoever may get drafts, those before this step first; without it nobody drafts */
+  /** whether the drafter's KV pass covers the rows of requests that may get drafts, missed rows first; without it no drafts */
   readonly follow: boolean
   /** expected tokens per millisecond by number of drafts; empty where nothing was estimated */
   readonly goodput: readonly number[]
@@ -38,16 +38,16 @@ export interface DraftedStep {
   readonly prefillRows: number
   /** draft passes: the most drafts proposed for one request; 0 where proposing takes no pass */
   readonly draftPasses: number
-  /** rows of earlier steps that the drafter took up */
+  /** rows of earlier steps in the drafter's KV pass */
   readonly catchUpRows: number
-  /** these and the rows of this step that it took up */
+  /** these and the rows of this step in it */
   readonly kvPassRows: number
   /** milliseconds */
   readonly ms: number
 }
 
 export interface DraftPolicy {
-  /** Once per step, before its rows are dealt. */
+  /** Once per step, before its rows are given out. */
   decide(situation: DraftSituation): DraftDecision
   /** Once per decision, in the same order. */
   observe(step: DraftedStep): void
