@@ -124,7 +124,7 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
   })
 }
 
-/** The whole step: what answers it, and what drafts for the next one, where anybody is to have drafts. */
+/** The whole step: what answers it, and what drafts for the next one, where requests are to have drafts. */
 function stepOps(model: ModelContext, logits: LogitsDebug): { readonly target: Op[]; readonly drafter: Op[] } {
   const verify = op('verify', verifyStep, { vocabSize: model.spec.vocabSize }, (counts) => counts.requests, {
     pass: passSlice(model.buffer('passes'), 'requests'),

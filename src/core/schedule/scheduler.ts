@@ -116,7 +116,7 @@ export class Scheduler {
     }
   }
 
-  /** Forgets every cached prefix. Whoever runs keeps its blocks. */
+  /** Forgets every cached prefix. Running requests keep their blocks. */
   resetPrefixCache(): void {
     this.kv.reset()
   }

@@ -57,12 +57,12 @@ export interface DraftPolicy {
 
 const NOBODY: ReadonlyMap<number, number> = new Map()
 
-/** The drafter follows whoever drafts; with `parts.follow` also where nobody does. */
+/** The drafter's KV pass covers requests that draft; with `parts.follow` also where none does. */
 export function decision(k: number, reason: DraftReason, parts: Partial<DraftDecision> = {}): DraftDecision {
   return { k, reason, fewer: NOBODY, goodput: [], ...parts, follow: k > 0 || parts.follow === true }
 }
 
-/** The same number of drafts for everybody, always. */
+/** The same number of drafts for every request, always. */
 export function fixedDrafts(k: number): DraftPolicy {
   const fixed = decision(k, 'fixed')
   return { decide: () => fixed, observe: () => {}, forget: () => {} }
