@@ -1,8 +1,8 @@
 // Builds the library to dist/ and the page to site/, then checks the package. Argument `library` or `page`: only that one.
 // dist/ holds self-contained ES modules and the types: index.js; worker.js, which index.js finds beside itself by relative URL; its
-// copy workerText.js, for pages that cannot load it as a file; and replay.js, which the worker loads when asked for.
+// text in workerText.js, for pages that cannot load it as a file; and replay.js, which the worker loads when asked for.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
@@ -20,14 +20,16 @@ if (only !== 'library') await buildPage()
 
 async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true })
-  const sources = [
-    ...(await buildModule('worker', 'src/worker/main.ts')),
-    ...(await buildModule('replay', 'src/worker/replay.ts')),
-  ]
-  const workerText = readFileSync('dist/worker.js', 'utf8')
+  const sources = []
+  for (const name of ['whole', 'worker', 'replay']) {
+    sources.push(...(await buildModule(name, `src/worker/${name === 'worker' ? 'main' : name}.ts`)))
+  }
+  const workerText = readFileSync('dist/whole.js', 'utf8')
+  rmSync('dist/whole.js')
   // A Blob has no place that a relative URL could count from.
-  if (/sourceMappingURL|import\.meta/.test(workerText)) fail('dist/worker.js knows its own place')
-  if (!workerText.includes('webpackIgnore')) fail('dist/worker.js lets bundlers resolve what it loads by URL')
+  if (/sourceMappingURL|import\.meta|import\(/.test(workerText)) fail('the copy of the worker is not whole')
+  if (!readFileSync('dist/worker.js', 'utf8').includes('webpackIgnore'))
+    fail('bundlers would resolve what worker.js loads')
   const define = { WORKER_TEXT: JSON.stringify(workerText) }
   sources.push(...(await buildModule('index', 'src/index.ts', { plugins: [filesBesideIndex()], define, split: true })))
   writeFileSync('dist/LICENSES.txt', bundledLicenses(sources))
@@ -35,10 +37,9 @@ async function buildLibrary() {
   keepPublicTypes('dist', 'index.d.ts')
   writeFileSync('dist/worker.d.ts', 'export {}\n')
   reportSizes(['dist/index.js', 'dist/worker.js'], ['dist/workerText.js', 'dist/replay.js'])
-  // Both pack the package, which would build it.
-  const env = { npm_config_ignore_scripts: 'true' }
-  run('publint', ['--strict'], env)
-  run('attw', ['--pack', '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji', '--no-summary'], env)
+  const tarball = pack()
+  run('publint', [tarball, '--strict'])
+  run('attw', [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-color', '--no-emoji', '--no-summary'])
 }
 
 async function buildPage() {
@@ -147,13 +148,24 @@ function reportSize(path) {
   return gzipped
 }
 
+/** The package's tarball, without its scripts, which would build it, and whatever settings of npm have led here. */
+function pack() {
+  const folder = 'out/pack'
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  const flags = ['--ignore-scripts', '--dry-run=false', '--pack-destination', folder]
+  const { status } = spawnSync('npm', ['pack', ...flags], { stdio: ['ignore', 'ignore', 'ignore'] })
+  const [tarball] = readdirSync(folder)
+  if (status !== 0 || !tarball) fail('npm pack failed')
+  return join(folder, tarball)
+}
+
 function kib(bytes) {
   return `${(bytes / 1024).toFixed(1)} KiB`
 }
 
-function run(command, args, env = {}) {
-  const options = { stdio: 'inherit', env: { ...process.env, ...env } }
-  const { status } = spawnSync('npx', ['--no-install', command, ...args], options)
+function run(command, args) {
+  const { status } = spawnSync('npx', ['--no-install', command, ...args], { stdio: 'inherit' })
   if (status !== 0) fail(`${command} failed`)
 }
 

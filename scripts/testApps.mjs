@@ -2,6 +2,7 @@
 // installed from the registry that npm is configured with. Arguments: the beginnings of set-ups' names (default: all).
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { stripVTControlCharacters } from 'node:util'
 import { ensureBrowser } from './browser.mjs'
 
 const REPORT = 'out/test-apps.json'
@@ -16,8 +17,9 @@ spawnSync('npx', ['vitest', 'run', '--project', 'apps', ...reporters, ...only], 
 })
 if (!existsSync(REPORT)) process.exit(1)
 
-const tried = JSON.parse(readFileSync(REPORT, 'utf8'))
-  .testResults.flatMap(({ assertionResults }) => assertionResults)
+const { testResults } = JSON.parse(readFileSync(REPORT, 'utf8'))
+const tried = testResults
+  .flatMap(({ assertionResults }) => assertionResults)
   .filter(({ status }) => status === 'passed' || status === 'failed')
 for (const { title, status, duration = 0, failureMessages } of tried) {
   const seconds = `${(duration / 1000).toFixed(0)} s`
@@ -25,10 +27,13 @@ for (const { title, status, duration = 0, failureMessages } of tried) {
     `${title.padEnd(22)} ${status === 'passed' ? 'ok    ' : 'FAILED'} ${seconds.padStart(6)}  ${reason(failureMessages)}`,
   )
 }
+for (const { message } of testResults) if (message) console.log(reason([message]))
 const failed = tried.filter(({ status }) => status === 'failed').length
 console.log(`${tried.length - failed} passed, ${failed} failed`)
 process.exit(tried.length === 0 || failed > 0 ? 1 : 0)
 
+/** The message of a failure in one line, without its stack. */
 function reason([message = '']) {
-  return message.split('\n')[0]
+  const [text] = stripVTControlCharacters(message).split(/\n\s+at /)
+  return text.replace(/\s+/g, ' ').slice(0, 400)
 }

@@ -10,11 +10,12 @@ import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Mo
 import type { AsyncDisposal } from './asyncDisposal.ts'
 import { bindMethods } from './bindMethods.ts'
 import type { Generation } from './generation.ts'
+import { IN_PROCESS, type Link } from './link.ts'
 import { modelUrl } from './modelUrl.ts'
 import { checkLoadOptions, readLoadOptions, readWorkerOptions } from './options.ts'
 import { callBack, Session, unwrap, warn } from './session.ts'
 import { aborted, untilAborted } from './signal.ts'
-import { IN_PROCESS, type Link, workerService } from './transport.ts'
+import { workerService } from './transport.ts'
 import { startWorker, type WorkerSource, workerSource } from './worker/startWorker.ts'
 
 export interface LLM extends AsyncDisposal {}
@@ -55,11 +56,12 @@ export class LLM {
   static async plan(model: string | URL, options?: LoadOptions | null): Promise<MemoryPlan> {
     const given = readLoadOptions(options)
     const serviceOptions = checkLoadOptions(given)
+    const source = workerSource(given)
     const url = modelUrl(model)
     const { signal } = given
     if (signal?.aborted) throw aborted(signal)
     return inWorker(
-      workerSource(given),
+      source,
       async (service) => unwrap(await untilAborted(service.plan(url, serviceOptions), signal)),
       signal,
     )
@@ -82,9 +84,10 @@ export class LLM {
   static async load(model: string | URL, options?: LoadOptions | null): Promise<LLM> {
     const given = readLoadOptions(options)
     checkLoadOptions(given)
+    const source = workerSource(given)
     const url = modelUrl(model)
     if (given.signal?.aborted) throw aborted(given.signal)
-    const { service, link } = workerService(await startWorker(workerSource(given), given.signal))
+    const { service, link } = workerService(await startWorker(source, given.signal))
     return LLM.connect(service, url, given, link)
   }
 

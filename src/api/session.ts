@@ -10,8 +10,8 @@ import type { EngineStats, LlmService, Outcome, StepMessage } from '../protocol/
 import type { StepRecord } from '../protocol/stepRecord.ts'
 import { readRequest } from './generateOptions.ts'
 import { type Generation, GenerationStream } from './generation.ts'
+import type { Link } from './link.ts'
 import { aborted } from './signal.ts'
-import type { Link } from './transport.ts'
 
 export class Session {
   readonly #service: LlmService

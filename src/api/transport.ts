@@ -1,47 +1,30 @@
 /**
- * The way from the page to the service: a worker, or a service in this thread. A service that is gone answers every call with
- * the error that ended it, instead of never. The only place of `api` that knows Comlink.
+ * The service in a worker, called over a port. A service that is gone answers every call with the error that ended it, instead of
+ * never. The only place of `api` that knows Comlink.
  */
 
 import { type Endpoint, proxy, releaseProxy, wrap } from 'comlink'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Outcome } from '../protocol/service.ts'
+import type { Link } from './link.ts'
 import type { StartedWorker } from './worker/startWorker.ts'
-
-/** What a session needs to know of the way besides the service. */
-export interface Link {
-  /** settles with the reason when the other side is gone by itself; never otherwise */
-  readonly lost: Promise<WeirError>
-  close(): void
-}
-
-/** A service in this thread: nothing lies between, nothing can be lost. */
-export const IN_PROCESS: Link = { lost: new Promise(() => {}), close: () => {} }
 
 /** The service in a worker that has answered. */
 export function workerService({ worker, owned, port, lock }: StartedWorker): { service: LlmService; link: Link } {
   const closed = new AbortController()
   const { signal } = closed
   const lost = new Promise<WeirError>((resolve) => {
-    port.addEventListener(
-      'messageerror',
-      () => resolve(new WeirError('INTERNAL', 'a message of the worker could not be read')),
-      {
-        signal,
-      },
-    )
+    const unreadable = () => resolve(new WeirError('INTERNAL', 'a message of the worker could not be read'))
+    port.addEventListener('messageerror', unreadable, { signal })
     if (lock !== undefined) navigator.locks.request(lock, { signal }, () => resolve(ended())).catch(() => {})
     // What goes wrong in the page's own worker may be none of ours.
     if (!owned) return
-    worker.addEventListener(
-      'error',
-      (event) => {
-        event.preventDefault()
-        resolve(new WeirError('INTERNAL', `the worker failed: ${event.message}`))
-      },
-      { signal },
-    )
+    const failed = (event: ErrorEvent) => {
+      event.preventDefault()
+      resolve(new WeirError('INTERNAL', `the worker failed: ${event.message}`))
+    }
+    worker.addEventListener('error', failed, { signal })
   })
   const close = () => {
     closed.abort()

@@ -27,9 +27,9 @@ export interface RowCounts {
 
 /** The part of a request's share of a step that decides the size of the drafter's KV pass. */
 export interface KvPassCounts {
-  /** rows of earlier steps that the drafter takes up */
+  /** rows of earlier steps in the drafter's KV pass */
   readonly catchUp: number
-  /** whether it takes up the request's rows of this step */
+  /** whether it covers the request's rows of this step */
   readonly follows: boolean
   readonly n: number
 }

@@ -70,7 +70,7 @@ export interface InFlightRows {
   readonly samples: boolean
 }
 
-/** What the drafter's KV pass takes up of a request in the same step. */
+/** A request's rows in the drafter's KV pass of the same step. */
 export interface DrafterRows {
   /** rows of earlier steps, from `drafterFrom` on */
   readonly catchUp: number
@@ -173,7 +173,7 @@ export class RunningRequest {
     return this.drafterFrom === undefined ? 0 : this.computedMin - this.drafterFrom
   }
 
-  /** The drafter has K and V of so many tokens at least, whoever's rows they came from. */
+  /** The drafter has K and V of so many tokens at least, from whichever request's rows. */
   drafterReaches(tokens: number): void {
     if (this.drafterFrom === undefined || this.drafterFrom >= tokens) return
     this.drafterFrom = tokens < this.computedMin ? tokens : undefined

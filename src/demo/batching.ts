@@ -101,7 +101,7 @@ export function verdict({ prompts, atOnce, oneByOne, different }: BatchingResult
     ratio >= 1
       ? `At once is ${ratio.toFixed(1)} times as fast`
       : `At once takes ${(1 / ratio).toFixed(1)} times as long`
-  const why = ratio >= 1.05 ? ': a step costs little more for many stories than for one' : ''
+  const why = ratio >= 1.05 ? ': one step for all takes far less time than one step for each' : ''
   const few = atMost < prompts ? ` Only ${atMost} run at once, by the setting S.` : ''
   const same =
     different === 0

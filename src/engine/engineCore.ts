@@ -1,6 +1,6 @@
 /**
  * The engine: schedule, submit, update, one step after another. It passes plain data between scheduler and runner, which never
- * call one another, commits what comes back, and ends requests. Token ids only: whoever knows text answers `onTokens`.
+ * call one another, commits what comes back, and ends requests. Token ids only: `onTokens` is answered by the worker, which knows text.
  *
  * A fatal error ends every request with it, and the engine refuses more with the same error.
  */
@@ -127,7 +127,7 @@ export class EngineCore {
     return this.#fatal
   }
 
-  /** Forgets every cached prefix; whoever runs goes on. */
+  /** Forgets every cached prefix; running requests go on. */
   resetPrefixCache(): void {
     this.#scheduler.resetPrefixCache()
     this.#recorder?.prefixCacheReset()

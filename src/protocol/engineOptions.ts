@@ -5,6 +5,7 @@
 
 import type { BudgetPolicy } from './stepRecord.ts'
 
+/** Number format of the KV cache; `f16` holds numbers up to 65504. */
 export type KvCacheDtype = 'f16' | 'f32'
 
 /**
@@ -28,15 +29,18 @@ interface DraftOptions {
 }
 
 export interface MtpOptions extends DraftOptions {
+  /** the model's own multi-token-prediction head */
   readonly method: 'mtp'
   /** tokens that drafts come from; undefined: all of the vocabulary */
   readonly draftVocabSize?: number | undefined
 }
 
 export interface NgramOptions extends DraftOptions {
+  /** what followed the same tokens earlier in the text */
   readonly method: 'ngram'
-  /** tokens that must be found again, at least and at most */
+  /** tokens that must be found again, at least */
   readonly promptLookupMin: number
+  /** and at most */
   readonly promptLookupMax: number
 }
 
@@ -52,14 +56,19 @@ export interface EngineOptions {
   readonly maxModelLen: number
   /** tokens the KV cache holds, a multiple of the block size */
   readonly kvCacheTokens: number
+  /** who proposes drafts and how many; undefined: nobody */
   readonly speculative: SpeculativeOptions | undefined
+  /** how rows are charged against B */
   readonly budgetPolicy: BudgetPolicy
+  /** number format of the KV cache */
   readonly kvCacheDtype: KvCacheDtype
+  /** find the KV of equal beginnings of prompts again */
   readonly enablePrefixCaching: boolean
   /** the most rows of one request's prompt in a step; 0: no bound but B */
   readonly longPrefillTokenThreshold: number
   /** the most requests whose prompts are unfinished at the end of a step; 0: no bound but S */
   readonly maxNumPartialPrefills: number
+  /** which waiting request comes in first */
   readonly schedulingPolicy: SchedulingPolicy
   /** rows run that outweigh one level of priority: waiting makes a request equal to those that matter more and came later */
   readonly priorityAgingTokens: number
@@ -67,8 +76,11 @@ export interface EngineOptions {
   readonly watermark: number
   /** whether requests may have penalties and logit bias, for which memory is planned: about a row of logits per running request */
   readonly penalties: boolean
+  /** what is recorded beside the answers */
   readonly debug: {
+    /** of every returned token: nothing, 16 hex digits over its raw logits row, or the row */
     readonly logits: 'off' | 'digest' | 'full'
+    /** what was verified, accepted and proposed in each step of a request */
     readonly steps: boolean
     /** record every step's decisions and inputs, for `LLM.replay`; grows with the steps run */
     readonly trace: boolean

@@ -55,8 +55,9 @@ export interface SpeculativeLoadOptions {
   readonly draftVocabSize?: number
   /** of `mtp`: a JSON array of token ids, most frequent first, as a URL relative to the model's folder; default: the tokenizer's order */
   readonly draftVocabFile?: string
-  /** of `ngram`: tokens that must be found again, at least and at most; default 2 and 4 */
+  /** of `ngram`: tokens that must be found again, at least; default 2 */
   readonly promptLookupMin?: number
+  /** of `ngram`: and at most; default 4 */
   readonly promptLookupMax?: number
 }
 

@@ -3,7 +3,6 @@
  * it directly. What goes wrong is an Outcome, so that error codes survive any transport. It must never know Comlink.
  */
 
-import type { AssetUrls } from '../protocol/connection.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'
@@ -18,29 +17,29 @@ import type {
   ServiceOptions,
 } from '../protocol/service.ts'
 import { assert } from '../util/math.ts'
-import { loadReplay } from './lazy.ts'
+import type { ReplayModule } from './lazyReplay.ts'
 import { type Environment, gpuLoader, type ModelLoader } from './loadModel.ts'
 import { outcome } from './outcome.ts'
 import { Serving } from './serving.ts'
 
-/** @param assets files that are loaded when they are asked for */
-export function createService(environment: Environment, assets: AssetUrls = {}): LlmService {
-  return new Service(gpuLoader(environment), environment.now, assets)
+/** @param replay where the module of `replay` comes from, when it is asked for */
+export function createService(environment: Environment, replay: () => Promise<ReplayModule>): LlmService {
+  return new Service(gpuLoader(environment), environment.now, replay)
 }
 
 export class Service implements LlmService {
   readonly #loader: ModelLoader
   /** milliseconds */
   readonly #now: () => number
-  readonly #assets: AssetUrls
+  readonly #replay: () => Promise<ReplayModule>
   #loading: AbortController | undefined
   #serving: Serving | undefined
   #disposed = false
 
-  constructor(loader: ModelLoader, now: () => number, assets: AssetUrls = {}) {
+  constructor(loader: ModelLoader, now: () => number, replay: () => Promise<ReplayModule>) {
     this.#loader = loader
     this.#now = now
-    this.#assets = assets
+    this.#replay = replay
   }
 
   probe(): Promise<Outcome<AdapterInfo>> {
@@ -82,7 +81,7 @@ export class Service implements LlmService {
   }
 
   async replay(trace: string): Promise<Outcome<Replay>> {
-    const loaded = await outcome(() => loadReplay(this.#assets.replay))
+    const loaded = await outcome(this.#replay)
     return loaded.ok ? loaded.value.replay(trace) : loaded
   }
 

@@ -5,8 +5,8 @@ import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import golden from '../golden/qwen3-mtp.json' with { type: 'json' }
 import { launchBrowser } from '../helpers/browser.ts'
-import { NO_WORKERS, SETUPS } from './setups.ts'
-import { makeApp, packLibrary } from './workplace.ts'
+import { ASSETS, NO_WORKERS, SETUPS } from './setups.ts'
+import { copyLibrary, makeApp, packLibrary } from './workplace.ts'
 
 /** Longer than a step of 16 rows; no token of its continuation is in doubt. */
 const CASE = golden.cases.find(({ prompt_ids }) => prompt_ids.length === 17)
@@ -31,12 +31,15 @@ type Told = { readonly token_ids: readonly number[]; readonly replayed: boolean 
 
 it.each(Object.entries(SETUPS))('%s', async (name, setup) => {
   const [app = name] = name.split(' ')
-  const site = await setup.open(makeApp(app, setup, tarball))
+  const folder = makeApp(app, setup, tarball)
+  if (setup.assets) copyLibrary(folder, ASSETS)
+  const site = await setup.open(folder)
   const page = await browser.newPage()
   try {
     await page.goto(site.url)
     await page.waitForFunction('globalThis.run', undefined, { timeout: LOAD_MS })
-    const told = await page.evaluate<Told>(`run('model/', ${JSON.stringify(REQUEST)})`)
+    const request = { ...REQUEST, ...(setup.assets && { assets: 'library/' }) }
+    const told = await page.evaluate<Told>(`run('model/', ${JSON.stringify(request)})`)
     if (setup.refusal) expect(errorOf(told)).toMatch(setup.refusal)
     else expect(withoutError(told)).toEqual({ token_ids: EXPECTED, replayed: true })
   } finally {

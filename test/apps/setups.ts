@@ -9,19 +9,26 @@ import { type AppSource, copyLibrary, write } from './workplace.ts'
 export interface Setup extends AppSource {
   /** builds the app in the folder if need be, and serves its page */
   readonly open: (folder: string) => Promise<Site>
+  /** whether the bundler leaves out what is loaded when it is asked for, so that the app serves the library's files itself */
+  readonly assets?: boolean
   /** what its page is told; default: it generates what the model says */
   readonly refusal?: RegExp
 }
+
+/** Where apps serve the library's files, if they do. */
+export const ASSETS = 'public/library'
 
 /** What is told where there are no workers: the code, and where the engine can run. */
 export const NO_WORKERS = /^BACKEND_UNAVAILABLE: .*(page|browser)/
 
 /** Set-ups of the same app share its name, up to the first space, and what is installed. */
 export const SETUPS: Readonly<Record<string, Setup>> = {
-  ...vite('vite5', 'vite@5'),
-  ...vite('vite6', 'vite@6'),
-  ...vite('vite7', 'vite@7'),
-  ...vite('vite8', 'vite@8'),
+  ...vite('vite5', 'vite@5', { devLeavesOut: true }),
+  ...vite('vite6', 'vite@6', { devLeavesOut: true }),
+  ...vite('vite7', 'vite@7', { devLeavesOut: true }),
+  ...vite('vite8', 'vite@8', { devLeavesOut: false }),
+  'vite7 worker': viteInnerWorker('vite@7'),
+  'vite8 worker': viteInnerWorker('vite@8'),
   'react StrictMode': {
     packages: ['vite@8', 'react@19', 'react-dom@19'],
     fixture: 'react',
@@ -42,16 +49,31 @@ export const SETUPS: Readonly<Record<string, Setup>> = {
   cdn: { packages: [], open: openFromCdn },
 }
 
-function vite(name: string, version: string): Record<string, Setup> {
+function vite(name: string, version: string, { devLeavesOut = false }): Record<string, Setup> {
   const app = { packages: [version], fixture: 'vite' }
   return {
-    [`${name} dev`]: { ...app, open: viteDev },
+    [`${name} dev`]: { ...app, assets: devLeavesOut, open: viteDev },
     [`${name} build`]: {
       ...app,
       open: async (folder) => {
         await build(folder, ['vite', 'build'])
         return serveBuilt(folder, 'dist')
       },
+    },
+  }
+}
+
+/** A bundled worker of the page's own, with the library in it. */
+function viteInnerWorker(version: string): Setup {
+  return {
+    packages: [version],
+    fixture: 'plain',
+    open: async (folder) => {
+      write(folder, 'index.html', html(module('/outer.js')))
+      // Before version 8 workers are bundled as scripts, which cannot load anything later.
+      write(folder, 'vite.config.js', "export default { worker: { format: 'es' } }")
+      await build(folder, ['vite', 'build'])
+      return serveBuilt(folder, 'dist', '?inner=worker')
     },
   }
 }
@@ -103,6 +125,7 @@ function angular(): Record<string, Setup> {
   const app = {
     packages: [...own.map((name) => `@angular/${name}@21`), 'typescript@5.9', 'rxjs@7', 'tslib@2'],
     fixture: 'angular',
+    assets: true,
   }
   return {
     'angular21 serve': {
@@ -122,6 +145,7 @@ function angular(): Record<string, Setup> {
 function esbuild(format: 'esm' | 'iife'): Setup {
   return {
     packages: ['esbuild'],
+    assets: true,
     open: async (folder) => {
       write(folder, 'public/index.html', html(format === 'esm' ? module('/app.js') : script('/app.js')))
       await build(folder, ['esbuild', 'run.js', '--bundle', `--format=${format}`, '--outfile=public/app.js'])
@@ -136,7 +160,7 @@ function plain(prepare: (folder: string) => void, page?: string): Setup {
     packages: [],
     fixture: 'plain',
     open: (folder) => {
-      copyLibrary(folder, 'public/library')
+      copyLibrary(folder, ASSETS)
       // Workers have no import map.
       const run = readFileSync(join(folder, 'run.js'), 'utf8').replace("'weir-llm'", "'/library/index.js'")
       write(folder, 'public/run.js', run)

@@ -20,8 +20,8 @@ const POLL_MS = 250
 /** Runs the app's own build, to its end. */
 export async function build(folder: string, command: readonly string[]): Promise<void> {
   const { child, output } = start(folder, command)
-  const code = await new Promise((resolve) => child.once('exit', resolve))
-  if (code !== 0) throw new Error(`${command.join(' ')} ended with ${code}:\n${output()}`)
+  await ended(child)
+  if (child.exitCode !== 0) throw new Error(`${command.join(' ')} failed:\n${output()}`)
 }
 
 /** A static server for a folder of the app. */
@@ -41,7 +41,7 @@ export async function serveWith(folder: string, command: readonly string[]): Pro
   const close = () => end(child)
   const deadline = Date.now() + START_MS
   while (!(await answers(url))) {
-    if (child.exitCode === null && Date.now() < deadline) continue
+    if (isRunning(child) && Date.now() < deadline) continue
     await close()
     throw new Error(`${command.join(' ')} does not answer:\n${output()}`)
   }
@@ -74,10 +74,19 @@ function start(folder: string, [command = '', ...args]: readonly string[]) {
 }
 
 async function end(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null) return
-  const ended = new Promise((resolve) => child.once('exit', resolve))
+  if (child.pid === undefined || !isRunning(child)) return
   process.kill(-child.pid, 'SIGTERM')
-  await ended
+  await ended(child)
+}
+
+function isRunning({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null
+}
+
+/** Settles when it has ended, or could not be started. */
+async function ended(child: ChildProcess): Promise<void> {
+  if (!isRunning(child)) return
+  await new Promise((resolve) => child.once('exit', resolve))
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -5,7 +5,17 @@
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -20,18 +30,16 @@ export interface AppSource {
   readonly fixture?: string
 }
 
-/** Packs the library as it would be published. @returns the path of the tarball, another one whenever its content is */
+/** Packs the library as it is published, built anew. @returns the tarball, under another name whenever its content is another */
 export function packLibrary(): string {
-  mkdirSync(WORKPLACE, { recursive: true })
-  const [packed] = JSON.parse(
-    npm(process.cwd(), ['pack', '--json', '--pack-destination', WORKPLACE]).replace(/^[^[]*/, ''),
-  )
-  if (!packed.files.some(({ path }: { path: string }) => path === 'dist/index.js')) {
-    throw new Error('the package has no dist/index.js: run "npm run build" first')
-  }
-  const tarball = join(WORKPLACE, packed.filename)
+  const folder = join(WORKPLACE, 'package')
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  npm(process.cwd(), ['pack', '--pack-destination', folder])
+  const [packed = ''] = readdirSync(folder)
+  const tarball = join(folder, packed)
   const hash = createHash('sha256').update(readFileSync(tarball)).digest('hex').slice(0, 12)
-  const named = join(WORKPLACE, `weir-llm-${hash}.tgz`)
+  const named = join(folder, `${hash}.tgz`)
   renameSync(tarball, named)
   return named
 }
@@ -51,6 +59,8 @@ export function makeApp(name: string, { packages, fixture }: AppSource, tarball:
   if (fixture) cpSync(join(FIXTURES, fixture), folder, { recursive: true })
   cpSync(join(FIXTURES, 'run.js'), join(folder, 'run.js'))
   cpSync('public/models/qwen3-mtp', join(folder, 'public/model'), { recursive: true })
+  // Browsers trust the date of a file, and so cache parts of it, only once it is a minute old.
+  utimesSync(join(folder, 'public/model/model.safetensors'), 0, 0)
   npm(folder, ['install', '--no-audit', '--no-fund', '--prefer-offline', ...packages, `weir-llm@file:${tarball}`])
   return folder
 }

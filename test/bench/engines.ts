@@ -4,12 +4,13 @@ import { LLM, type LoadOptions } from '../../src/index.ts'
 import { createService } from '../../src/worker/service.ts'
 import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
 import { nodeGpu } from '../helpers/gpuDevice.ts'
+import { replayModule } from '../helpers/replayModule.ts'
 
 export const FAIRY_TALES = MODELS['fairy-tales']
 
 /** Loads a model into an engine of this process, on Dawn. */
 export function load(modelUrl: string, options: LoadOptions, gpu = nodeGpu()): Promise<LLM> {
-  const service = createService({ gpu, now: () => performance.now(), fetch: folderFetch as typeof fetch })
+  const service = createService({ gpu, now: () => performance.now(), fetch: folderFetch as typeof fetch }, replayModule)
   return LLM.connect(service, modelUrl, options)
 }
 

@@ -111,10 +111,10 @@ export class BlastRoster {
     }
     const [first] = waits
     assert(held?.request.id === first?.spec.id, `what holds request ${first?.spec.id} is said`)
-    assert(preempted.length === 0 || held?.obstacle === 'preemption', 'nobody is admitted after a preemption')
-    if (held?.obstacle === 'blocks') this.#coverage.count('heldForBlocks')
-    if (held?.obstacle === 'sharedPrefix') this.#coverage.count('heldForSharedPrefix')
-    if (held?.obstacle === 'partialPrefills') this.#coverage.count('heldForPartialPrefills')
+    assert(preempted.length === 0 || held?.waitReason === 'preemption', 'nobody is admitted after a preemption')
+    if (held?.waitReason === 'blocks') this.#coverage.count('heldForBlocks')
+    if (held?.waitReason === 'sharedPrefix') this.#coverage.count('heldForSharedPrefix')
+    if (held?.waitReason === 'partialPrefills') this.#coverage.count('heldForPartialPrefills')
   }
 
   /**

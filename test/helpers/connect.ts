@@ -1,17 +1,16 @@
 /** An LLM over a service in this process, directly or through Comlink over a message channel, as a worker would have it. */
 
 import { expose } from 'comlink'
+import { IN_PROCESS, type Link } from '../../src/api/link.ts'
 import { LLM } from '../../src/api/llm.ts'
-import { IN_PROCESS, type Link, remoteService } from '../../src/api/transport.ts'
+import { remoteService } from '../../src/api/transport.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import type { LoadOptions } from '../../src/protocol/options.ts'
 import type { LlmService } from '../../src/protocol/service.ts'
 import type { ModelLoader } from '../../src/worker/loadModel.ts'
 import { Service } from '../../src/worker/service.ts'
+import { replayModule } from './replayModule.ts'
 import { MODEL_URL } from './scriptedModel.ts'
-
-/** Where a worker from source finds what it loads when asked for. */
-const ASSETS = { replay: new URL('../../src/worker/replay.ts', import.meta.url).href }
 
 export interface Way {
   readonly service: LlmService
@@ -28,7 +27,7 @@ function direct(loader: ModelLoader): Way {
     lose = resolve
   })
   return {
-    service: new Service(loader, () => performance.now(), ASSETS),
+    service: new Service(loader, () => performance.now(), replayModule),
     link: {
       ...IN_PROCESS,
       lost,

@@ -162,7 +162,7 @@ interface KvPass {
 
 const NO_KV_PASS: KvPass = { follows: new Set(), rows: 0, catchUpRows: 0 }
 
-/** The drafter takes up rows of those that may get drafts, at most `maxRows`, as the scheduler deals them. */
+/** The drafter's KV pass covers rows of requests that may get drafts, at most `maxRows`, as the scheduler gives them out. */
 function takeUp(
   lags: number[],
   { follow, fewer }: DraftDecision,

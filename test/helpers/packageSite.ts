@@ -76,15 +76,16 @@ export interface PackageSite {
 }
 
 /**
- * A site of pages, scripts and these folders of it: `/lib/`, the package; `/alone/`, without its worker file; `/html/`, the same
- * where a missing file is a page; `/silent/`, the same where it never comes; `/model/`.
+ * A site of pages, scripts and these folders of it: `/lib/`, the package; `/alone/`, without the worker's files, as bundlers leave
+ * it that do not know them; `/html/`, the same where a missing file is a page; `/silent/`, the same where it never comes;
+ * `/model/`.
  * @param folder gets what is served
  */
 export async function servePackage(folder: string): Promise<PackageSite> {
   unpackPackage(folder)
   const dist = join(folder, 'package/dist')
   cpSync(dist, join(folder, 'alone'), { recursive: true })
-  rmSync(join(folder, 'alone/worker.js'))
+  for (const file of ['worker.js', 'replay.js']) rmSync(join(folder, 'alone', file))
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://localhost')
     response.setHeader('access-control-allow-origin', '*')

@@ -84,8 +84,8 @@ export const ORDER = [
   },
   {
     words: 'somebody is preempted where giving up drafts is enough',
-    file: 'core/schedule/stepDealer.ts',
-    from: 'return step ?? (most > 0 ? this.#dealWith(stepNumber, drafts, 0, admitting) : undefined)',
+    file: 'core/schedule/rowAllocator.ts',
+    from: 'return step ?? (most > 0 ? this.#allocateWith(stepNumber, drafts, 0, admitting) : undefined)',
     to: 'return step',
     test: 'core/schedule/schedulerBlocks.test.ts',
     title: 'takes back blocks for drafts from one request when another finds none for its base row',

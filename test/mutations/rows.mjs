@@ -29,17 +29,17 @@ export const ROWS = [
     title: 'gives up proposals, then drafts, before it preempts anybody',
   },
   {
-    words: 'base rows are dealt after the drafts of those before',
-    file: 'core/schedule/stepDealer.ts',
-    from: `    const decoding = this.#dealBaseRows(step, drafts)
+    words: 'base rows are given out after the drafts of those before',
+    file: 'core/schedule/rowAllocator.ts',
+    from: `    const decoding = this.#allocateBaseRows(step, drafts)
     const setAside = this.#setAside(step, decoding, drafts, admitting)
-    dealDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
+    allocateDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
 `,
     to: `    const decoding: Share[] = []
     for (const one of running.ordered) {
       if (!one.decodeReady || !one.wantsRows || step.rest === 0) continue
       const usable = this.#state.speculation.verifiable(one, drafts)
-      const share = step.deal(new Share(one, 1, false, false, usable))
+      const share = step.add(new Share(one, 1, false, false, usable))
       share.k = Math.min(usable, most, step.rest)
       share.n += share.k
       step.rest -= share.k * rule.draftCharge
@@ -51,7 +51,7 @@ export const ROWS = [
   },
   {
     words: 'the rounds of drafts begin at the same request in every step',
-    file: 'core/schedule/draftRounds.ts',
+    file: 'core/schedule/draftAllocation.ts',
     from: 'shares[(stepNumber + turn) % turns]',
     to: 'shares[turn]',
     test: 'core/schedule/invariantsBudget.test.ts',
@@ -59,15 +59,15 @@ export const ROWS = [
   },
   {
     words: 'no rows are set aside for prompts: drafts starve them',
-    file: 'core/schedule/stepDealer.ts',
-    from: 'dealDrafts(step, decoding, setAside, ',
-    to: 'dealDrafts(step, decoding, 0, ',
+    file: 'core/schedule/rowAllocator.ts',
+    from: 'allocateDrafts(step, decoding, setAside, ',
+    to: 'allocateDrafts(step, decoding, 0, ',
     test: 'core/schedule/scheduler.test.ts',
     title: 'leaves a quarter of B to prompts, and no more than they want',
   },
   {
     words: 'rows are set aside for running prompts, and none for those that wait',
-    file: 'core/schedule/stepDealer.ts',
+    file: 'core/schedule/rowAllocator.ts',
     from: 'if (wanted >= most || !admitting) return',
     to: 'return',
     test: 'core/schedule/scheduler.test.ts',
@@ -75,7 +75,7 @@ export const ROWS = [
   },
   {
     words: 'rows are set aside though no prompt can come in',
-    file: 'core/schedule/stepDealer.ts',
+    file: 'core/schedule/rowAllocator.ts',
     from: 'return wanted + new AdmissionRound(this.#state, scratch).wantedRows(most - wanted)',
     to: 'return most',
     test: 'core/schedule/scheduler.test.ts',
@@ -90,7 +90,7 @@ export const ROWS = [
     title: 'trims drafts and proposals to what may still be said',
   },
   {
-    words: 'rows are dealt past the length limit while steps are in flight',
+    words: 'rows are given out past the length limit while steps are in flight',
     file: 'core/request.ts',
     from: 'return this.committedMax < this.request.maxTotal',
     to: 'return this.request.tokens.length < this.request.maxTotal',
@@ -99,7 +99,7 @@ export const ROWS = [
   },
   {
     words: 'every chunk of a prompt samples',
-    file: 'core/schedule/stepAllotment.ts',
+    file: 'core/schedule/stepAllocation.ts',
     from: 'return !prefill || firstPosition + n === running.prefillEnd',
     to: 'return true',
     test: 'core/schedule/scheduler.test.ts',
@@ -107,7 +107,7 @@ export const ROWS = [
   },
   {
     words: 'drafts are proposed in the middle of a prompt',
-    file: 'core/schedule/stepAllotment.ts',
+    file: 'core/schedule/stepAllocation.ts',
     from: '  if (!samples(share)) return 0\n',
     to: '',
     test: 'core/schedule/scheduler.test.ts',
@@ -171,7 +171,7 @@ export const ROWS = [
   },
   {
     words: 'no rows are set aside for the drafter to catch up',
-    file: 'core/schedule/stepDealer.ts',
+    file: 'core/schedule/rowAllocator.ts',
     from: 'wanted += one.drafterLag',
     to: 'wanted += 0',
     test: 'core/schedule/drafterRows.test.ts',

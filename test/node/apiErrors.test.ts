@@ -1,6 +1,6 @@
 /** What the public API does when something goes wrong, in process and through Comlink. */
 
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Generation } from '../../src/api/generation.ts'
 import { LLM } from '../../src/api/llm.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
@@ -176,6 +176,8 @@ describe.each(WAYS)('errors %s', (_name, open) => {
 })
 
 it('checks model and options before it starts a worker', async () => {
+  vi.stubGlobal('Worker', class {})
+  onTestFinished(() => void vi.unstubAllGlobals())
   expect((await errorOf(LLM.load('not a url'))).code).toBe('INVALID_OPTION')
   const unknown: object = { batchSize: 4 }
   expect((await errorOf(LLM.load('http://models.test/', unknown))).message).toMatch(/batchSize/)

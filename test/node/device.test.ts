@@ -10,6 +10,7 @@ import { createService } from '../../src/worker/service.ts'
 import { errorOf } from '../helpers/connect.ts'
 import { FakeGpu, ownerOf } from '../helpers/fakeGpu.ts'
 import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
+import { replayModule } from '../helpers/replayModule.ts'
 
 const fake = new FakeGpu({ timestamps: true })
 
@@ -47,13 +48,16 @@ describe('no device is BACKEND_UNAVAILABLE with the reason', () => {
     const opening = await errorOf(openDevice(owner))
     expect(opening).toMatchObject({ code: 'BACKEND_UNAVAILABLE', message: expect.stringMatching(message) })
     // The same through everything that the worker has in between.
-    const service = createService({
-      get gpu() {
-        return owner.gpu
+    const service = createService(
+      {
+        get gpu() {
+          return owner.gpu
+        },
+        now: () => 0,
+        fetch: folderFetch,
       },
-      now: () => 0,
-      fetch: folderFetch,
-    })
+      replayModule,
+    )
     const listener = { progress: () => {}, step: () => {} }
     for (const outcome of [await service.probe(), await service.load(MODELS['qwen3-mtp'], {}, listener)]) {
       expect(outcome).toMatchObject({ ok: false, error: { code: 'BACKEND_UNAVAILABLE', message: opening.message } })

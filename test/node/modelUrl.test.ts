@@ -9,10 +9,11 @@ import { thrownBy } from '../helpers/modelFiles.ts'
 
 afterEach(() => vi.unstubAllGlobals())
 
-/** A page at `location` whose document has another base where it has a `<base>`. */
+/** A page at `location`, with workers, whose document has another base where it has a `<base>`. */
 function onPage(location: string, baseURI = location): void {
   vi.stubGlobal('location', { href: location })
   vi.stubGlobal('document', { baseURI })
+  vi.stubGlobal('Worker', class {})
 }
 
 const STORIES = 'https://tales.test/app/stories/5'

@@ -190,7 +190,9 @@ describe.each(WAYS)('objects %s', (_name, open) => {
 it('a plan listens to its signal', async () => {
   const { signal, abort } = foreignSignal()
   abort('enough')
+  vi.stubGlobal('Worker', class {})
   expect(await errorOf(LLM.plan('http://models.test/', { signal }))).toMatchObject({ code: 'ABORTED', cause: 'enough' })
+  vi.unstubAllGlobals()
 })
 
 it('a bound method cannot be lost, and getters are left alone', () => {

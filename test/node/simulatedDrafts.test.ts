@@ -8,6 +8,7 @@ import { describe, expect, it } from 'vitest'
 import { parseArguments } from '../bench/simulator/arguments.ts'
 import { figuresOf } from '../bench/simulator/figures.ts'
 import { compare } from '../bench/simulator/main.ts'
+import { FULL } from '../helpers/full.ts'
 
 /** Tokens per second by number of drafts, of one trace. */
 async function speeds(line: string): Promise<Record<string, number>> {
@@ -28,13 +29,18 @@ const DEVICES = {
 /** Where drafts bring most, a run is so short that learning is a good part of it. */
 const SHORT = { s: 16, device: 'flat' }
 
-describe.each(Object.entries(DEVICES))('on a device of %s costs', (device, costs) => {
-  it.each([0, 0.5, 0.9])('the number chosen is nearly as good as the best, acceptance %d', async (acceptance) => {
-    for (const [s, requests] of [
+/** [S, requests] */
+const LOADS: readonly (readonly [number, number])[] = FULL
+  ? [
       [1, 20],
       [4, 60],
       [16, 120],
-    ] as const) {
+    ]
+  : [[4, 60]]
+
+describe.each(Object.entries(DEVICES))('on a device of %s costs', (device, costs) => {
+  it.each([0, 0.5, 0.9])('the number chosen is nearly as good as the best, acceptance %d', async (acceptance) => {
+    for (const [s, requests] of LOADS) {
       const sizes = `--s ${s} --b ${Math.max(32, 8 * s)} --requests ${requests} --acceptance ${acceptance}`
       const { adaptive = 0, ...fixed } = await speeds(`${WORK} ${sizes} ${costs}`)
       const least = s === SHORT.s && device === SHORT.device ? 0.85 : 0.96

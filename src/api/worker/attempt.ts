@@ -36,7 +36,7 @@ export async function meet(worker: Worker, meeting: Meeting): Promise<Met> {
       if (signal?.aborted) throw aborted(signal)
       signal?.addEventListener('abort', () => reject(aborted(signal)), listening)
       // A policy's word comes before the worker's event.
-      globalThis.addEventListener(
+      globalThis.addEventListener?.(
         'securitypolicyviolation',
         ({ effectiveDirective }) => {
           if (effectiveDirective === 'worker-src')

@@ -1,17 +1,17 @@
 /**
- * The blocks of a share. When they run short the request first gives up what only speeds it up: proposals, then drafts; then a
- * chunk shrinks to the slots there are. Only then is anybody preempted, which is the scheduler's business.
+ * The blocks of a request's rows in a step. When blocks are short the request first gives up proposals, then drafts; then a chunk
+ * shrinks to the slots there are. Preemption, which comes after that, is the scheduler's business.
  */
 
 import { BLOCK_SIZE, slotsNeeded } from '../cost.ts'
-import { draftsToPropose, type Share, type StepAllotment } from '../schedule/stepAllotment.ts'
+import { draftsToPropose, type Share, type StepAllocation } from '../schedule/stepAllocation.ts'
 
 /**
- * Claims blocks for the share's rows and proposals, cutting them down to what fits and refunding the rows.
+ * Claims blocks for the rows and proposals of a request, cuts them down to what fits, and gives the rows back.
  * @param draftLimit drafts to propose at most
- * @returns false when not even one row fits; the step must then be dealt anew
+ * @returns false when not even one row fits; the step must then be planned again
  */
-export function claimBlocks(step: StepAllotment, share: Share, draftLimit: number, draftCharge: 0 | 1): boolean {
+export function claimBlocks(step: StepAllocation, share: Share, draftLimit: number, draftCharge: 0 | 1): boolean {
   const wanted = draftsToPropose(share, draftLimit)
   if (claim(step, share, share.n, wanted, draftCharge)) return true
   share.shortage = 'blocks'
@@ -21,7 +21,7 @@ export function claimBlocks(step: StepAllotment, share: Share, draftLimit: numbe
   return room > 0 && claim(step, share, Math.min(room, share.n), 0, draftCharge)
 }
 
-function claim(step: StepAllotment, share: Share, n: number, m: number, draftCharge: 0 | 1): boolean {
+function claim(step: StepAllocation, share: Share, n: number, m: number, draftCharge: 0 | 1): boolean {
   const { running, firstPosition } = share
   const blocks = running.missingBlocks(slotsNeeded(firstPosition, n, m, running.request.maxTotal))
   if (blocks > step.freeBlocks) return false

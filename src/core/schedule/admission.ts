@@ -1,9 +1,9 @@
 /**
- * Which waiting requests come in, in the order of their standing: while a table row is free and the whole known sequence fits
- * beside what prompts under way still need. Admitting on the first chunk alone would preempt and recompute without end.
+ * Which waiting requests are admitted, in the order of their standing: while a table row is free and all their known tokens fit
+ * beside what running prompts still need. Admitting on the first chunk alone would preempt and recompute without end.
  *
- * A request that does not fit may be overtaken, but only so often. One whose prefix another request is computing just now
- * lets that one finish and then finds the prefix in the cache.
+ * A request that does not fit may be overtaken a bounded number of times. A request whose prefix another one is computing waits
+ * until it is in the cache.
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
@@ -12,7 +12,7 @@ import type { CachedPrefix, KvCacheManager } from '../kv/kvCacheManager.ts'
 import type { Request, RunningRequest } from '../request.ts'
 import type { RequestQueue } from './requestQueue.ts'
 import type { RunningSet } from './runningSet.ts'
-import type { Obstacle } from './schedulerOutput.ts'
+import type { WaitReason } from './schedulerOutput.ts'
 
 /** M: how often a request that does not fit is overtaken, and how many of them one step looks past. */
 export const MAX_OVERTAKES = 8
@@ -22,7 +22,7 @@ export interface Candidate {
   readonly cached: CachedPrefix
 }
 
-/** What a step has for those who come in. */
+/** What a step has left for requests to admit. */
 export interface StepRoom {
   rest: number
   freeBlocks: number
@@ -30,7 +30,7 @@ export interface StepRoom {
   partialPrefills: number
 }
 
-/** What admission goes by, beside the step. */
+/** What admission depends on besides the step. */
 export interface AdmissionState {
   readonly waiting: RequestQueue
   readonly running: RunningSet
@@ -45,11 +45,11 @@ export interface AdmissionState {
 export class AdmissionRound {
   readonly #state: AdmissionState
   readonly #room: StepRoom
-  /** requests that were looked at and stay */
+  /** requests that were looked at and keep waiting */
   readonly #passed: Request[] = []
-  /** requests that `wantedRows` takes for admitted */
+  /** requests that `wantedRows` counts as admitted */
   #supposed = 0
-  #obstacle: Obstacle | undefined
+  #waitReason: WaitReason | undefined
 
   /** @param room read at each call; written by `wantedRows` alone */
   constructor(state: AdmissionState, room: StepRoom) {
@@ -57,36 +57,36 @@ export class AdmissionRound {
     this.#room = room
   }
 
-  /** Why the first request that stays does so; undefined if none was refused. */
-  get obstacle(): Obstacle | undefined {
-    return this.#obstacle
+  /** Why the first request that keeps waiting does; undefined if there is none. */
+  get waitReason(): WaitReason | undefined {
+    return this.#waitReason
   }
 
-  /** The next request that may come in, if any. */
+  /** The next request that may be admitted, if any. */
   next(): Candidate | undefined {
     while (!this.#barred()) {
       const request = this.#state.waiting.at(this.#passed.length + this.#supposed)
       if (!request) return undefined
       const full = this.#full()
       if (full) {
-        this.#obstacle ??= full
+        this.#waitReason ??= full
         return undefined
       }
       const cached = this.#state.kv.findCached(request)
-      const obstacle = this.#obstacleOf(request, cached)
-      if (!obstacle) return { request, cached }
-      this.#obstacle ??= obstacle
+      const waitReason = this.#reasonToWait(request, cached)
+      if (!waitReason) return { request, cached }
+      this.#waitReason ??= waitReason
       this.#passed.push(request)
     }
     return undefined
   }
 
-  /** The request of the latest `next()` left the queue, past those that stay. */
+  /** The request of the latest `next()` was admitted, before those that keep waiting. */
   admitted(): void {
     for (const { standing } of this.#passed) standing.overtaken++
   }
 
-  /** Rows that waiting requests could use, counted up to `enough`. Nothing changes, but this round is used up. */
+  /** Rows that waiting requests could use, counted up to `enough`. Afterwards this object is of no more use. */
   wantedRows(enough: number): number {
     const { longPrefillTokenThreshold } = this.#state.options
     let wanted = 0
@@ -101,19 +101,19 @@ export class AdmissionRound {
     return Math.min(wanted, enough)
   }
 
-  /** Whether nobody may pass those that stay. */
+  /** Whether no request may overtake those that keep waiting. */
   #barred(): boolean {
     const passed = this.#passed
     return passed.length > MAX_OVERTAKES || passed.some(({ standing }) => standing.overtaken >= MAX_OVERTAKES)
   }
 
-  /** Why nobody at all can come in; asked before any prefix is looked up. */
-  #full(): Obstacle | undefined {
+  /** Why no request at all can be admitted; asked before any prefix is looked up. */
+  #full(): WaitReason | undefined {
     if (this.#state.running.freeSlots <= this.#supposed) return 'slots'
     return this.#room.rest <= 0 ? 'rows' : undefined
   }
 
-  #obstacleOf(request: Request, cached: CachedPrefix): Obstacle | undefined {
+  #reasonToWait(request: Request, cached: CachedPrefix): WaitReason | undefined {
     const { running, options } = this.#state
     const { rest, freeBlocks, promisedBlocks, partialPrefills } = this.#room
     const blocks = admissionBlocks(request.tokens.length, running.size + this.#supposed, options) - cached.held

@@ -1,5 +1,5 @@
 /**
- * The budget policies: how many rows a step may hand out, and what a draft row is charged. All three run through the same
+ * The budget policies: how many rows a step may give out, and what a draft row is charged. All three run through the same
  * scheduler. `reserve` and `uncharged` miscount on purpose, as FastDeploy did after and before PR #7438, so that the page and
  * the tests can show what happens then: the runner's buffers refuse the plan.
  */
@@ -11,7 +11,7 @@ import { numSpeculativeTokens } from '../cost.ts'
 type BudgetOptions = Pick<EngineOptions, 'maxNumBatchedTokens' | 'maxNumSeqs' | 'speculative'>
 
 export interface BudgetRule {
-  /** rows a step may hand out by this rule's own count */
+  /** rows that a step may give out, as this rule counts them */
   budget(options: BudgetOptions): number
   /** what a draft row is charged; base and prefill rows are charged 1 */
   readonly draftCharge: 0 | 1

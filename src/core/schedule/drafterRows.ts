@@ -1,14 +1,14 @@
 /**
- * Deals the rows of the drafter's KV pass: at most B of a step, like those of the target model. First the rows that requests have
- * in this step, as long as the drafter lacks nothing before them; with what is left it catches up on rows of earlier steps, whose
- * hidden states the device keeps. So a drafter costs nothing while nobody drafts. It must never know why it is to draft.
+ * Gives out the rows of the drafter's KV pass, at most B in a step, like those of the target model. First the rows that requests
+ * have in this step, if the drafter has the K and V of all rows before them; with the rest it catches up on rows of earlier steps,
+ * whose hidden states the device keeps. So a drafter costs nothing while no request drafts. It must never know why it drafts.
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
 import type { KvCacheManager } from '../kv/kvCacheManager.ts'
 import type { DraftDecision } from '../speculation/draftPolicy.ts'
 import type { Speculation } from '../speculation/speculation.ts'
-import type { Share } from './stepAllotment.ts'
+import type { Share } from './stepAllocation.ts'
 
 interface DrafterState {
   readonly options: Pick<EngineOptions, 'maxNumBatchedTokens'>
@@ -16,8 +16,8 @@ interface DrafterState {
   readonly kv: KvCacheManager
 }
 
-/** Once per step, after everything else was dealt. Whom the drafter cannot follow in it proposes nothing. */
-export function dealDrafterRows(shares: readonly Share[], decision: DraftDecision, state: DrafterState): void {
+/** Once per step, after all other rows. A request whose rows the drafter cannot cover in this step proposes nothing. */
+export function allocateDrafterRows(shares: readonly Share[], decision: DraftDecision, state: DrafterState): void {
   const { options, speculation, kv } = state
   if (!decision.follow) return
   let rest = options.maxNumBatchedTokens
@@ -36,7 +36,7 @@ export function dealDrafterRows(shares: readonly Share[], decision: DraftDecisio
   }
   for (const share of late) {
     const { running, n } = share
-    // Whoever shares a block may have had it taken up by now.
+    // A shared block may have been covered for another request by now.
     running.drafterReaches(kv.draftedTokens(running.request.id))
     const lag = running.drafterLag
     share.catchUpFrom = running.drafterFrom ?? 0

@@ -1,9 +1,10 @@
 /**
- * The scheduler: once per step it hands out the rows of B and the blocks of the KV pool. There are no prefill and decode
- * phases: a request has computed and known tokens, and a step hands out rows until they meet. Deterministic: no clock, no
+ * The scheduler: once per step it gives out the rows of B and the blocks of the KV pool. There are no prefill and decode phases:
+ * a request has computed and known tokens, and steps give it rows until the two are equal. Deterministic: no clock, no
  * randomness. It must never know a runner, a token's text or why a request ended.
  *
- * After vLLM's v1 scheduler, with base rows before drafts, drafts dealt in rounds, and a step dealt anew when blocks run out.
+ * After vLLM's v1 scheduler, with base rows before drafts, drafts given out in rounds, and a step planned again when
+ * blocks run out.
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
@@ -17,20 +18,20 @@ import type { DraftDecision } from '../speculation/draftPolicy.ts'
 import { type DraftingParts, Speculation } from '../speculation/speculation.ts'
 import { AdmissionRound, type Candidate } from './admission.ts'
 import { BUDGET_RULES } from './budgetPolicy.ts'
-import { dealDrafterRows } from './drafterRows.ts'
+import { allocateDrafterRows } from './drafterRows.ts'
 import { RequestQueue } from './requestQueue.ts'
+import { type AllocationState, RowAllocator } from './rowAllocator.ts'
 import { RunningSet } from './runningSet.ts'
-import type { Obstacle, RowTotals, SchedulerOutput, Victim } from './schedulerOutput.ts'
+import type { RowTotals, SchedulerOutput, Victim, WaitReason } from './schedulerOutput.ts'
 import { seal } from './seal.ts'
 import { Standing } from './standing.ts'
-import type { Share, StepAllotment } from './stepAllotment.ts'
-import { type DealState, StepDealer } from './stepDealer.ts'
+import type { Share, StepAllocation } from './stepAllocation.ts'
 import { chooseVictim } from './victim.ts'
 
 export class Scheduler {
   readonly kv: KvCacheManager
-  readonly #state: DealState
-  readonly #dealer: StepDealer
+  readonly #state: AllocationState
+  readonly #allocator: RowAllocator
   #step = 0
   #arrivals = 0
   /** rows run so far: the clock that requests age by */
@@ -48,7 +49,7 @@ export class Scheduler {
       running: new RunningSet(options.maxNumSeqs),
       speculation: new Speculation(options, drafting),
     }
-    this.#dealer = new StepDealer(this.#state)
+    this.#allocator = new RowAllocator(this.#state)
   }
 
   /** In the order of their standing. */
@@ -115,7 +116,7 @@ export class Scheduler {
     }
   }
 
-  /** Forgets every cached prefix. Whoever runs keeps its blocks. */
+  /** Forgets every cached prefix. Running requests keep their blocks. */
   resetPrefixCache(): void {
     this.kv.reset()
   }
@@ -131,44 +132,44 @@ export class Scheduler {
   /** The next step. It holds no request only when none can get a row before steps in flight have settled. */
   schedule(): SchedulerOutput {
     this.#step++
-    const drafts = this.#dealer.decideDrafts()
+    const drafts = this.#allocator.decideDrafts()
     const preempted: Victim[] = []
-    let step = this.#dealer.deal(this.#step, drafts, true)
+    let step = this.#allocator.allocate(this.#step, drafts, true)
     while (!step) {
       preempted.push(this.#preempt())
-      step = this.#dealer.deal(this.#step, drafts, false)
+      step = this.#allocator.allocate(this.#step, drafts, false)
     }
-    const obstacle = preempted.length === 0 ? this.#admit(step, drafts) : 'preemption'
-    return this.#seal(step, drafts, preempted, obstacle)
+    const waitReason = preempted.length === 0 ? this.#admit(step, drafts) : 'preemption'
+    return this.#seal(step, drafts, preempted, waitReason)
   }
 
   /** @returns why the first request that still waits does */
-  #admit(step: StepAllotment, drafts: DraftDecision): Obstacle | undefined {
+  #admit(step: StepAllocation, drafts: DraftDecision): WaitReason | undefined {
     const round = new AdmissionRound(this.#state, step)
     for (let candidate = round.next(); candidate; candidate = round.next()) {
       this.#enter(candidate, step, drafts)
       round.admitted()
     }
-    return round.obstacle
+    return round.waitReason
   }
 
-  #enter({ request, cached }: Candidate, step: StepAllotment, drafts: DraftDecision): void {
+  #enter({ request, cached }: Candidate, step: StepAllocation, drafts: DraftDecision): void {
     this.#state.waiting.remove(request.id)
     this.kv.admit(request, cached)
     step.freeBlocks -= cached.blocks.length - cached.held
     const running = this.#state.running.enter(request, cached.tokens, this.kv.table(request.id))
     running.drafterReaches(this.kv.draftedTokens(request.id))
-    const fits = this.#dealer.dealPrefill(step, running, true, drafts)
+    const fits = this.#allocator.allocatePrefill(step, running, true, drafts)
     assert(fits, `the blocks of request ${request.id} were counted before it was admitted`)
   }
 
   #seal(
-    step: StepAllotment,
+    step: StepAllocation,
     decision: DraftDecision,
     preempted: readonly Victim[],
-    obstacle: Obstacle | undefined,
+    waitReason: WaitReason | undefined,
   ): SchedulerOutput {
-    dealDrafterRows(step.shares, decision, this.#state)
+    allocateDrafterRows(step.shares, decision, this.#state)
     const { fewer: _, follow: __, ...drafts } = decision
     const rows = seal(this.#step, step, this.#state.rule, this.#state.options)
     let cachedTokens = 0
@@ -186,7 +187,7 @@ export class Scheduler {
       rows,
       drafts: { ...drafts, verification: this.#state.speculation.verification },
       preempted,
-      held: request && obstacle && { request, obstacle },
+      held: request && waitReason && { request, waitReason },
       cachedTokens,
       recomputedTokens,
       running: this.#state.running.size,
@@ -195,7 +196,7 @@ export class Scheduler {
     }
   }
 
-  /** From here on the rows are in flight. */
+  /** Takes the blocks and marks the rows as in flight. */
   #commit(share: Share): void {
     const { running, firstPosition, n, m, blocks } = share
     const { id, maxTotal } = running.request
@@ -207,7 +208,7 @@ export class Scheduler {
     running.drafts = m
   }
 
-  /** Its KV is recomputed later, but for what is then still in the cache. */
+  /** Preempts one request. Its KV is recomputed later, except for what the prefix cache still has then. */
   #preempt(): Victim {
     const { running, ...victim } = chooseVictim(this.#state.running.ordered, this.kv)
     const { request } = running

@@ -9,13 +9,13 @@ export type Shortage = 'rows' | 'blocks' | 'threshold'
 
 /**
  * Why the first waiting request was not admitted: no row or table row left, not enough KV blocks, `maxNumPartialPrefills`,
- * another request is computing its prefix just now, or somebody was preempted in this step.
+ * another request is computing its prefix just now, or a request was preempted in this step.
  */
-export type Obstacle = 'rows' | 'slots' | 'blocks' | 'partialPrefills' | 'sharedPrefix' | 'preemption'
+export type WaitReason = 'rows' | 'slots' | 'blocks' | 'partialPrefills' | 'sharedPrefix' | 'preemption'
 
 export interface Victim {
   readonly request: Request
-  /** tokens to recompute, but for those whose blocks others hold too */
+  /** tokens to recompute: those in blocks that no other request holds */
   readonly lostTokens: number
   /** blocks that it owned alone */
   readonly freedBlocks: number
@@ -32,11 +32,11 @@ export interface ScheduledRequest {
   readonly k: number
   readonly m: number
   readonly samples: boolean
-  /** rows of earlier steps that the drafter's KV pass takes up */
+  /** rows of earlier steps that the drafter's KV pass covers */
   readonly catchUp: number
   /** position of the first of them */
   readonly catchUpFrom: number
-  /** the drafter's KV pass takes up its rows of this step */
+  /** the drafter's KV pass covers its rows of this step */
   readonly follows: boolean
   /** undefined: it got all it could use */
   readonly shortage: Shortage | undefined
@@ -73,7 +73,7 @@ export interface SchedulerOutput {
   /** in the order they were chosen; they wait again */
   readonly preempted: readonly Victim[]
   /** the first request that waits after this step, and why; undefined when none waits */
-  readonly held: { readonly request: Request; readonly obstacle: Obstacle } | undefined
+  readonly held: { readonly request: Request; readonly waitReason: WaitReason } | undefined
   /** tokens that admitted requests found in the prefix cache */
   readonly cachedTokens: number
   /** prefill rows of tokens that a preemption had thrown away */

@@ -1,6 +1,6 @@
 /**
- * The last word on a step before it leaves the core: everything is counted again from the shares alone, and a miscount is an
- * error in that very step. Nothing is clamped. Under `reserve` and `uncharged` only the charge is checked, so that a plan with
+ * The last check of a step before it leaves the core: all rows are counted again, from the requests' parts alone, and a miscount is
+ * an error in that very step. Nothing is clamped. Under `reserve` and `uncharged` only the charge is checked, so that a plan with
  * too many rows reaches the runner, whose buffers refuse it.
  */
 
@@ -9,14 +9,14 @@ import { WeirError } from '../../protocol/errors.ts'
 import { kvPassRows, maxSampledRows, sampledRows, targetRows } from '../cost.ts'
 import type { BudgetRule } from './budgetPolicy.ts'
 import type { RowTotals } from './schedulerOutput.ts'
-import { type StepAllotment, samples } from './stepAllotment.ts'
+import { type StepAllocation, samples } from './stepAllocation.ts'
 
 type SealOptions = Pick<EngineOptions, 'maxNumBatchedTokens' | 'maxNumSeqs' | 'speculative' | 'budgetPolicy'>
 
 /** @throws BUDGET_EXCEEDED */
 export function seal(
   stepNumber: number,
-  step: Pick<StepAllotment, 'shares' | 'charged'>,
+  step: Pick<StepAllocation, 'shares' | 'charged'>,
   rule: BudgetRule,
   options: SealOptions,
 ): RowTotals {

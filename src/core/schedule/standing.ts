@@ -1,7 +1,7 @@
 /**
- * Where a request stands among others. Ageing needs no clock that ticks while it waits: all requests age alike, so what
- * decides between two of them is fixed on arrival. A request of priority p stands as if it had arrived p levels' worth of
- * tokens later, and whatever arrives after that stands behind it: nothing waits without end.
+ * The order of requests, by priority and arrival. All requests age alike, so the order of two of them is fixed on arrival and needs no
+ * clock that ticks while they wait. A request of priority p is ordered as if it had arrived p × `priorityAgingTokens` later; requests
+ * that arrive after that come after it, so no request waits without end.
  */
 
 export class Standing {

@@ -1,7 +1,7 @@
 /**
- * Who is preempted when KV blocks run out: of those who hold a block alone, the lowest priority; then whoever has the fewest
- * tokens to recompute; then the newest. Whoever comes first of all and was preempted often enough is spared, so that it
- * ends in bounded time. It must never know who asked for the block.
+ * Which request is preempted when KV blocks run out: of those that own a block alone, the lowest priority; then the fewest tokens to
+ * recompute; then the newest. The first request in order is spared once it was preempted often enough, so that it ends in bounded
+ * time. It must never know which request needed the block.
  */
 
 import { assert } from '../../util/math.ts'
@@ -23,7 +23,7 @@ export function chooseVictim(running: readonly RunningRequest[], kv: KvCacheMana
   assert(first !== undefined && others.length > 0, 'one request alone always finds its blocks')
   const spared = first.request.standing.preemptions >= MAX_PREEMPTIONS
   const candidates = (spared ? others : running).map((one) => asVictim(one, kv))
-  // The later one wins a tie. Where nobody holds a block alone the newest goes, and others come to hold theirs alone.
+  // The later one wins a tie. If no request owns a block alone, the newest is preempted, until one does.
   return candidates.reduce((best, next) => (losesMore(next, best) ? best : next))
 }
 

@@ -25,7 +25,7 @@ export interface DraftSituation {
 export interface DraftDecision extends DraftChoice {
   /** requests that get fewer, by id */
   readonly fewer: ReadonlyMap<number, number>
-  /** whether the drafter takes up the rows of whoever may get drafts, those before this step first; without it nobody drafts */
+  /** whether the drafter's KV pass covers the rows of requests that may get drafts, missed rows first; without it no drafts */
   readonly follow: boolean
   /** expected tokens per millisecond by number of drafts; empty where nothing was estimated */
   readonly goodput: readonly number[]
@@ -38,16 +38,16 @@ export interface DraftedStep {
   readonly prefillRows: number
   /** draft passes: the most drafts proposed for one request; 0 where proposing takes no pass */
   readonly draftPasses: number
-  /** rows of earlier steps that the drafter took up */
+  /** rows of earlier steps in the drafter's KV pass */
   readonly catchUpRows: number
-  /** these and the rows of this step that it took up */
+  /** these and the rows of this step in it */
   readonly kvPassRows: number
   /** milliseconds */
   readonly ms: number
 }
 
 export interface DraftPolicy {
-  /** Once per step, before its rows are dealt. */
+  /** Once per step, before its rows are given out. */
   decide(situation: DraftSituation): DraftDecision
   /** Once per decision, in the same order. */
   observe(step: DraftedStep): void
@@ -57,12 +57,12 @@ export interface DraftPolicy {
 
 const NOBODY: ReadonlyMap<number, number> = new Map()
 
-/** The drafter follows whoever drafts; with `parts.follow` also where nobody does. */
+/** The drafter's KV pass covers requests that draft; with `parts.follow` also where none does. */
 export function decision(k: number, reason: DraftReason, parts: Partial<DraftDecision> = {}): DraftDecision {
   return { k, reason, fewer: NOBODY, goodput: [], ...parts, follow: k > 0 || parts.follow === true }
 }
 
-/** The same number of drafts for everybody, always. */
+/** The same number of drafts for every request, always. */
 export function fixedDrafts(k: number): DraftPolicy {
   const fixed = decision(k, 'fixed')
   return { decide: () => fixed, observe: () => {}, forget: () => {} }

@@ -14,7 +14,7 @@ export interface GoodputEstimate {
   /** expected committed tokens */
   readonly tokens: number
   readonly ms: number
-  /** whether `ms` rests on a single measurement, which may be an outlier */
+  /** whether a single step of so many rows was measured, which may be an outlier, as may the passes before it */
   readonly unconfirmed: boolean
   readonly goodput: number
   /** requests that get fewer than k, by id, because a draft is less likely accepted than its row is worth */
@@ -69,7 +69,7 @@ export function estimateGoodput(
     const draftRows = Math.min(wanted, room)
     const tokens = decoding + (wanted > 0 ? (accepted * draftRows) / wanted : 0)
     const ms = times.predict(decoding, draftRows, passesOf(k))
-    const unconfirmed = times.unconfirmed(decoding, draftRows, passesOf(k))
+    const unconfirmed = times.unconfirmed(decoding + draftRows)
     return { draftRows, tokens, ms, unconfirmed, goodput: tokens / ms, fewer }
   }
 

@@ -74,7 +74,7 @@ export class GoodputController implements DraftPolicy {
     )
     const probe = this.#probes.current
     const { k, fewer } = probe ?? { k: held, fewer: at(estimates, held).fewer }
-    // Nobody drafts while the drafter catches up, so that the next step measures what its passes take.
+    // No request drafts while the drafter catches up, so that the next step measures what its passes take.
     const waits = idle && k > 0 && lagOf(fewer) > 0 && (!probe || probe.catchUpStepsLeft-- > 0)
     if (waits) return { ...choose(k, 'catch-up', fewer), k: 0, follow: true }
     if (!probe) return choose(k, k > 0 || this.#probes.hopeful ? 'best' : 'off')

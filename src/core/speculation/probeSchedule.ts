@@ -12,7 +12,7 @@ const MIN_WAIT = 16
 const MAX_WAIT = 256
 /** The part of the tokens committed since a k was in use that its probe may cost. */
 const COST_SHARE = 0.003
-/** Steps that a probe waits until the drafter has caught up for everybody: rows may be too short for that. */
+/** Steps that a probe waits until the drafter has caught up for every request: rows may be too short for that. */
 const MAX_CATCH_UP_STEPS = 64
 
 export interface Probe {

@@ -1,6 +1,6 @@
 /**
- * Speculation as the scheduler sees it: how many drafts each request may verify and propose in a step. It brings together who
- * proposes and who chooses their number, and neither knows the other. It must never know rows or blocks.
+ * Speculation as the scheduler sees it: how many drafts each request may verify and propose in a step. It holds the
+ * proposer and the policy that chooses the number, neither of which knows the other. It must never know rows or blocks.
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
@@ -43,7 +43,7 @@ export class Speculation {
   }
 
   /**
-   * Once per step, before its rows are dealt.
+   * Once per step, before its rows are given out.
    * @param prefillRows rows of prompts that would run without drafts
    * @param draftRows rows that drafts may take at most
    */
@@ -64,7 +64,7 @@ export class Speculation {
     return this.#proposer ? 0 : Math.min(spec.maxDrafts ?? this.#most, limitOf(id, decision))
   }
 
-  /** Whether the drafter is to take up a request's rows, so that it can propose for it in this step or soon. */
+  /** Whether the drafter's KV pass is to cover a request's rows, so that it can propose for it in this step or soon. */
   follows(running: RunningRequest, { follow, fewer }: DraftDecision): boolean {
     if (this.#proposer || !follow) return false
     return this.#limit(running) > 0 && fewer.get(running.request.id) !== 0

@@ -42,9 +42,9 @@ export class StepTimeModel {
     return this.#target.reaches(rows)
   }
 
-  /** Whether the prediction rests on a single time. */
-  unconfirmed(decoding: number, draftRows: number, draftPasses: number): boolean {
-    return this.#target.unconfirmed(decoding + draftRows) || (draftPasses > 0 && this.#pass.unconfirmed(decoding))
+  /** Whether a single step of so many rows was measured. */
+  unconfirmed(rows: number): boolean {
+    return this.#target.unconfirmed(rows)
   }
 
   /** Milliseconds. */

@@ -16,7 +16,7 @@
  * `drafts` is [drafts at most,why], with a third value where goodput was estimated: [expected tokens per millisecond by number of
  * drafts], rounded; the decision was made from unrounded ones.
  * A share is [id,k,m,first position] or [id,k,m,first position,shortage] of a decoding request, an object of a prompt.
- * A victim is [id,lost tokens,freed blocks], held is [id,obstacle]. An outcome is the ids that were committed; an object where
+ * A victim is [id,lost tokens,freed blocks], held is [id,waitReason]. An outcome is the ids that were committed; an object where
  * their number does not tell how many drafts were accepted, without ids where the request had ended or its logits were not finite.
  */
 
@@ -82,7 +82,7 @@ export function planLine(scheduled: SchedulerOutput, plan: StepPlan): string {
     [running, waiting, usedBlocks, cachedTokens, recomputedTokens],
     requests.map(shareValues),
     preempted.map(({ request, lostTokens, freedBlocks }) => [request.id, lostTokens, freedBlocks]),
-    held ? [held.request.id, held.obstacle] : null,
+    held ? [held.request.id, held.waitReason] : null,
   ])
 }
 

@@ -12,6 +12,7 @@ import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.t
 import { nodeGpu } from '../../helpers/gpuDevice.ts'
 import { withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts, seededRandom } from '../../helpers/kernelHarness.ts'
+import { replayModule } from '../../helpers/replayModule.ts'
 
 const SIZES = { maxNumBatchedTokens: 24, maxNumSeqs: 4, maxModelLen: 96, kvCacheTokens: 512 } as const
 
@@ -82,11 +83,14 @@ describe('through the public options', () => {
       const body = files[String(input).replace(MODELS['fairy-tales'], '')]
       return body === undefined ? folderFetch(input, init) : new Response(body)
     }
-    const service = createService({
-      gpu: nodeGpu(),
-      now: () => performance.now(),
-      fetch: fetch as typeof globalThis.fetch,
-    })
+    const service = createService(
+      {
+        gpu: nodeGpu(),
+        now: () => performance.now(),
+        fetch: fetch as typeof globalThis.fetch,
+      },
+      replayModule,
+    )
     const options = { ...small, speculative: { method: 'mtp', ...speculative } } as const
     const llm = await LLM.connect(service, MODELS['fairy-tales'], options)
     onTestFinished(() => llm.dispose())

@@ -6,15 +6,19 @@ import { createService } from '../../../src/worker/service.ts'
 import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.ts'
 import { loadGolden } from '../../helpers/golden.ts'
 import { nodeGpu } from '../../helpers/gpuDevice.ts'
+import { replayModule } from '../../helpers/replayModule.ts'
 
 type Fetch = typeof folderFetch
 
 async function load(model: ModelName, options: LoadOptions = {}, fetch: Fetch = folderFetch): Promise<LLM> {
-  const service = createService({
-    gpu: nodeGpu(),
-    now: () => performance.now(),
-    fetch: fetch as typeof globalThis.fetch,
-  })
+  const service = createService(
+    {
+      gpu: nodeGpu(),
+      now: () => performance.now(),
+      fetch: fetch as typeof globalThis.fetch,
+    },
+    replayModule,
+  )
   const llm = await LLM.connect(service, MODELS[model], options)
   onTestFinished(() => llm.dispose())
   return llm

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { admissionBlocks, BLOCK_SIZE, servable, watermarkBlocks } from '../../../../src/core/cost.ts'
 import { MAX_OVERTAKES } from '../../../../src/core/schedule/admission.ts'
-import type { Obstacle } from '../../../../src/core/schedule/schedulerOutput.ts'
+import type { WaitReason } from '../../../../src/core/schedule/schedulerOutput.ts'
 import { compareStanding } from '../../../../src/core/schedule/standing.ts'
 import { engineOptions, mtp, promptOf } from '../../../helpers/coreFixtures.ts'
 import { crowdedWorkloads, play } from '../../../helpers/crowdedWorkloads.ts'
@@ -115,24 +115,24 @@ describe('why a request waits', () => {
   const options = { ...NO_DRAFTS, maxModelLen: 256, kvCacheTokens: 512, enablePrefixCaching: false }
 
   /** What keeps request 9 out of the next step. */
-  function obstacle(rig: SchedulerRig, promptLength: number): Obstacle | undefined {
+  function waitReason(rig: SchedulerRig, promptLength: number): WaitReason | undefined {
     rig.add(9, promptLength, 4)
     const { held } = rig.step()
     if (held) expect(held.request.id).toBe(9)
-    return held?.obstacle
+    return held?.waitReason
   }
 
   it('is told: rows, slots, blocks, prompts under way, or nothing', () => {
-    expect(obstacle(decodingRig(2, options), 10)).toBeUndefined()
-    expect(obstacle(decodingRig(2, { ...options, maxNumSeqs: 2 }), 10)).toBe('slots')
-    expect(obstacle(decodingRig(2, { ...options, kvCacheTokens: 256 }), 250)).toBe('blocks')
+    expect(waitReason(decodingRig(2, options), 10)).toBeUndefined()
+    expect(waitReason(decodingRig(2, { ...options, maxNumSeqs: 2 }), 10)).toBe('slots')
+    expect(waitReason(decodingRig(2, { ...options, kvCacheTokens: 256 }), 250)).toBe('blocks')
     const rows = new SchedulerRig(engineOptions({ ...options, maxNumBatchedTokens: 16 }))
     rows.add(0, 40, 4)
-    expect(obstacle(rows, 10)).toBe('rows')
+    expect(waitReason(rows, 10)).toBe('rows')
     const partial = { ...options, maxNumPartialPrefills: 1, longPrefillTokenThreshold: 16 }
     const prompts = new SchedulerRig(engineOptions(partial))
     prompts.add(0, 100, 4)
-    expect(obstacle(prompts, 17)).toBe('partialPrefills')
+    expect(waitReason(prompts, 17)).toBe('partialPrefills')
   })
 
   it('is the preemption in a step in which somebody was preempted: nobody comes in', () => {
@@ -142,7 +142,7 @@ describe('why a request waits', () => {
         play(workload, (_rig, { preempted, requests, held }) => {
           if (preempted.length === 0) return
           preempting++
-          expect(held?.obstacle).toBe('preemption')
+          expect(held?.waitReason).toBe('preemption')
           expect(requests.every(({ admitted }) => !admitted)).toBe(true)
         })
       }),

@@ -17,7 +17,7 @@ function plansOf(workload: Workload): string {
   const plans: string[] = []
   play(workload, (_rig, output) => {
     const { preempted, held } = output
-    const told = { preempted: preempted.map(({ request }) => request.id), held: [held?.request.id, held?.obstacle] }
+    const told = { preempted: preempted.map(({ request }) => request.id), held: [held?.request.id, held?.waitReason] }
     plans.push(JSON.stringify({ ...buildStepPlan(output), ...told }))
   })
   return plans.join('\n')

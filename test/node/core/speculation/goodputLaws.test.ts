@@ -8,8 +8,10 @@ import { GoodputController } from '../../../../src/core/speculation/goodputContr
 import { at } from '../../../../src/util/math.ts'
 import { changes, DRAFTS } from '../../../helpers/draftRuns.ts'
 import { COSTS, fixedGoodputs, goodputOf, simulateDrafts } from '../../../helpers/draftSimulator.ts'
+import { FULL } from '../../../helpers/full.ts'
 
 const STEPS = 2000
+const STREAMS = FULL ? [1, 4, 16, 64] : [1, 8]
 
 interface Point {
   readonly name: string
@@ -26,7 +28,7 @@ describe('the number of drafts with the best goodput', () => {
 
   beforeAll(() => {
     for (const name of Object.keys(COSTS)) {
-      for (const streams of [1, 4, 16]) {
+      for (const streams of STREAMS) {
         for (const verifiedAtOnce of [false, true]) {
           for (const noisy of [false, true]) {
             // All tenths, every other one falling by position.
@@ -44,7 +46,7 @@ describe('the number of drafts with the best goodput', () => {
 
   it('is at least 0.98 as good as the best fixed number in the median, and 0.95 in 95 % of all cases', () => {
     const parts = points.map(({ toBest }) => toBest).sort((a, b) => a - b)
-    expect(parts).toHaveLength(528)
+    expect(parts.length).toBeGreaterThan(300)
     expect(at(parts, parts.length >> 1)).toBeGreaterThan(0.98)
     expect(at(parts, Math.floor(parts.length / 20))).toBeGreaterThan(0.95)
   })

@@ -1,9 +1,9 @@
 /**
- * Draft rows, dealt in rounds: one for every decoding request in turn, then a second, while rows are left. The round starts at
- * another request in every step, so that no request is favoured when rows are short.
+ * Gives out draft rows in rounds: one for every decoding request in turn, then a second, while rows are left. In every step the
+ * rounds start at another request, so that no request is favoured when rows are short.
  */
 
-import type { Share, StepAllotment } from './stepAllotment.ts'
+import type { Share, StepAllocation } from './stepAllocation.ts'
 
 /**
  * @param shares the decoding requests, each holding its base row
@@ -11,8 +11,8 @@ import type { Share, StepAllotment } from './stepAllotment.ts'
  * @param limit drafts of a request at most; 0 where blocks are too short for any
  * @param draftCharge what the policy charges for a draft row; at 0 nothing limits the drafts but the requests themselves
  */
-export function dealDrafts(
-  step: StepAllotment,
+export function allocateDrafts(
+  step: StepAllocation,
   shares: readonly Share[],
   setAside: number,
   limit: number,
@@ -20,8 +20,8 @@ export function dealDrafts(
   stepNumber: number,
 ): void {
   const turns = shares.length
-  for (let round = 1, dealt = turns > 0; dealt; round++) {
-    dealt = false
+  for (let round = 1, given = turns > 0; given; round++) {
+    given = false
     for (let turn = 0; turn < turns; turn++) {
       const share = shares[(stepNumber + turn) % turns]
       if (!share || share.usableDrafts < round) continue
@@ -31,7 +31,7 @@ export function dealDrafts(
       share.k++
       share.n++
       step.rest -= draftCharge
-      dealt = true
+      given = true
     }
   }
 }

@@ -1,7 +1,6 @@
 /**
- * One step while its rows and blocks are handed out: a throw-away object, begun anew when a request is preempted. Nothing is
- * taken from the pool or changed in a request until the step is sealed, so a victim's share is refunded exactly: the step is
- * dealt as if the victim had not been there.
+ * A step while its rows and blocks are given out: a throw-away object, made anew when a request is preempted. Nothing is taken from
+ * the pool or changed in a request until the step is sealed, so what a preempted request held in the step is given back exactly.
  */
 
 import type { RunningRequest } from '../request.ts'
@@ -9,7 +8,7 @@ import type { ScheduledRequest, Shortage } from './schedulerOutput.ts'
 
 const NO_BLOCKS: readonly number[] = []
 
-/** What one request holds of the step. Written while the step is dealt and sealed, read-only to everybody after. */
+/** The rows and blocks of one request in a step: a ScheduledRequest that is still being written, until the step is sealed. */
 export class Share implements ScheduledRequest {
   readonly running: RunningRequest
   readonly prefill: boolean
@@ -40,13 +39,13 @@ export class Share implements ScheduledRequest {
   }
 }
 
-export class StepAllotment {
+export class StepAllocation {
   readonly shares: Share[] = []
-  /** rows the policy lets the step still hand out */
+  /** rows that the policy still lets the step give out */
   rest: number
   /** blocks the step may still take */
   freeBlocks: number
-  /** blocks that prompts under way still need after this step for the tokens they know */
+  /** blocks that running prompts still need after this step for their known tokens */
   promisedBlocks = 0
   /** requests whose prompts are unfinished after this step */
   partialPrefills = 0
@@ -58,19 +57,19 @@ export class StepAllotment {
     this.freeBlocks = freeBlocks
   }
 
-  /** Rows handed out, by the policy's count. */
+  /** Rows given out, as the policy charges them. */
   get charged(): number {
     return this.#budget - this.rest
   }
 
-  /** Gives a request `n` rows, each charged 1. */
-  deal(share: Share): Share {
+  /** Adds a request with `n` rows, each charged 1. */
+  add(share: Share): Share {
     this.rest -= share.n
     this.shares.push(share)
     return share
   }
 
-  /** Counts what a running prefill leaves for later steps, `share` being its part of this one. */
+  /** Counts what a running prompt still needs in later steps. @param share its part of this one */
   promise(running: RunningRequest, share: Share | undefined): void {
     if (running.prefillRemaining === (share?.n ?? 0)) return
     this.partialPrefills++
@@ -78,12 +77,12 @@ export class StepAllotment {
   }
 }
 
-/** Whether the share ends at the last known token, so that the next one is sampled. */
+/** Whether the last row is that of the last known token, so that the next token is sampled. */
 export function samples({ prefill, firstPosition, n, running }: Share): boolean {
   return !prefill || firstPosition + n === running.prefillEnd
 }
 
-/** Drafts worth proposing for the step after this one: that step needs a base row and a token beyond its drafts. */
+/** Drafts that the next step can verify: it also needs a base row and a token after the drafts. */
 export function draftsToPropose(share: Share, limit: number): number {
   if (!samples(share)) return 0
   return Math.min(limit, share.running.draftsOfUse)

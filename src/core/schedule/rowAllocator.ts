@@ -1,6 +1,6 @@
 /**
- * Deals the rows and blocks of a step to the requests that run: base rows, then drafts in rounds, then prompts. Nothing changes
- * but the step that is dealt, so it can be dealt again without a request that had to go. It must never know who goes.
+ * Gives the rows and blocks of a step to the running requests: base rows, then drafts in rounds, then prompts. It changes nothing
+ * but the step, so after a preemption the step is planned again from nothing. It must never know which request is preempted.
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
@@ -12,24 +12,24 @@ import type { DraftDecision } from '../speculation/draftPolicy.ts'
 import type { Speculation } from '../speculation/speculation.ts'
 import { AdmissionRound, type AdmissionState } from './admission.ts'
 import type { BudgetRule } from './budgetPolicy.ts'
-import { dealDrafts } from './draftRounds.ts'
-import { Share, StepAllotment } from './stepAllotment.ts'
+import { allocateDrafts } from './draftAllocation.ts'
+import { Share, StepAllocation } from './stepAllocation.ts'
 
-/** What a step is dealt from. */
-export interface DealState extends AdmissionState {
+/** What a step is planned from. */
+export interface AllocationState extends AdmissionState {
   readonly options: EngineOptions
   readonly rule: BudgetRule
   readonly speculation: Speculation
 }
 
-export class StepDealer {
-  readonly #state: DealState
+export class RowAllocator {
+  readonly #state: AllocationState
 
-  constructor(state: DealState) {
+  constructor(state: AllocationState) {
     this.#state = state
   }
 
-  /** Drafts are weighed against the rows that prompts would have without them. */
+  /** Asks how many drafts the step may have, given the rows that prompts would have without them. */
   decideDrafts(): DraftDecision {
     const { running, waiting, options, speculation } = this.#state
     if (!speculation.adaptive) return speculation.decide(running.ordered, 0, 0)
@@ -49,23 +49,23 @@ export class StepDealer {
   }
 
   /**
-   * Deals to everybody who runs. Drafts go before people: where blocks are short it is tried without them.
-   * @param admitting whether waiting requests may come in afterwards
-   * @returns undefined when somebody finds no block for a single row even so
+   * Gives rows to all running requests. Where blocks are short drafts are given up before a request is preempted.
+   * @param admitting whether waiting requests may be admitted afterwards
+   * @returns undefined when a request finds no block for a single row even without drafts
    */
-  deal(stepNumber: number, drafts: DraftDecision, admitting: boolean): StepAllotment | undefined {
+  allocate(stepNumber: number, drafts: DraftDecision, admitting: boolean): StepAllocation | undefined {
     const most = numSpeculativeTokens(this.#state.options)
-    const step = this.#dealWith(stepNumber, drafts, most, admitting)
-    return step ?? (most > 0 ? this.#dealWith(stepNumber, drafts, 0, admitting) : undefined)
+    const step = this.#allocateWith(stepNumber, drafts, most, admitting)
+    return step ?? (most > 0 ? this.#allocateWith(stepNumber, drafts, 0, admitting) : undefined)
   }
 
   /**
    * Gives a prompt its rows of the step, if any are left, and their blocks.
-   * @param most drafts to propose at its end, whatever was decided
+   * @param most drafts to propose at its end, at most, whatever was decided
    * @returns whether there is a block for one row at least
    */
-  dealPrefill(
-    step: StepAllotment,
+  allocatePrefill(
+    step: StepAllocation,
     running: RunningRequest,
     admitted: boolean,
     drafts: DraftDecision,
@@ -73,7 +73,7 @@ export class StepDealer {
   ): boolean {
     const chunk = this.#chunk(running)
     const n = Math.min(step.rest, chunk)
-    const share = n > 0 ? step.deal(new Share(running, n, true, admitted)) : undefined
+    const share = n > 0 ? step.add(new Share(running, n, true, admitted)) : undefined
     if (share && n < running.prefillRemaining) share.shortage = n < chunk ? 'rows' : 'threshold'
     if (share && !this.#claim(step, share, drafts, most)) return false
     step.promise(running, share)
@@ -81,31 +81,36 @@ export class StepDealer {
   }
 
   /** @param most drafts of a request, whatever was decided */
-  #dealWith(stepNumber: number, drafts: DraftDecision, most: number, admitting: boolean): StepAllotment | undefined {
+  #allocateWith(
+    stepNumber: number,
+    drafts: DraftDecision,
+    most: number,
+    admitting: boolean,
+  ): StepAllocation | undefined {
     const { options, rule, kv, running } = this.#state
-    const step = new StepAllotment(rule.budget(options), kv.freeBlocks)
-    const decoding = this.#dealBaseRows(step, drafts)
+    const step = new StepAllocation(rule.budget(options), kv.freeBlocks)
+    const decoding = this.#allocateBaseRows(step, drafts)
     const setAside = this.#setAside(step, decoding, drafts, admitting)
-    dealDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
+    allocateDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
     for (const share of decoding) if (!this.#claim(step, share, drafts, most)) return undefined
     for (const one of running.ordered) {
-      if (one.prefillRemaining > 0 && !this.dealPrefill(step, one, false, drafts, most)) return undefined
+      if (one.prefillRemaining > 0 && !this.allocatePrefill(step, one, false, drafts, most)) return undefined
     }
     return step
   }
 
-  /** Everybody gets one: nobody is admitted unless all who run have a row and one is left, so the budget covers them. */
-  #dealBaseRows(step: StepAllotment, drafts: DraftDecision): readonly Share[] {
+  /** Every decoding request gets one: a request is admitted only if a row is left, so the budget covers them. */
+  #allocateBaseRows(step: StepAllocation, drafts: DraftDecision): readonly Share[] {
     const { running, speculation } = this.#state
     for (const one of running.ordered) {
       if (!one.decodeReady || !one.wantsRows) continue
-      step.deal(new Share(one, 1, false, false, speculation.verifiable(one, drafts)))
+      step.add(new Share(one, 1, false, false, speculation.verifiable(one, drafts)))
     }
     return step.shares.slice()
   }
 
-  /** Rows that drafts must leave for prompts, and for the drafter to catch up: what these want, at most a quarter of B. */
-  #setAside(step: StepAllotment, decoding: readonly Share[], decision: DraftDecision, admitting: boolean): number {
+  /** Rows that drafts must leave for prompts and for the drafter to catch up: what these can use, at most a quarter of B. */
+  #setAside(step: StepAllocation, decoding: readonly Share[], decision: DraftDecision, admitting: boolean): number {
     const { options, running, speculation } = this.#state
     const most = Math.max(0, Math.min(step.rest, cdiv(options.maxNumBatchedTokens, 4)))
     let drafts = 0
@@ -117,12 +122,12 @@ export class StepDealer {
       if (speculation.follows(one, decision)) wanted += one.drafterLag
     }
     if (wanted >= most || !admitting) return Math.min(wanted, most)
-    const scratch = new StepAllotment(step.rest, step.freeBlocks)
+    const scratch = new StepAllocation(step.rest, step.freeBlocks)
     for (const one of running.ordered) scratch.promise(one, undefined)
     return wanted + new AdmissionRound(this.#state, scratch).wantedRows(most - wanted)
   }
 
-  #claim(step: StepAllotment, share: Share, drafts: DraftDecision, most: number): boolean {
+  #claim(step: StepAllocation, share: Share, drafts: DraftDecision, most: number): boolean {
     const { rule, speculation } = this.#state
     return claimBlocks(step, share, Math.min(most, speculation.proposable(share.running, drafts)), rule.draftCharge)
   }
