@@ -1,9 +1,9 @@
 /**
- * Every GPU buffer of the engine, created once while loading and never again.
+ * Owns every GPU buffer of the engine. All are created while loading, none afterwards.
  *
- * Limits are checked before a buffer is asked for (an over-limit buffer is a validation error in WebGPU, not out of memory),
- * creation runs inside both error scopes, and each buffer is cleared once, so that drivers which back memory lazily fail now.
- * `seal()` ends it: a later allocation throws. The arena must never know what its buffers hold.
+ * Limits are checked before a buffer is created, because WebGPU reports an over-limit buffer as a validation error, not
+ * as out of memory. Creation runs inside both error scopes, and each buffer is cleared once, so that drivers which back
+ * memory lazily fail at load. After `seal()` an allocation throws. The arena must never know what its buffers hold.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -16,7 +16,7 @@ export interface BufferPlan {
   /** rounded up to a multiple of 4 when allocated */
   readonly bytes: number
   readonly use: BufferUse
-  /** the option that makes it smaller, for messages */
+  /** the option that reduces the size, for error messages */
   readonly knob?: string
 }
 
@@ -27,7 +27,7 @@ const USAGE: Readonly<Record<BufferUse, number>> = {
   timestamps: 0x200 | 0x04 | 0x08, // QUERY_RESOLVE | COPY_SRC | COPY_DST
 }
 
-/** The bytes that `plans` take once allocated. */
+/** The total size of `plans` once allocated. */
 export function plannedBytes(plans: readonly BufferPlan[]): number {
   return plans.reduce((sum, plan) => sum + allocatedSize(plan), 0)
 }
@@ -53,12 +53,15 @@ export class Arena {
   }
 
   /**
-   * Creates and touches the planned buffers.
+   * Creates and clears the planned buffers.
    * @throws LIMIT_EXCEEDED before anything is created, OUT_OF_MEMORY when the device refuses.
    */
   async allocate(plans: readonly BufferPlan[]): Promise<void> {
     if (this.#sealed) {
-      throw new WeirError('INTERNAL', `the arena is sealed: ${plans.map((p) => p.name).join(', ')} came after load`)
+      throw new WeirError(
+        'INTERNAL',
+        `the arena is sealed: ${plans.map((p) => p.name).join(', ')} were requested after load`,
+      )
     }
     for (const plan of plans) checkLimits(plan, this.#device.limits)
     this.#device.pushErrorScope('out-of-memory')
@@ -81,7 +84,7 @@ export class Arena {
     return buffer
   }
 
-  /** From here on an allocation throws. */
+  /** After this call an allocation throws. */
   seal(): void {
     this.#sealed = true
   }
@@ -140,7 +143,7 @@ function outOfMemory(plans: readonly BufferPlan[], reason: string): WeirError {
   const bytes = plannedBytes(plans)
   const largest = plans.reduce((a, b) => (b.bytes > a.bytes ? b : a))
   const advice = largest.knob ? `; the largest is "${largest.name}", lower ${largest.knob}` : ''
-  // The first line says what happened; the others name places in the driver.
+  // Drivers put a summary in the first line and source locations in the others.
   const [what] = reason.split('\n')
   return new WeirError('OUT_OF_MEMORY', `the device refused ${bytes} bytes (${what})${advice}`, { bytes })
 }

@@ -1,6 +1,6 @@
 /**
- * The WebGPU device: found, asked for its adapter's own limits and the features of use, and watched for loss.
- * The only place that calls `requestAdapter`. It must never know the model.
+ * Opens the WebGPU device with its adapter's own limits and the optional features it has, and watches for its loss. The
+ * only file that calls `requestAdapter`. It must never know the model.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -10,15 +10,15 @@ import { PipelineCache } from './kernel.ts'
 export interface Gpu {
   readonly device: GPUDevice
   readonly adapter: AdapterInfo
-  /** what was compiled on this device, each once */
+  /** cache of the pipelines compiled on this device */
   readonly pipelines: PipelineCache
-  /** Settles with DEVICE_LOST when the device goes away other than by `dispose`. */
+  /** Resolves to DEVICE_LOST when the device is lost other than by `dispose`. */
   readonly lost: Promise<WeirError>
 }
 
-/** Whatever has a `gpu`: the worker's `navigator`, or what a test has. */
+/** An object with a `gpu`: the worker's `navigator`, or a test's stand-in. */
 export interface GpuOwner {
-  /** undefined where there is no WebGPU; read as late as possible, because a browser's getter may throw */
+  /** undefined without WebGPU; read as late as possible, because a browser's getter may throw */
   readonly gpu: GPU | undefined
 }
 
@@ -32,12 +32,12 @@ const LIMITS = [
   'maxStorageBuffersPerShaderStage',
 ] as const satisfies readonly (keyof GPUSupportedLimits)[]
 
-/** Asked for where the adapter has them; everything works without. */
+/** Optional features, requested where the adapter has them. */
 const FEATURES = ['timestamp-query'] as const satisfies readonly GPUFeatureName[]
 
 /**
  * Opens a device with the adapter's own limits.
- * @throws BACKEND_UNAVAILABLE saying why and what to do, whatever a browser does instead of giving a device
+ * @throws BACKEND_UNAVAILABLE with the reason and advice, however the browser fails
  */
 export async function openDevice(owner: GpuOwner): Promise<Gpu> {
   try {
@@ -55,7 +55,7 @@ interface AdapterAndDevice {
   readonly device: GPUDevice
 }
 
-/** A feature that an adapter lists may be refused all the same: then the device does without. */
+/** Opens the device; retries without features if the adapter refuses one that it lists. */
 async function requestDevice(gpu: GPU | undefined): Promise<AdapterAndDevice> {
   const adapter = await requestAdapter(gpu)
   const requiredLimits = Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]]))
@@ -66,7 +66,7 @@ async function requestDevice(gpu: GPU | undefined): Promise<AdapterAndDevice> {
     return { adapter, device: await ask(adapter, requiredFeatures) }
   } catch (refusal) {
     if (requiredFeatures.length === 0) throw refusal
-    // An adapter may be used up by a refusal.
+    // A failed requestDevice may consume the adapter.
     const again = await requestAdapter(gpu)
     return { adapter: again, device: await ask(again, []) }
   }
@@ -86,7 +86,7 @@ async function requestAdapter(gpu: GPU | undefined): Promise<GPUAdapter> {
   )
 }
 
-/** Every buffer is checked against these, and against nothing where one is missing. */
+/** Every limit must be known, or buffers could not be checked against it. */
 function checkLimits({ limits }: GPUDevice): void {
   const missing = LIMITS.filter((name) => typeof limits[name] !== 'number')
   if (missing.length > 0) {
@@ -101,7 +101,7 @@ function summarise(adapter: GPUAdapter): AdapterInfo {
   return { vendor, architecture, description, software }
 }
 
-/** Older browsers have no `info`: then nothing is known of the adapter, which keeps nobody from using it. */
+/** Older browsers have no `adapter.info`; the engine works without it. */
 function infoOf(adapter: GPUAdapter): Partial<GPUAdapterInfo> {
   try {
     return adapter.info ?? {}

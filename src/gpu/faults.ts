@@ -1,6 +1,6 @@
 /**
- * What goes wrong on a device without any call that throws: a command it refused, memory it ran out of, its loss. The first
- * fault counts and is final. It must never know what the device was asked to do.
+ * Collects device errors that no call throws: uncaptured validation, internal and out-of-memory errors, and device loss.
+ * The first one is final. It must never know what the device was asked to do.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -9,7 +9,7 @@ import type { Gpu } from './device.ts'
 export class DeviceFaults {
   readonly #device: GPUDevice
   #first: WeirError | undefined
-  /** rejects what is waited for; a set, because a promise that outlives every wait would keep each of them alive */
+  /** reject functions of pending waits; a Set, because a promise that outlives all waits would keep each of them alive */
   readonly #waiting = new Set<(error: WeirError) => void>()
   readonly #onUncaptured = (event: Event): void => {
     this.raise(faultOf((event as GPUUncapturedErrorEvent).error))
@@ -30,13 +30,16 @@ export class DeviceFaults {
     if (this.#first) throw this.#first
   }
 
-  /** Ends everything waited for with this fault, unless another was first. */
+  /** Rejects all pending waits with this error, unless an earlier one was raised. */
   raise(error: WeirError): void {
     this.#first ??= error
     for (const reject of this.#waiting) reject(this.#first)
   }
 
-  /** What `work` brings, or the fault: a lost device may never settle it, or fail it with a less telling error. */
+  /**
+   * Settles with `work`, or rejects at the first fault: a lost device may never settle its work, or fail it with a vaguer
+   * error.
+   */
   async orFault<T>(work: Promise<T>): Promise<T> {
     let giveUp: (error: WeirError) => void = () => {}
     const fault = new Promise<never>((_, reject) => {
@@ -46,7 +49,7 @@ export class DeviceFaults {
     try {
       return await Promise.race([work, fault])
     } catch (cause) {
-      // A device that is lost may fail its work before it says so.
+      // A lost device may reject its work before it reports the loss.
       if (!this.#first) await nextTask()
       throw this.#first ?? cause
     } finally {
@@ -54,19 +57,19 @@ export class DeviceFaults {
     }
   }
 
-  /** Stops watching; what was raised stays. */
+  /** Stops watching; an error already raised is kept. */
   stop(): void {
     this.#device.removeEventListener('uncapturederror', this.#onUncaptured)
   }
 }
 
-/** Not by instanceof: the classes are not global everywhere. */
+/** By name, not by instanceof: not every environment has the GPUError classes as globals. */
 function faultOf(error: GPUError): WeirError {
   const { name } = error.constructor
   if (name === 'GPUOutOfMemoryError') {
     return new WeirError('OUT_OF_MEMORY', `the device ran out of memory: ${error.message}`)
   }
-  // A valid command that the driver could not carry out.
+  // GPUInternalError: a valid command failed in the driver.
   if (name === 'GPUInternalError') {
     return new WeirError('DEVICE_LOST', `the GPU failed (${error.message}): load the model again, or update its driver`)
   }

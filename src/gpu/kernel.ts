@@ -19,7 +19,7 @@ export interface Kernel {
   readonly groups: { readonly step: Bindings; readonly layer: Bindings; readonly activations: Bindings }
 }
 
-/** What makes a pipeline of a kernel: override values, type aliases, and the lib files it is joined with. */
+/** The parameters of a pipeline: override values, type aliases, and the lib files prepended to the kernel. */
 export interface Specialisation {
   readonly constants: Readonly<Record<string, number | boolean>>
   readonly enable?: readonly string[]
@@ -45,7 +45,7 @@ const BUFFER_TYPES: Readonly<Record<Access, GPUBufferBindingType>> = {
   write: 'storage',
 }
 
-/** The WGSL that is compiled: prelude, libs, kernel. */
+/** The complete WGSL: prelude, libs, kernel. */
 function shaderText(kernel: Kernel, spec: Specialisation): string {
   const prelude = [
     ...(spec.enable ?? []).map((name) => `enable ${name};`),
@@ -65,7 +65,7 @@ export class PipelineCache {
     this.#device = device
   }
 
-  /** The number of pipelines asked for so far. */
+  /** The number of pipelines requested so far. */
   get size(): number {
     return this.#compiled.size
   }
@@ -130,12 +130,12 @@ export class PipelineCache {
   }
 }
 
-/** Whether a pipeline failed although it is valid (GPUPipelineError.reason). */
+/** Whether a valid pipeline failed to compile (GPUPipelineError.reason is 'internal'). */
 function isDriversFault(thrown: unknown): boolean {
   return typeof thrown === 'object' && thrown !== null && 'reason' in thrown && thrown.reason === 'internal'
 }
 
-/** The three bind groups of a compiled kernel; takes from `resources` what the kernel names, and misses nothing. */
+/** The three bind groups of a compiled kernel. @throws INTERNAL when `resources` lacks a binding */
 export function bindGroups(device: GPUDevice, compiled: CompiledKernel, resources: Resources): GPUBindGroup[] {
   return groupsOf(compiled.kernel).map((bindings, group) =>
     device.createBindGroup({

@@ -1,6 +1,6 @@
 /**
- * Brings the answers of a step back: a fixed ring of mappable buffers, so that steps in flight do not wait for each other and
- * nothing is allocated. It must never know what the bytes mean.
+ * Reads step results back through a fixed ring of mappable buffers, so that steps in flight do not wait for each other
+ * and nothing is allocated. It must never know what the bytes mean.
  */
 
 import { at } from '../util/math.ts'
@@ -11,7 +11,7 @@ export const MAP_READ = 0x01
 
 const DEPTH = 2
 
-/** The buffers of a ring for answers of at most `bytes`. */
+/** The buffers of a ring for results of at most `bytes`. */
 export function readbackPlans(bytes: number): BufferPlan[] {
   return Array.from({ length: DEPTH }, (_, index) => ({ name: `readback.${index}`, bytes, use: 'readback' }))
 }
@@ -24,7 +24,7 @@ export interface ReadbackSource {
 export class ReadbackRing {
   readonly #slots: { readonly buffer: GPUBuffer; free: Promise<void> }[]
   #next = 0
-  /** settles when the latest caller of `acquire` has its slot */
+  /** settles when the latest caller of `acquire` has a slot */
   #granted: Promise<unknown> = Promise.resolve()
 
   constructor(arena: Arena) {
@@ -34,12 +34,12 @@ export class ReadbackRing {
     }))
   }
 
-  /** Waits for a slot that no step in flight uses. Callers get theirs in the order in which they asked. */
+  /** Waits for a slot that no step in flight uses. Slots are granted in the order of the calls. */
   acquire(): Promise<ReadbackSlot> {
     const slot = at(this.#slots, this.#next++ % DEPTH)
     const before = slot.free
     let release = () => {}
-    // Taken before it is free, so that whoever asks next waits for this use and not for the one before.
+    // Replaced before the slot is free, so that the next caller waits for this use and not for the previous one.
     slot.free = new Promise<void>((resolve) => {
       release = resolve
     })
@@ -68,7 +68,7 @@ export class ReadbackSlot {
     }
   }
 
-  /** What was copied, once the GPU has written it; `use` must copy what it keeps. */
+  /** Maps the copied bytes once the GPU has written them; `use` must copy what it keeps. */
   async read<T>(use: (bytes: ArrayBuffer) => T): Promise<T> {
     try {
       await this.#buffer.mapAsync(MAP_READ, 0, this.#bytes)

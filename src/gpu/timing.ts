@@ -1,12 +1,13 @@
 /**
- * The time that the passes of a command buffer take on the GPU, by timestamp queries, on devices that have them. It must never
- * know what a pass computes.
+ * Measures the GPU time of the passes of a command buffer with timestamp queries, on devices that have them. It must
+ * never know what a pass computes.
  *
- * A mark is written where the first pass begins and where each pass ends. To a driver a pass may begin before the one before it
- * has ended, so a pass is timed from the end of the one before: the times are never of the same moment, and they add up.
+ * A timestamp is written at the begin of the first pass and at the end of each. A driver may begin a pass before the
+ * previous one has ended, so a pass is timed from the end of the previous one: the times do not overlap, and they add up.
  *
- * One set of marks serves all steps, however many are in flight. A command buffer writes its marks, resolves them and copies them
- * into its own readback; a queue runs command buffers in order; so no step can overwrite marks that another has yet to copy.
+ * One query set serves all steps in flight: a command buffer writes its timestamps, resolves them and copies them to its
+ * own readback buffer, and the queue runs command buffers in order, so no step overwrites timestamps that another has yet
+ * to copy.
  */
 
 import { at } from '../util/math.ts'
@@ -16,16 +17,18 @@ import type { ReadbackSource } from './readback.ts'
 
 const FEATURE = 'timestamp-query'
 const BUFFER = 'timestamps'
-/** a mark is a 64-bit count of nanoseconds */
+/** a timestamp is a 64-bit count of nanoseconds */
 const MARK_BYTES = 8
 const MARK_WORDS = MARK_BYTES / 4
 
-/** The buffer for the marks of `passes`. It is planned for every device: a plan is made before the device is known. */
+/**
+ * The buffer for the timestamps of `passes`. Planned for every device, because a plan is made before the device is known.
+ */
 export function timestampPlan(passes: number): BufferPlan {
   return { name: BUFFER, bytes: timestampBytes(passes), use: 'timestamps' }
 }
 
-/** What the marks of `passes` add to an answer. */
+/** Bytes that the timestamps of `passes` add to a readback. */
 export function timestampBytes(passes: number): number {
   return (passes + 1) * MARK_BYTES
 }
@@ -39,7 +42,9 @@ export class PassTimer {
     this.#marks = marks
   }
 
-  /** @returns undefined where the device has no timestamps, or no room for these: some drivers have few */
+  /**
+   * @returns undefined where the device has no timestamps or creating the query set fails (some drivers have few queries)
+   */
   static async open({ device }: Gpu, arena: Arena): Promise<PassTimer | undefined> {
     if (!device.features.has(FEATURE)) return undefined
     const marks = arena.buffer(BUFFER)
@@ -50,13 +55,13 @@ export class PassTimer {
     return !queries || errors.some((error) => error !== null) ? undefined : new PassTimer(queries, marks)
   }
 
-  /** How the pass of this index, in the order of encoding, is begun so that it is timed. */
+  /** The descriptor of the pass with this index, in order of encoding. */
   descriptor(pass: number): GPUComputePassDescriptor {
     const end = { querySet: this.#queries, endOfPassWriteIndex: pass + 1 }
     return { timestampWrites: pass === 0 ? { ...end, beginningOfPassWriteIndex: 0 } : end }
   }
 
-  /** Encodes, after the first `passes` passes, what brings their marks to where the answer copies them from. */
+  /** Resolves the timestamps of the first `passes` passes. @returns what the readback must copy */
   resolve(encoder: GPUCommandEncoder, passes: number): ReadbackSource {
     encoder.resolveQuerySet(this.#queries, 0, passes + 1, this.#marks, 0)
     return { buffer: this.#marks, bytes: timestampBytes(passes) }
@@ -77,15 +82,15 @@ function createMarks(device: GPUDevice, count: number): GPUQuerySet | undefined 
 }
 
 /**
- * Nanoseconds of each pass; 0 where the clock was too coarse to see it.
- * @param words of the marks, low word first
- * @returns undefined where there are no marks, or a driver wrote none, or wrote them out of order
+ * Nanoseconds of each pass; 0 where the clock's resolution was too coarse.
+ * @param words of the timestamps, low word first
+ * @returns undefined where there are none, or the driver left them unwritten or out of order
  */
 export function passTimes(words: Uint32Array): number[] | undefined {
   const times: number[] = []
   if (isUnwritten(words, 0)) return undefined
   for (let mark = MARK_WORDS; mark < words.length; mark += MARK_WORDS) {
-    // The high words first, so that no digit of the difference is lost.
+    // High words are subtracted first, so that the difference stays exact in float64.
     const high = at(words, mark + 1) - at(words, mark - 1)
     const time = high * 2 ** 32 + (at(words, mark) - at(words, mark - MARK_WORDS))
     if (time < 0 || isUnwritten(words, mark)) return undefined

@@ -1,6 +1,6 @@
 /**
- * Host half of `adjustLogits`: penalties and logit bias, and the buffer that says to which tokens they apply
- * (`shaders/lib/adjustmentWord.wgsl`). The penalties themselves are in the request table.
+ * Host half of `adjustLogits`: penalties and logit bias. `adjustments` says to which tokens they apply
+ * (`shaders/lib/adjustmentWord.wgsl`); the penalties themselves are in the request table.
  */
 
 import source from '../../shaders/adjustLogits.wgsl?raw'
@@ -14,7 +14,7 @@ import type { Kernel } from '../gpu/kernel.ts'
 import { numChunks } from './sampleChunks.ts'
 import type { KernelVariant } from './variant.ts'
 
-/** The most tokens of a request that have a bias. */
+/** Most biased tokens of a request. */
 export const MAX_BIASES = 300
 
 const IN_PROMPT = 0x80000000
@@ -22,7 +22,7 @@ const BIAS_SHIFT = 22
 
 export interface AdjustLogitsShape {
   readonly vocabSize: number
-  /** leave in `chunks` what gives the digest of the raw logits */
+  /** write the difference to the raw logits' digest to `chunks` */
   readonly digest: boolean
 }
 
@@ -44,7 +44,7 @@ const kernel: Kernel = {
   },
 }
 
-/** Logits [rows][vocabSize] in place; rows of requests that adjust nothing are left alone. */
+/** Adjusts logits [rows][vocabSize] in place; rows of requests without penalties or bias are not touched. */
 export const adjustLogits: KernelVariant<AdjustLogitsShape> = {
   name: 'serial',
   kernel,
@@ -68,7 +68,7 @@ export interface TokenHistory {
   readonly logitBias: readonly (readonly [number, number])[]
 }
 
-/** Fills `words`, [adjustmentWords(vocabSize)], whatever they held. */
+/** Overwrites `words`, [adjustmentWords(vocabSize)]. */
 export function packAdjustments(words: Uint32Array<ArrayBuffer>, vocabSize: number, history: TokenHistory): void {
   const { tokens, promptLength, logitBias } = history
   words.fill(0)

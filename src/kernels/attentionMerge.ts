@@ -1,4 +1,4 @@
-/** Folds the partials of a row's splits: host half of `attentionMerge.wgsl`. */
+/** Merges the attention partials of a row's splits: host half of `attentionMerge.wgsl`. */
 
 import source from '../../shaders/attentionMerge.wgsl?raw'
 import libPass from '../../shaders/lib/pass.wgsl?raw'
@@ -20,7 +20,7 @@ const attentionMergeKernel: Kernel = {
   },
 }
 
-/** Needs no barrier, so it has one variant; its rows are merges. */
+/** One variant serves both kernel sets, since it has no barrier. Its rows are entries of the merge list. */
 export const attentionMerge: KernelVariant<AttentionShape> = {
   name: 'serial',
   kernel: attentionMergeKernel,

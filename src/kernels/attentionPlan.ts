@@ -1,28 +1,28 @@
 /**
- * The work lists of attention: which rows and splits a workgroup takes, and which partials are merged. Plain arithmetic over
- * counts; positions are upper bounds, since a decoding request's exact one may be known to the device only. What a list says
- * never changes a row's bits (`shaders/ORDER.md`), only who computes them. After the plan step of FlashInfer.
+ * The work lists of attention: which rows and splits a workgroup computes, and which partials are merged. Positions are
+ * upper bounds, since the exact position of a decoding request may be known on the device only. The lists never change
+ * the bits of a row (`shaders/ORDER.md`), only which workgroup computes it. After FlashInfer's plan step.
  */
 
-/** Query rows that a workgroup packs: an item's rows times the query heads of a KV head. */
+/** Query rows per workgroup: an item's rows times the query heads per KV head. */
 export const ATTENTION_ROWS = 16
-/** Keys of a split, counted from position 0: `SPLIT_KEYS` of the shaders. */
+/** Keys per split, counted from position 0: `SPLIT_KEYS` of the shaders. */
 export const SPLIT_KEYS = 256
 
 /** u32 words of an item: firstRow, rowCount, firstSplit, splitCount, firstPart. */
 export const ITEM_WORDS = 5
 /** u32 words of a merge: row, firstPart, partStride, partCount. */
 export const MERGE_WORDS = 4
-/** `firstPart` of an item that folds its splits itself. */
+/** `firstPart` of an item that merges its splits itself. */
 export const NO_PART = 0xffffffff
 
 /** Consecutive rows of one request. */
 export interface AttentionRows {
   readonly firstRow: number
   readonly rowCount: number
-  /** upper bound of the last row's position; the rows before it count down from there */
+  /** upper bound of the last row's position; the row before it is at one less, and so on */
   readonly maxPosition: number
-  /** one workgroup per split instead of one after the other: for few rows over many keys */
+  /** one workgroup per split instead of all splits in sequence: for few rows over many keys */
   readonly split: boolean
 }
 
@@ -33,11 +33,11 @@ export interface AttentionPlan {
   /** [mergeCount][MERGE_WORDS], one per row that leaves partials */
   readonly merges: Uint32Array<ArrayBuffer>
   readonly mergeCount: number
-  /** partials left in all */
+  /** number of partials */
   readonly parts: number
 }
 
-/** Most rows of one item. */
+/** Most rows of an item. */
 export function rowsPerItem(group: number): number {
   return Math.max(1, Math.floor(ATTENTION_ROWS / group))
 }

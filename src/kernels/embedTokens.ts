@@ -1,4 +1,4 @@
-/** Host half of `embedTokens`: the embedding of each row's token. It sums nothing, so one variant serves all. */
+/** Host half of `embedTokens`: the embedding of each row's token. It has no sum, so one variant serves both kernel sets. */
 
 import source from '../../shaders/embedTokens.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
@@ -11,7 +11,7 @@ export interface EmbedTokensShape {
   readonly hiddenSize: number
   readonly vocabSize: number
   readonly dtype: WeightDtype
-  /** the embedding is zero where positions[row] is 0; `positions` is bound always and read with this only */
+  /** the embedding is zero where positions[row] is 0; `positions` is always bound, and only read if this is set */
   readonly maskFirst: boolean
 }
 

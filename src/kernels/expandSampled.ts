@@ -1,4 +1,4 @@
-/** Host half of `expandSampled`: table row, token position and place of the hidden state of each sampled row. */
+/** Host half of `expandSampled`: table row, token position and hidden-state index of each sampled row. */
 
 import source from '../../shaders/expandSampled.wgsl?raw'
 import passText from '../../shaders/lib/pass.wgsl?raw'
@@ -18,7 +18,7 @@ const kernel: Kernel = {
 }
 
 export interface ExpandSampledShape {
-  /** hidden states are kept at their row's KV slot, and not in the order of rows */
+  /** hidden states are indexed by KV slot instead of by row */
   readonly bySlot: boolean
 }
 

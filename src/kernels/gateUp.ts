@@ -1,4 +1,7 @@
-/** Host half of `gateUp`: y = silu(x Gᵀ) · (x Uᵀ) over 8 columns and 8 rows per workgroup, and what its variants share. */
+/**
+ * Host half of `gateUp`: y = silu(x Gᵀ) · (x Uᵀ), 8 columns and 8 rows per workgroup. Also the parts shared by its
+ * variants.
+ */
 
 import source from '../../shaders/gateUp.wgsl?raw'
 import order from '../../shaders/lib/order.wgsl?raw'

@@ -1,4 +1,4 @@
-/** Host half of `gatherRows`: copies chosen rows. */
+/** Host half of `gatherRows`: copies rows by index. */
 
 import source from '../../shaders/gatherRows.wgsl?raw'
 import passText from '../../shaders/lib/pass.wgsl?raw'

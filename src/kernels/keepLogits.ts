@@ -16,7 +16,7 @@ const kernel: Kernel = {
   groups: { step: { pass: 'uniform' }, layer: {}, activations: { logits: 'read', rawLogits: 'write' } },
 }
 
-/** Logits [rows][vocabSize] to rawLogits, the same. */
+/** Copies logits [rows][vocabSize] to rawLogits. */
 export const keepLogits: KernelVariant<KeepLogitsShape> = {
   name: 'serial',
   kernel,

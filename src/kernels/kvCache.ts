@@ -1,6 +1,6 @@
 /**
- * The layout of a layer's KV cache, as every kernel that touches it sees it: one buffer, the K half before the V half, each
- * [block][kvHead][slot in block][headDim] in words of four values. It must never know who owns a block.
+ * The layout of a layer's KV cache, shared by every kernel that accesses it: one buffer, the K half before the V half,
+ * each [block][kvHead][slot in block][headDim] in words of four values. It must never know which request owns a block.
  */
 
 import kvF16 from '../../shaders/lib/kvF16.wgsl?raw'
@@ -42,8 +42,8 @@ export function kvBytes(totalBlocks: number, kvHeads: number, headDim: number, d
 }
 
 /**
- * What a kernel is specialised with to address a cache of this shape.
- * @throws MODEL_FORMAT for a head size that the layout cannot hold
+ * Constants and libs with which a kernel addresses a cache of this shape.
+ * @throws MODEL_FORMAT for a head size that the layout does not support
  */
 export function kvSpecialisation(shape: KvShape) {
   if (shape.headDim <= 0 || shape.headDim % 8 !== 0) {

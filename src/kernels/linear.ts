@@ -1,4 +1,4 @@
-/** Host half of `linear`: y = x Wᵀ + bias over 8 columns and 8 rows per workgroup, and what its variants share. */
+/** Host half of `linear`: y = x Wᵀ + bias, 8 columns and 8 rows per workgroup. Also the parts shared by its variants. */
 
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
@@ -15,7 +15,7 @@ export interface LinearShape {
   readonly n: number
   /** columns of the stored matrix [k/4][weightColumns] */
   readonly weightColumns: number
-  /** where this product's columns start in it */
+  /** the first column of this product in the stored matrix */
   readonly firstColumn: number
   /** y = y + sum instead of y = sum */
   readonly residual: boolean
@@ -26,8 +26,10 @@ export interface LinearShape {
   readonly dtype: WeightDtype
 }
 
-/** x: [*][k/4] vec4f, y: [rows][n] f32. `rowIndex` and `bias` [weightColumns] f32 are bound always and read
- * with `gather` and `bias` only. */
+/**
+ * x: [*][k/4] vec4f, y: [rows][n] f32. `rowIndex` and `bias` [weightColumns] f32 are always bound, and only read with
+ * `gather` and `bias`.
+ */
 export const linearGroups: Kernel['groups'] = {
   step: { pass: 'uniform', rowIndex: 'read' },
   layer: { weight: 'read', bias: 'read' },

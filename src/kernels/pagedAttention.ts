@@ -34,7 +34,7 @@ const pagedAttentionKernel: Kernel = {
   },
 }
 
-/** Its rows are items of the work list; partials are merged afterwards. */
+/** Its rows are items of the work list; partials are merged afterwards by `attentionMerge`. */
 export const pagedAttention: KernelVariant<AttentionShape> = {
   name: 'workgroup',
   kernel: pagedAttentionKernel,
@@ -53,12 +53,12 @@ export const pagedAttention: KernelVariant<AttentionShape> = {
   },
 }
 
-/** f32 words that one part takes: of each head (m, l, 0, 0) and o. */
+/** f32 words of one partial: (m, l, 0, 0) and o of each head. */
 export function partialWords(shape: Pick<AttentionShape, 'heads' | 'headDim'>): number {
   return shape.heads * (shape.headDim + 4)
 }
 
-/** What every attention kernel over the cache is specialised with. */
+/** The specialisation shared by all attention kernels over the cache. */
 export function attentionSpecialisation(shape: AttentionShape): Specialisation & { readonly libs: readonly string[] } {
   const kv = kvSpecialisation(shape)
   return {
@@ -68,12 +68,15 @@ export function attentionSpecialisation(shape: AttentionShape): Specialisation &
   }
 }
 
-/** Packed rows that one workgroup takes of an item. Heads wider than 128 share an item out, so that queries fit. */
+/**
+ * Packed rows of an item per workgroup. Heads wider than 128 split an item over several, so that queries fit in workgroup
+ * memory.
+ */
 function packedRows(shape: AttentionShape): number {
   return Math.floor(ATTENTION_ROWS / cdiv(shape.headDim, 128))
 }
 
-/** Keys staged at a time: as many of a tile as workgroup memory has room for beside queries, scores and weights. */
+/** Keys staged at a time: as many as fit in workgroup memory beside queries, scores and weights. */
 function stageKeys(shape: AttentionShape, rows: number): number {
   const room = WORKGROUP_BYTES - rows * shape.headDim * 4 - 2 * rows * KEY_TILE * 4
   let keys = KEY_TILE

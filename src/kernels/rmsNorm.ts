@@ -1,4 +1,4 @@
-/** Host half of `rmsNorm`: 16 lanes per row, and what its variants share. */
+/** Host half of `rmsNorm`: 16 lanes per row. Also the parts shared by its variants. */
 
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
@@ -16,11 +16,13 @@ export interface RmsNormShape {
   readonly outStride: number
   /** elements before the first output row, a multiple of 4 */
   readonly outOffset: number
-  /** an output row stands at its row's KV slot; a row without one is not written */
+  /** an output row is written at its KV slot; a row without a slot is not written */
   readonly bySlot: boolean
 }
 
-/** x: [rows][size/4] vec4f; out: vec4f, `size` elements at (row or slot) · outStride + outOffset. `slots` are bound always. */
+/**
+ * x: [rows][size/4] vec4f; out: vec4f, `size` elements at (row or slot) · outStride + outOffset. `slots` is always bound.
+ */
 export const rmsNormGroups: Kernel['groups'] = {
   step: { pass: 'uniform', slots: 'read' },
   layer: { weight: 'read' },

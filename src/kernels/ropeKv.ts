@@ -11,9 +11,9 @@ import type { KernelVariant } from './variant.ts'
 
 export interface RopeKvShape extends KvShape {
   readonly heads: number
-  /** of the norms */
+  /** epsilon of QK-norm */
   readonly eps: number
-  /** false: input rows have no query heads and `q` is left alone (a pass that only fills the cache) */
+  /** false: input rows have no query heads and `q` is not written (a pass that only fills the cache) */
   readonly writeQuery: boolean
   /** false: no norm before the rotation; `qNorm` and `kNorm` are bound and not read */
   readonly qkNorm: boolean
@@ -36,7 +36,7 @@ export const ropeKv: KernelVariant<RopeKvShape> = {
   grid: (shape, rows) => [cdiv(inputHeads(shape), HEADS_PER_WORKGROUP), rows, 1],
 }
 
-/** Heads of an input row: query, key, value. */
+/** Heads per input row: query, key, value. */
 export function inputHeads(shape: RopeKvShape): number {
   return (shape.writeQuery ? shape.heads : 0) + 2 * shape.kvHeads
 }

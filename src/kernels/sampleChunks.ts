@@ -1,4 +1,6 @@
-/** Host half of `sampleChunks`: the best token of every chunk of a row of logits, and the row's digest in parts. */
+/**
+ * Host half of `sampleChunks`: the best token of each chunk of a row of logits, and the chunk's part of the row's digest.
+ */
 
 import chunkText from '../../shaders/lib/chunk.wgsl?raw'
 import logitKeyText from '../../shaders/lib/logitKey.wgsl?raw'
@@ -12,17 +14,17 @@ import type { KernelVariant } from './variant.ts'
 
 export interface SampleChunksShape {
   readonly vocabSize: number
-  /** every row is greedy and the request table is not read: drafting */
+  /** every row is greedy and the request table is not read; for draft passes */
   readonly greedy: boolean
   readonly digest: boolean
 }
 
-/** Chunks of a row: of the vocabulary alone, so that a row is cut the same way in every step. */
+/** Chunks per row. Depends on the vocabulary alone, so that a row is always divided the same way. */
 export function numChunks(vocabSize: number): number {
   return 64 * Math.min(8, cdiv(vocabSize, 4096))
 }
 
-/** Words of a row's chunks in `chunks`. */
+/** Words of a row in `chunks`. */
 export function chunkWords(vocabSize: number): number {
   return 4 * numChunks(vocabSize)
 }

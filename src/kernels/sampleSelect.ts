@@ -1,4 +1,4 @@
-/** Host half of `sampleSelect`: folds a row's chunks into its token and digest. */
+/** Host half of `sampleSelect`: reduces a row's chunks to its token and digest. */
 
 import chunkText from '../../shaders/lib/chunk.wgsl?raw'
 import passText from '../../shaders/lib/pass.wgsl?raw'
@@ -12,9 +12,9 @@ import type { KernelVariant } from './variant.ts'
 export interface SampleSelectShape {
   /** logits in a row */
   readonly vocabSize: number
-  /** they are of part of the vocabulary: `tokenIds` [vocabSize], ascending, has the id of each */
+  /** columns are part of the vocabulary: `tokenIds` [vocabSize], ascending, maps columns to token ids */
   readonly subset: boolean
-  /** write `digests`; without it the buffer is left alone */
+  /** write `digests` */
   readonly digest: boolean
 }
 

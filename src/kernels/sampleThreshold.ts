@@ -1,4 +1,4 @@
-/** Host half of `sampleThreshold`: the smallest logit that min-p, top-k and top-p keep, as a key. */
+/** Host half of `sampleThreshold`: the key of the smallest logit that min-p, top-k and top-p keep. */
 
 import logitKeyText from '../../shaders/lib/logitKey.wgsl?raw'
 import massText from '../../shaders/lib/mass.wgsl?raw'
@@ -25,7 +25,7 @@ export function specialiseSampleThreshold({ vocabSize }: SampleThresholdShape): 
   return { constants: { VOCAB_SIZE: vocabSize }, libs }
 }
 
-/** Logits [rows][vocabSize] to thresholds [rows]; a greedy row, and one that nothing cuts, gets 0. */
+/** Logits [rows][vocabSize] to thresholds [rows]; 0 for greedy rows and rows without a cut. */
 export const sampleThreshold: KernelVariant<SampleThresholdShape> = {
   name: 'workgroup',
   kernel: { name: 'sampleThreshold', source, groups: sampleThresholdGroups },

@@ -1,4 +1,4 @@
-/** Host half of `sampleThresholdSerial`: `sampleThreshold` for adapters on which workgroups and barriers are what costs. */
+/** Host half of `sampleThresholdSerial`: `sampleThreshold` for adapters where workgroups and barriers are expensive. */
 
 import source from '../../shaders/sampleThresholdSerial.wgsl?raw'
 import { cdiv } from '../util/math.ts'

@@ -1,4 +1,4 @@
-/** Host half of `storeDrafts`: keeps the drafts of a pass and moves its rows on. */
+/** Host half of `storeDrafts`: stores the drafts of a pass and advances its rows to the next position. */
 
 import passText from '../../shaders/lib/pass.wgsl?raw'
 import requestTableText from '../../shaders/lib/requestTable.wgsl?raw'

@@ -9,10 +9,10 @@ import type { Kernel, Specialisation } from '../gpu/kernel.ts'
 export type Grid = readonly [number, number, number]
 
 export interface KernelVariant<Shape> {
-  /** `workgroup`: lanes share a row and meet at barriers; `serial`: one invocation per output, no barrier */
+  /** `workgroup`: lanes share a row and synchronise with barriers; `serial`: one invocation per output, no barrier */
   readonly name: 'workgroup' | 'serial'
   readonly kernel: Kernel
   specialise(shape: Shape): Specialisation
-  /** Workgroups for `rows` rows (the meaning of a row is the operation's). */
+  /** Workgroups for `rows` rows; each operation defines what a row is. */
   grid(shape: Shape, rows: number): Grid
 }

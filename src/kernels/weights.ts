@@ -1,6 +1,6 @@
 /**
- * The layout of a weight matrix, as every kernel that reads one sees it: [N][K] is stored as words of four consecutive K
- * elements, [K/4][N], so that neighbouring columns of the product lie side by side. It must never know a tensor's name.
+ * The layout of a weight matrix, shared by every kernel that reads one: [N][K] is stored as words of four consecutive K
+ * elements, [K/4][N], so that neighbouring columns of the product are adjacent. It must never know a tensor's name.
  */
 
 import weightBf16 from '../../shaders/lib/weightBf16.wgsl?raw'
@@ -23,7 +23,7 @@ export function weightBytes(dtype: WeightDtype, rows: number, k: number): number
   return rows * k * VALUE_BYTES[dtype]
 }
 
-/** A stored matrix [k/4][columns] to be filled. */
+/** A stored matrix [k/4][columns], to be filled by `packWeight`. */
 export interface PackedWeight {
   readonly dtype: WeightDtype
   /** a multiple of 4 */
@@ -33,15 +33,15 @@ export interface PackedWeight {
   readonly words: Uint32Array<ArrayBuffer>
 }
 
-/** Room for a matrix [columns][k]. */
+/** Allocates a stored matrix for [columns][k]. */
 export function packedWeight(dtype: WeightDtype, columns: number, k: number): PackedWeight {
   assert(k % 4 === 0, `the inner size of a weight is a multiple of 4, not ${k}`)
   return { dtype, k, columns, words: new Uint32Array(weightBytes(dtype, columns, k) / 4) }
 }
 
 /**
- * Puts the matrix [n][k] whose bytes are `source` into columns `firstColumn`…`firstColumn + n - 1`. Matrices of one input
- * (Q, K and V) thus share a stored matrix.
+ * Packs the matrix [n][k] with the bytes `source` into columns `firstColumn`…`firstColumn + n - 1`. Q, K and V of the
+ * same input share a stored matrix this way.
  */
 export function packWeight(target: PackedWeight, source: Uint8Array, firstColumn = 0): void {
   const { dtype, k, columns } = target
@@ -59,7 +59,7 @@ export function packWeight(target: PackedWeight, source: Uint8Array, firstColumn
   }
 }
 
-/** The matrix of some columns of another, in the order they are named. */
+/** Copies some columns of a stored matrix, in the given order. */
 export function selectColumns(from: PackedWeight, columns: readonly number[]): PackedWeight {
   const selected = packedWeight(from.dtype, columns.length, from.k)
   const word = VALUE_BYTES[from.dtype] // 32-bit words in a weight word

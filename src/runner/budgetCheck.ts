@@ -1,4 +1,4 @@
-/** The last word on a step's size: recounts a plan against the buffers, before anything of it is encoded. */
+/** Recounts a step plan against the planned buffers before anything is encoded: the last check of the token budget. */
 
 import type { StepPlan } from '../core/stepPlan.ts'
 import { WeirError } from '../protocol/errors.ts'
@@ -17,7 +17,7 @@ export function checkBudget(plan: StepPlan, geometry: StepGeometry): void {
   limit(plan.step, "rows of the drafter's KV pass", kvPass, geometry.rows, 'maxNumBatchedTokens')
   limit(plan.step, 'requests', plan.requests.length, geometry.seqs, 'maxNumSeqs')
   const counted = rows === plan.rows && sampled === plan.sampledRows && kvPass === plan.kvPassRows
-  assert(counted, 'a plan says how many rows it has')
+  assert(counted, 'the row counts of a plan match its requests')
 }
 
 function limit(step: number, what: string, rows: number, most: number, knob: string): void {

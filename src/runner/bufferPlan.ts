@@ -1,6 +1,7 @@
 /**
- * Every byte of the engine, known from the options, the model's config and its weight header, before any weight is fetched.
- * Per-row buffers hold exactly B rows, R for what follows the head, S for a draft pass.
+ * The size of every GPU buffer, computed from the options, config.json and the header of the weights before any weight is
+ * fetched. Per-row buffers hold exactly B rows, those after the head R (sampled) rows, those of a draft pass S (request)
+ * rows.
  */
 
 import { BLOCK_SIZE } from '../core/cost.ts'
@@ -47,12 +48,12 @@ export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: Te
   }
 }
 
-/** All of a plan in one list, the order of allocation. */
+/** All buffers of a plan in order of allocation. */
 export function allBuffers(plan: EnginePlan): BufferPlan[] {
   return [...plan.weights, ...plan.kvCache, ...plan.workspace]
 }
 
-/** The plan as the public API shows it. */
+/** The plan as the public API reports it. */
 export function memoryPlan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): MemoryPlan {
   const plan = planBuffers(spec, options, tensors)
   const buffers = allBuffers(plan)
@@ -74,7 +75,7 @@ function kvCachePlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeo
   return [...plans, words(HIDDEN_STATES, geometry.totalBlocks * BLOCK_SIZE * spec.hiddenSize, 'kvCacheTokens')]
 }
 
-/** What the host writes each step, and the state of running requests. */
+/** The inputs that the host writes each step, and the request table. */
 function stepPlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeometry): BufferPlan[] {
   const { rows, seqs, sampled, drafts, maxBlocks, maxParts } = geometry
   return [
@@ -146,7 +147,7 @@ function drafterPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
   ]
 }
 
-/** A storage buffer of `count` 32-bit words; at least one vec4f, which is the least a binding may have. */
+/** A storage buffer of `count` 32-bit words. At least 16 bytes, the smallest binding that an array of vec4f accepts. */
 function words(name: string, count: number, knob = 'maxNumBatchedTokens'): BufferPlan {
   return { name, bytes: Math.max(count * 4, 16), use: 'storage', knob }
 }

@@ -1,6 +1,6 @@
 /**
- * Chooses between the two sets of kernels by a short measurement at load. On a software adapter barriers cost a hundred times
- * what they do on a GPU, so no table of adapters would do.
+ * Chooses between the two kernel sets by a short measurement at load. A barrier can cost a hundred times more on a
+ * software adapter than on a GPU, and the adapter's name does not tell which.
  */
 
 import { targetOps } from './forward.ts'
@@ -9,23 +9,23 @@ import type { Dispatch } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
 import type { TuningBench } from './tuningBench.ts'
 
-/** The ops measured: where a barrier costs most, and where the time of a step goes. */
+/** The ops measured: rmsNorm, where barriers weigh most, and a matrix product, where most of a step's time goes. */
 const MEASURED = ['layer0.inputNorm', 'layer0.qkv']
 
-/** rows of the measured step: the small batches of decoding are where the variants differ most */
+/** rows of the measured step: the variants differ most at the small batch sizes of decoding */
 const ROWS = 8
 /**
- * The slower program is repeated until it takes this long: else what it takes to submit would be measured, on clocks as coarse
- * as a millisecond (browsers coarsen them).
+ * The program is repeated until the slower variant takes this long. Otherwise submission overhead would dominate, and
+ * browsers may coarsen clocks to a millisecond.
  */
 const LONG_MS = 8
 const MOST_REPEATS = 256
-/** Rounds in turn, of which the best counts: a pause of the machine makes one slow, never fast. */
+/** Alternating rounds, of which the minimum counts: noise only ever makes a round slower. */
 const ROUNDS = 5
 const CLEAR_ROUNDS = 2
 const CLEAR_RATIO = 4
 
-/** The set of kernels that is faster on this device. */
+/** Measures both kernel sets on this device and returns the faster one. */
 export async function chooseKernels(bench: TuningBench): Promise<KernelSet> {
   const rows = Math.min(ROWS, bench.model.geometry.rows)
   const counts = bench.upload.write(bench.plan(new Array<number>(rows).fill(0), 0))
@@ -53,7 +53,7 @@ export async function chooseKernels(bench: TuningBench): Promise<KernelSet> {
   return best.serial < best.workgroup ? SERIAL_KERNELS : WORKGROUP_KERNELS
 }
 
-/** Compiles the measured ops of a set and runs them once: a first run may still compile. */
+/** Compiles the measured ops of a kernel set and runs them once, because drivers may compile lazily at the first run. */
 async function prepare(bench: TuningBench, kernels: KernelSet, counts: StepCounts): Promise<readonly Dispatch[]> {
   const program = await bench.build(targetOps({ ...bench.model, kernels }), MEASURED)
   await bench.run(program, counts)

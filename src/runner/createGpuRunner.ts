@@ -1,6 +1,6 @@
 /**
- * Loads an engine onto a GPU: plans and allocates every buffer, streams the weights in, chooses kernels by measurement, compiles
- * the program of a step, checks it on this device, and seals the arena.
+ * Loads an engine onto a GPU: plans and allocates every buffer, uploads the weights, chooses the kernel set by
+ * measurement, compiles the program of a step, checks its numerics on this device, and seals the arena.
  */
 
 import { Arena, plannedBytes } from '../gpu/arena.ts'
@@ -41,18 +41,18 @@ export interface GpuRunnerOptions {
   readonly spec: ModelSpec
   readonly options: EngineOptions
   readonly weights: WeightStream
-  /** the ids that drafts come from, ascending, where the options say how many these are */
+  /** token ids that drafts are limited to, ascending; only with `speculative.draftVocabSize` */
   readonly draftVocab?: readonly number[] | undefined
   /** milliseconds */
   readonly now: () => number
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined
-  /** default: the faster set on this device, by measurement */
+  /** default: the faster set on this device, measured */
   readonly kernels?: KernelSet
 }
 
 /**
- * @throws LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_FORMAT, MODEL_FETCH, ABORTED, DEVICE_LOST; nothing stays allocated then
+ * @throws LIMIT_EXCEEDED, OUT_OF_MEMORY, MODEL_FORMAT, MODEL_FETCH, ABORTED, DEVICE_LOST; every buffer is freed then
  */
 export async function createGpuRunner(from: GpuRunnerOptions): Promise<GpuRunner> {
   const arena = new Arena(from.gpu.device)
@@ -124,7 +124,7 @@ async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults):
   })
 }
 
-/** The whole step: what answers it, and what drafts for the next one, where requests are to have drafts. */
+/** All ops of a step: the target's (forward, sampling, verification), and the drafter's where the engine has one. */
 function stepOps(model: ModelContext, logits: LogitsDebug): { readonly target: Op[]; readonly drafter: Op[] } {
   const verify = op('verify', verifyStep, { vocabSize: model.spec.vocabSize }, (counts) => counts.requests, {
     pass: passSlice(model.buffer('passes'), 'requests'),
@@ -134,7 +134,7 @@ function stepOps(model: ModelContext, logits: LogitsDebug): { readonly target: O
   return { target, drafter: model.geometry.drafts > 0 ? drafterOps(model) : [] }
 }
 
-/** The target's pass, of the first `split` dispatches, and the drafter's, if there is one. */
+/** The compute passes of a step: the target's, which are the first `split` dispatches, and the drafter's if there is one. */
 function stepPasses(program: readonly Dispatch[], split: number, timer: PassTimer | undefined): StepPass[] {
   const target = { dispatches: program.slice(0, split), descriptor: timer?.descriptor(0), runs: () => true }
   if (split === program.length) return [target]
@@ -150,27 +150,29 @@ async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: Weigh
   await streaming.catch((thrown: unknown) => {
     throw thrown instanceof RangeError ? hostOutOfMemory(thrown) : thrown
   })
-  if (!uploader.complete) throw new WeirError('MODEL_FORMAT', 'weights: the files ended before every tensor came')
+  if (!uploader.complete) throw new WeirError('MODEL_FORMAT', 'weights: the files ended before every tensor was read')
   await from.gpu.device.queue.onSubmittedWorkDone()
   onProgress?.({ phase: 'upload', file: '', loaded: arena.allocatedBytes, total: arena.allocatedBytes })
 }
 
-/** A tensor stands in memory whole before it is uploaded. Sizes have been checked, so a RangeError says that there is no room. */
+/**
+ * A tensor is held in host memory whole before its upload. Sizes were checked, so a RangeError means that memory ran out.
+ */
 function hostOutOfMemory(cause: RangeError): WeirError {
   const message = `the browser has no memory for a tensor of the weights (${cause.message}): take a smaller model`
   return new WeirError('OUT_OF_MEMORY', message, {}, { cause })
 }
 
-/** The columns of the head that drafts come from; undefined where these are all. */
+/** The columns of the LM head for the reduced draft vocabulary; undefined where drafts come from all of it. */
 function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: StepGeometry): ColumnCopy | undefined {
   if (!draftsFromSubset({ spec, geometry })) return undefined
-  assert(draftVocab?.length === geometry.draftVocab, `${geometry.draftVocab} ids that drafts come from`)
+  assert(draftVocab?.length === geometry.draftVocab, `${geometry.draftVocab} ids of the draft vocabulary`)
   return { from: headBuffer(spec), to: DRAFT_HEAD, columns: draftVocab }
 }
 
 /**
- * What never changes: the rotary table, the ids of the drafter's logits, and the draft passes' attention items, one whole row
- * each.
+ * Writes the constant buffers: the rotary table, the ids of the draft vocabulary, and the attention items of a draft
+ * pass, one per row.
  */
 function writeConstants(from: GpuRunnerOptions, arena: Arena, geometry: StepGeometry): void {
   const { gpu, spec, options, draftVocab } = from

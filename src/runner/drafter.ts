@@ -1,11 +1,12 @@
 /**
- * The multi-token-prediction head, as lists of ops: the target's hidden states are kept by KV slot, so that a KV pass may compute
- * the drafter's K and V of any row at once or later; then come draft passes of the whole block, one row per drafting request.
+ * The drafter (a multi-token-prediction head) as lists of ops. The target's hidden states are stored by KV slot, so that
+ * the KV pass can compute the drafter's K and V of any row in this step or a later one; then draft passes run the whole
+ * block on one row per drafting request.
  *
  *     u = fc · concat(norm_e(embed(t_{i+1})), norm_h(h_i)),  z = norm_out(Block(u, position i)),  logits = head(z)
  *     next pass: (h, t, position) <- (z, draft, position + 1)
  *
- * The spec says which half of the concatenation comes first, and whether the embedding is zero at position 0.
+ * The model spec says which half of the concatenation comes first, and whether the embedding is zero at position 0.
  */
 
 import { expandDrafter } from '../kernels/expandDrafter.ts'
@@ -24,7 +25,7 @@ import type { StepCounts } from './stepCounts.ts'
 const CACHE = 'kv.mtp'
 const BLOCK = 'mtp.block'
 
-/** Ops after verification: the KV pass, and `geometry.drafts` draft passes. */
+/** Ops after verification: the KV pass, then `geometry.drafts` draft passes. */
 export function drafterOps(model: ModelContext): Op[] {
   const { geometry, buffer } = model
   const first = (counts: StepCounts) => counts.drafting[0] ?? 0
@@ -39,7 +40,7 @@ export function drafterOps(model: ModelContext): Op[] {
   ]
 }
 
-/** K and V of the drafter at rows whose next token is known. Leaves u in the residual stream. */
+/** Computes the drafter's K and V of rows whose next token is known. Leaves u in the residual stream. */
 function kvPassOps(model: ModelContext): Op[] {
   const { spec, geometry, buffer } = model
   const rows: BlockRows = {
@@ -69,7 +70,7 @@ function kvPassOps(model: ModelContext): Op[] {
   ]
 }
 
-/** One draft of every drafting request. */
+/** Computes the next draft of every drafting request. */
 function draftPassOps(model: ModelContext, draft: number): Op[] {
   const { spec, geometry, buffer } = model
   const pass: PassName = `draft${draft}`
@@ -110,10 +111,10 @@ function draftPassOps(model: ModelContext, draft: number): Op[] {
   ]
 }
 
-/** u = fc · concat(norm_e(embed(token)), norm_h(hidden)) into the rows' residual stream. */
+/** Computes u = fc · concat(norm_e(embed(token)), norm_h(hidden)) into the residual stream of the rows. */
 function inputOps(model: ModelContext, rows: BlockRows, tokens: string, hidden: string): Op[] {
   const { hiddenSize: size, mtp } = model.spec
-  assert(mtp, 'a drafter in the model')
+  assert(mtp, 'the model has a drafter')
   const { pass, count } = rows
   const positions = mtp.maskFirstEmbedding ? rows.positions : undefined
   const embedding = { stride: 2 * size, offset: mtp.concatOrder === 'embedding-first' ? 0 : size }

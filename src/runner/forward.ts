@@ -1,6 +1,6 @@
 /**
- * The target model's pass over the rows of a step, as a list of ops: expand the plan, embed, the blocks, the final norm, and
- * the head on the sampled rows only. The block is the drafter's too.
+ * The target model's forward pass as a list of ops: expand the plan into rows, embed, the blocks, the final norm, and the
+ * LM head on the sampled rows only. The drafter reuses the block.
  */
 
 import type { Resources } from '../gpu/kernel.ts'
@@ -13,7 +13,7 @@ import { passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
 
-/** the output of the final norm by KV slot, f32: what a drafter's K and V are computed from */
+/** output of the final norm by KV slot, f32: the input of the drafter's KV pass */
 export const HIDDEN_STATES = 'hiddenStates'
 
 export const TARGET_ROWS: BlockRows = {
@@ -34,7 +34,8 @@ export function targetOps(model: ModelContext): Op[] {
   const sampledPass = passSlice(buffer('passes'), 'sampled')
   const rows = TARGET_ROWS.count
   const sampled = (counts: StepCounts) => counts.sampled
-  // For the drafter they are kept, and a later row at the same position takes the place of a rejected one.
+  // The drafter needs them later, so they are stored by slot; a rejected row is overwritten by the next row at its
+  // position.
   const bySlot = geometry.drafts > 0
   const hidden = bySlot ? HIDDEN_STATES : 'hidden'
   return [
@@ -53,7 +54,7 @@ export function targetOps(model: ModelContext): Op[] {
   ]
 }
 
-/** One transformer block: attention and MLP, each with its norm before it and its residual after. */
+/** One transformer block: pre-norm attention and MLP, each added to the residual stream. */
 export function blockOps(model: ModelContext, weights: string, cache: string, rows: BlockRows): Op[] {
   const { spec, kernels, buffer, dtype } = model
   const queries = spec.numHeads * spec.headDim
@@ -86,7 +87,7 @@ export function blockOps(model: ModelContext, weights: string, cache: string, ro
   ]
 }
 
-/** Queries, keys and values of a block's rows; keys and values only without `queries`. */
+/** Q, K and V of a block's rows; only K and V without `queries`. */
 export function qkvOp(model: ModelContext, weights: string, rows: BlockRows, queries: boolean): Op {
   const { spec } = model
   const columns = qkvColumns(spec)
@@ -99,10 +100,10 @@ export function qkvOp(model: ModelContext, weights: string, rows: BlockRows, que
   })
 }
 
-/** QK-norm, RoPE and the cache write of a block's rows; without `queries` the input holds keys and values only. */
+/** QK-norm, RoPE and the cache write of a block's rows; without `queries` the input holds K and V only. */
 export function ropeKvOp(model: ModelContext, weights: string, cache: string, rows: BlockRows, queries: boolean): Op {
   const { spec, geometry, kernels, buffer } = model
-  // A kernel's binding is never empty: where heads have no norm, another buffer stands in and is not read.
+  // WebGPU has no empty bindings: without QK-norm another buffer is bound and not read.
   const norm = (role: string) => buffer(spec.qkNorm ? `${weights}.${role}` : 'rope')
   const shape = {
     heads: spec.numHeads,

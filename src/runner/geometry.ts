@@ -1,6 +1,6 @@
 /**
- * The sizes of a step's buffers, derived once from the options: how many rows, requests, sampled rows, blocks and attention
- * partials the device must hold. Nothing here depends on what a step contains.
+ * The sizes of a step's buffers, derived once from the options: rows, requests, sampled rows, blocks and attention
+ * partials that the device must hold. Nothing here depends on the contents of a step.
  */
 
 import { BLOCK_SIZE, draftVocabSize, maxDraftPasses, maxSampledRows, totalBlocks } from '../core/cost.ts'
@@ -10,9 +10,9 @@ import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { cdiv } from '../util/math.ts'
 
-/** at most this much memory for attention partials; beyond it rows fold their splits in sequence, with the same bits */
+/** memory limit for attention partials; rows beyond it merge their splits in sequence, with the same bits */
 const PARTIAL_BYTES = 64 * 1024 * 1024
-/** and at most so many of them: a workgroup leaves one or more, and every adapter takes 65535 workgroups in a dispatch */
+/** limit of their number: each workgroup writes at least one, and every adapter allows 65535 workgroups in a dimension */
 const MOST_PARTS = 32768
 
 export interface StepGeometry {
@@ -24,7 +24,7 @@ export interface StepGeometry {
   readonly sampled: number
   /** drafts proposed on the device per request; 0: the engine has no drafter */
   readonly drafts: number
-  /** logits of a draft: the vocabulary, or the part of it that drafts come from */
+  /** columns of the draft head: the vocabulary, or the part of it that drafts come from */
   readonly draftVocab: number
   /** blocks of the KV pool */
   readonly totalBlocks: number
@@ -32,9 +32,9 @@ export interface StepGeometry {
   readonly maxBlocks: number
   /** attention splits of one row */
   readonly maxSplits: number
-  /** rows × splits that may leave partials */
+  /** most (row, split) pairs that leave partials */
   readonly maxParts: number
-  /** words per request of what adjusts its logits; 0: the engine takes no penalties */
+  /** words per request in `adjustments`; 0: penalties are off */
   readonly adjustments: number
 }
 

@@ -1,6 +1,6 @@
 /**
- * One step on the GPU: checks the plan against the buffers, packs it, encodes the program made at load, submits once and reads
- * one answer back. In steady state it creates nothing. It must never know text, queues or budgets.
+ * Runs a step on the GPU: checks the plan against the buffers, packs it, encodes the program made at load, submits once
+ * and reads the results back once. It allocates no GPU resource in a step. It must never know text, queues or budgets.
  */
 
 import type { StepOutput, StepPlan } from '../core/stepPlan.ts'
@@ -18,7 +18,7 @@ import { encodeProgram, type StepPass } from './program.ts'
 import { answerBytes, answerSources, gpuTimes, type LogitsDebug, parseAnswer } from './stepResults.ts'
 import type { StepUpload } from './stepUpload.ts'
 
-/** What a runner is made of; `createGpuRunner` loads it. */
+/** The parts of a runner, as loaded by `createGpuRunner`. */
 export interface GpuRunnerParts {
   readonly gpu: Gpu
   readonly faults: DeviceFaults
@@ -26,13 +26,13 @@ export interface GpuRunnerParts {
   readonly geometry: StepGeometry
   readonly arena: Arena
   readonly upload: StepUpload
-  /** the target's pass and the drafter's */
+  /** the target's compute pass, then the drafter's */
   readonly program: readonly StepPass[]
-  /** undefined where the device has no timestamps */
+  /** undefined where the device has no timestamp queries */
   readonly timer: PassTimer | undefined
   readonly readbacks: ReadbackRing
   readonly logits: LogitsDebug
-  /** the variant chosen for each operation that has several */
+  /** name of the chosen variant by operation */
   readonly kernels: Readonly<Record<string, string>>
   readonly batchInvariant: boolean
   readonly plannedBytes: number
@@ -41,7 +41,7 @@ export interface GpuRunnerParts {
 
 export class GpuRunner implements StepRunner {
   readonly parts: GpuRunnerParts
-  /** settles the steps in order */
+  /** chain of earlier steps: outputs settle in the order of submission */
   #tail: Promise<unknown> = Promise.resolve()
 
   constructor(parts: GpuRunnerParts) {
@@ -71,7 +71,7 @@ export class GpuRunner implements StepRunner {
     return step
   }
 
-  /** Frees every buffer; the device stays with whoever opened it. */
+  /** Frees every buffer; does not destroy the device, which belongs to the caller. */
   dispose(): void {
     const { faults, arena, timer } = this.parts
     faults.raise(new WeirError('DISPOSED', 'the engine was disposed'))

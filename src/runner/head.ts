@@ -1,7 +1,7 @@
 /**
- * The LM head, as ops: logits of the sampled rows over the whole vocabulary, and of a draft pass over the tokens that drafts come
- * from. These may be fewer (FR-Spec, Zhao et al. 2025): where a model is small its head is most of a draft, and what a drafter
- * cannot say costs acceptance alone, for the target decides.
+ * The LM head as ops: logits of the sampled rows over the whole vocabulary, and of a draft pass over the draft
+ * vocabulary. The latter may be smaller (FR-Spec, Zhao et al. 2025): in a small model the head is most of a draft's cost,
+ * and a token that cannot be drafted only lowers acceptance, never changes the output.
  */
 
 import { linearOp, type ModelContext } from './modelOps.ts'
@@ -10,7 +10,7 @@ import type { Op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
 import { DRAFT_HEAD, headBuffer } from './weightLayout.ts'
 
-/** Logits [sampled][vocabulary] of the hidden states that `headRows` names. */
+/** Logits [sampled][vocabulary] of the hidden states at `headRows`. */
 export function headOp(model: ModelContext, hidden: string, sampled: (counts: StepCounts) => number): Op {
   const { hiddenSize, vocabSize } = model.spec
   const part = { k: hiddenSize, n: vocabSize, weight: headBuffer(model.spec), gather: true }
@@ -25,7 +25,7 @@ export function draftHeadOp(model: ModelContext, pass: PassName, count: (counts:
   return linearOp(model, `${pass}.head`, { pass, count }, 'draftHidden', 'logits', part)
 }
 
-/** Whether drafts come from part of the vocabulary: then `draftIds` has the id of each of its columns. */
+/** Whether drafts come from part of the vocabulary: `draftIds` then maps columns to token ids. */
 export function draftsFromSubset({ spec, geometry }: Pick<ModelContext, 'spec' | 'geometry'>): boolean {
   return geometry.draftVocab < spec.vocabSize
 }

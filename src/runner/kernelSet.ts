@@ -1,6 +1,6 @@
 /**
- * The kernels a runner works with: for each operation that has several variants the one chosen at load. Chosen as a set and
- * never per step, so that a request's bits do not depend on what else is in a step.
+ * The kernel set of a runner: the variant of each operation that has several. It is chosen at load and never per step, so
+ * that the bits of a request do not depend on its batch.
  */
 
 import { type GateUpShape, gateUp } from '../kernels/gateUp.ts'

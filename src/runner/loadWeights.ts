@@ -1,4 +1,4 @@
-/** Streams a checkpoint to the GPU: each tensor is laid out as its kernels read it and written once. */
+/** Streams a checkpoint to the GPU: packs each tensor in the layout of its kernels and writes it once. */
 
 import type { Arena } from '../gpu/arena.ts'
 import {
@@ -13,14 +13,14 @@ import type { TensorHeader } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
 import type { MatrixPart, VectorPart, WeightPart } from './weightLayout.ts'
 
-/** A buffer that gets some columns of a matrix as well. */
+/** A second buffer that receives a copy of some columns of a matrix. */
 export interface ColumnCopy {
   readonly from: string
   readonly to: string
   readonly columns: readonly number[]
 }
 
-/** A source of tensors, in any order. */
+/** Yields tensors in any order. */
 export interface WeightStream {
   readonly tensors: ReadonlyMap<string, TensorHeader>
   readonly totalBytes: number
@@ -42,9 +42,9 @@ export class WeightUploader {
   readonly #arena: Arena
   readonly #parts: ReadonlyMap<string, WeightPart>
   readonly #copy: ColumnCopy | undefined
-  /** matrices whose tensors have not all come, and how many columns are missing */
+  /** matrices not yet complete, and the number of columns missing */
   readonly #open = new Map<string, { readonly matrix: PackedWeight; missing: number }>()
-  /** tensors that have not come */
+  /** names of tensors not yet added */
   readonly #missing: Set<string>
 
   constructor(queue: GPUQueue, arena: Arena, parts: ReadonlyMap<string, WeightPart>, copy?: ColumnCopy) {
@@ -55,7 +55,7 @@ export class WeightUploader {
     this.#missing = new Set(parts.keys())
   }
 
-  /** Takes one tensor; one that the engine does not need is passed over. */
+  /** Adds one tensor; a tensor that the engine does not need is ignored. */
   add(name: string, data: Uint8Array): void {
     const part = this.#parts.get(name)
     if (!part) return
@@ -64,7 +64,7 @@ export class WeightUploader {
     else this.#addMatrix(part, data)
   }
 
-  /** Whether every tensor came. */
+  /** Whether every tensor was added. */
   get complete(): boolean {
     return this.#missing.size === 0
   }
@@ -99,7 +99,7 @@ export class WeightUploader {
 }
 
 function toFloats(data: Uint8Array, dtype: WeightDtype): Float32Array<ArrayBuffer> {
-  const { buffer } = new Uint8Array(data) // a copy, so that it is aligned
+  const { buffer } = new Uint8Array(data) // copied for alignment
   if (dtype === 'f32') return new Float32Array(buffer)
   const halves = new Uint16Array(buffer)
   if (dtype === 'f16') return Float32Array.from(halves, halfToFloat)

@@ -1,6 +1,6 @@
 /**
- * The ops that every part of a model is made of: embeddings, a norm, a matrix, each on the rows of one pass. It must never know
- * in which order a model uses them.
+ * The ops that every part of a model is built from (embedding, norm, matrix product), each on the rows of one pass. It
+ * must never know in which order a model uses them.
  */
 
 import type { Resources } from '../gpu/kernel.ts'
@@ -14,19 +14,19 @@ import { type PassName, passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
 
-/** What every part of the program is built from. */
+/** What every op builder needs: model, sizes, kernels and buffers. */
 export interface ModelContext {
   readonly spec: ModelSpec
   readonly geometry: StepGeometry
   readonly kernels: KernelSet
   readonly kvDtype: KvCacheDtype
-  /** the buffer planned under a name */
+  /** the buffer of that name in the plan */
   buffer(name: string): GPUBuffer
-  /** how the matrix of that name is stored */
+  /** the element type of the matrix in that buffer */
   dtype(name: string): WeightDtype
 }
 
-/** The rows a block works on and where their state lives. */
+/** The rows that a block works on, and the buffers of their state. */
 export interface BlockRows {
   readonly pass: PassName
   readonly count: (counts: StepCounts) => number
@@ -38,7 +38,7 @@ export interface BlockRows {
   readonly slots: string
   readonly tableRows: string
   readonly itemList: string
-  /** whether some rows leave attention partials to be merged */
+  /** whether some rows leave attention partials to merge */
   readonly merges: boolean
 }
 
@@ -64,7 +64,7 @@ export function embedOp(
   })
 }
 
-/** An RMSNorm of hidden-size rows; its weight has the op's label. The slots are the target's rows'. */
+/** RMSNorm of hidden-size rows. The op's label names its weight. Only target rows have slots. */
 export function normOp(
   model: ModelContext,
   label: string,
@@ -90,16 +90,16 @@ export interface LinearPart {
   readonly k: number
   readonly n: number
   readonly residual?: boolean
-  /** its inputs are the rows of x that `headRows` names */
+  /** row r reads row headRows[r] of x */
   readonly gather?: boolean
-  /** the weight, if not that of the op's label */
+  /** the weight buffer, if the label does not name it */
   readonly weight?: string
   readonly bias?: string | undefined
-  /** columns of the stored matrix, if this uses only some of them, and the first it uses */
+  /** columns of the stored matrix, and the first one used, if only part of it is */
   readonly of?: { readonly columns: number; readonly first: number }
 }
 
-/** A matrix on the rows of a pass. */
+/** A matrix product on the rows of a pass. */
 export function linearOp(
   model: ModelContext,
   label: string,
@@ -130,12 +130,12 @@ export function linearOp(
   })
 }
 
-/** Columns of a block's fused query, key and value matrix. */
+/** Columns of a block's fused QKV matrix. */
 export function qkvColumns(spec: ModelSpec): number {
   return (spec.numHeads + 2 * spec.numKvHeads) * spec.headDim
 }
 
-/** Buffers bound under the names they are planned under. */
+/** Buffers bound under their own names. */
 export function named(model: ModelContext, names: readonly string[]): Resources {
   return Object.fromEntries(names.map((name) => [name, model.buffer(name)]))
 }

@@ -1,7 +1,7 @@
 /**
- * Packs a step plan into the words its kernels read: `StepRequest` records, the row plans of the target model and of the drafter's
- * KV pass, the gather list of sampled rows, the order of drafting requests, attention items and pass uniforms. The arrays are made
- * once; packing a step writes a prefix.
+ * Packs a step plan into the 32-bit words that the kernels read: `StepRequest` records, the row plans of the target and
+ * of the drafter's KV pass, the row index of sampled rows, the drafting requests, attention items and pass uniforms. The
+ * arrays are allocated once; packing a step writes a prefix of each.
  */
 
 import { adjustsLogits } from '../core/samplingParams.ts'
@@ -31,19 +31,19 @@ export interface PackedStep {
 export class PlanPacker {
   /** [S][REQUEST_WORDS] */
   readonly requests: Uint32Array<ArrayBuffer>
-  /** [B][2]: index of the request in this step, id that comes with the plan */
+  /** [B][2]: index of the request in this step, token id if the plan has it */
   readonly rowPlan: Uint32Array<ArrayBuffer>
-  /** [B][2] of the drafter's KV pass: index of the request in this step, the token after the row if the host knows it */
+  /** [B][2] of the drafter's KV pass: index of the request in this step, the row's next token if the host knows it */
   readonly drafterPlan: Uint32Array<ArrayBuffer>
   /** [R]: rows whose logits are needed */
   readonly rowIndex: Uint32Array<ArrayBuffer>
-  /** [S]: indices of drafting requests, most drafts first, so that every pass works on a prefix */
+  /** [S]: indices of drafting requests, most drafts first, so that each draft pass runs a prefix */
   readonly draftRequests: Uint32Array<ArrayBuffer>
   readonly passes: Uint32Array<ArrayBuffer>
   readonly #geometry: StepGeometry
   readonly #group: number
   readonly #nobodyDrafts: readonly number[]
-  /** [S]: 1 where the request of a table row adjusts its logits */
+  /** [S] by table row: 1 where the request has penalties or a logit bias */
   readonly #adjusts: Uint8Array
 
   constructor(spec: ModelSpec, geometry: StepGeometry) {
@@ -59,7 +59,7 @@ export class PlanPacker {
     this.#nobodyDrafts = new Array<number>(geometry.drafts).fill(0)
   }
 
-  /** Packs a plan that fits the buffers. */
+  /** Packs a plan that was checked to fit the buffers. */
   pack(plan: StepPlan): PackedStep {
     for (const { tableRow, sampling } of plan.tableWrites) this.#adjusts[tableRow] = adjustsLogits(sampling) ? 1 : 0
     let row = 0
@@ -132,7 +132,7 @@ export class PlanPacker {
     )
   }
 
-  /** Rows to catch up on, then those of this step. @returns the end of its rows */
+  /** Packs the catch-up rows of earlier steps, then the rows of this step. @returns the end of the request's rows */
   #packKvPass({ catchUpTokens, follows, n, ids, nextToken }: PlannedRequest, index: number, first: number): number {
     let row = first
     const pack = (token: number) => {
@@ -145,7 +145,7 @@ export class PlanPacker {
     return row
   }
 
-  /** The requests that draft in each pass: their count per pass. */
+  /** Orders the drafting requests. @returns their number in each draft pass */
   #packDrafting(plan: StepPlan): readonly number[] {
     const order = plan.requests
       .map((request, index) => ({ index, m: request.m }))
@@ -159,7 +159,7 @@ export class PlanPacker {
   }
 }
 
-/** The words of a request table row at admission. */
+/** The words of a request table row, written at admission. */
 export function tableRowWords(write: TableWrite): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(TABLE_ROW_WORDS)
   const floats = new Float32Array(words.buffer)
@@ -183,7 +183,7 @@ export function tableRowWords(write: TableWrite): Uint32Array<ArrayBuffer> {
   return words
 }
 
-/** The id of a row that comes with the plan; 0 where the request table has it. */
+/** The token id of a row if the plan has it, else 0: the kernel then reads it from the request table. */
 function plannedId(request: PlannedRequest, offset: number): number {
   if (request.ids) return request.ids[offset] ?? 0
   return offset > 0 ? (request.drafts?.[offset - 1] ?? 0) : 0

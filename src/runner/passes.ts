@@ -1,6 +1,6 @@
 /**
- * The passes of a step, each with its own `Pass` uniform in one buffer: the target's rows, the sampled rows, one entry per
- * request, the rows of the drafter's KV pass, and one pass per draft.
+ * The passes of a step, each with its own `Pass` uniform in one buffer: the target's rows, the sampled rows, one entry
+ * per request, the rows of the drafter's KV pass, and one pass per draft.
  */
 
 import type { BufferSlice } from '../gpu/kernel.ts'
@@ -8,7 +8,7 @@ import type { StepCounts } from './stepCounts.ts'
 
 export type PassName = 'target' | 'sampled' | 'requests' | 'kvPass' | `draft${number}`
 
-/** bytes between entries: the least alignment of a uniform binding's offset */
+/** bytes between entries: WebGPU's default minUniformBufferOffsetAlignment */
 const STRIDE = 256
 const FIXED: readonly PassName[] = ['target', 'sampled', 'requests', 'kvPass']
 

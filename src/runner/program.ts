@@ -1,6 +1,6 @@
 /**
- * A program: the dispatches of a step in order, with pipelines and bind groups made at load. A step only chooses the grid of
- * each, so encoding allocates nothing. It must never know the model.
+ * A program is the ordered list of a step's dispatches, with pipelines and bind groups made at load. A step only computes
+ * the grid of each, so encoding allocates no GPU resource. It must never know the model.
  */
 
 import type { Gpu } from '../gpu/device.ts'
@@ -9,13 +9,13 @@ import type { Grid, KernelVariant } from '../kernels/variant.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { StepCounts } from './stepCounts.ts'
 
-/** One dispatch to be, before its pipeline is compiled. */
+/** A dispatch before its pipeline is compiled. */
 export interface Op {
-  /** where it stands in the model, for traces: `layer0.qkv` */
+  /** its place in the model, for traces: `layer0.qkv` */
   readonly label: string
   readonly resources: Resources
   compile(pipelines: PipelineCache): Promise<CompiledKernel>
-  /** workgroups for a step; undefined: nothing to do */
+  /** workgroups for a step; undefined: the op is not dispatched */
   grid(counts: StepCounts): Grid | undefined
 }
 
@@ -26,7 +26,7 @@ export interface Dispatch {
   grid(counts: StepCounts): Grid | undefined
 }
 
-/** An op: `variant` on `shape`, over as many rows as `rowsOf` counts. */
+/** An op that runs `variant` with `shape` over `rowsOf(counts)` rows. */
 export function op<Shape>(
   label: string,
   variant: KernelVariant<Shape>,
@@ -49,11 +49,11 @@ export function op<Shape>(
 export interface StepPass {
   readonly dispatches: readonly Dispatch[]
   readonly descriptor: GPUComputePassDescriptor | undefined
-  /** Whether any of them has anything to do. Asking each takes the host long: a step leaves its caches cold. */
+  /** Whether any dispatch runs. One predicate for the pass: asking every dispatch costs measurable host time. */
   runs(counts: StepCounts): boolean
 }
 
-/** Compiles the ops, together, and binds their buffers. */
+/** Compiles all ops concurrently and binds their buffers. */
 export async function buildProgram(
   { device, pipelines }: Gpu,
   ops: readonly Op[],
@@ -78,7 +78,7 @@ export async function buildProgram(
   })
 }
 
-/** @throws LIMIT_EXCEEDED when a step of these counts, the largest there can be, would not fit the adapter's grid. */
+/** @throws LIMIT_EXCEEDED when the largest possible step (`most`) would exceed the adapter's workgroups per dimension */
 export function checkGrids(ops: readonly Op[], most: StepCounts, limits: GPUSupportedLimits): void {
   const limit = limits.maxComputeWorkgroupsPerDimension
   for (const { label, grid } of ops) {
@@ -94,8 +94,8 @@ export function checkGrids(ops: readonly Op[], most: StepCounts, limits: GPUSupp
 }
 
 /**
- * Encodes the dispatches of one step, or some of them, into one compute pass.
- * @returns whether any runs; there is no pass where none does
+ * Encodes dispatches of one step into one compute pass.
+ * @returns whether any runs; no compute pass is begun otherwise
  */
 export function encodeProgram(
   encoder: GPUCommandEncoder,

@@ -1,4 +1,6 @@
-/** From logits to tokens, as a list of ops: penalties and bias, the cut of min-p, top-k and top-p, the best token of a row. */
+/**
+ * Sampling as a list of ops: penalties and bias, the min-p, top-k and top-p threshold, and the choice of a token per row.
+ */
 
 import { adjustLogits } from '../kernels/adjustLogits.ts'
 import { keepLogits } from '../kernels/keepLogits.ts'
@@ -11,7 +13,7 @@ import { type Op, op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
 import type { LogitsDebug } from './stepResults.ts'
 
-/** Chooses a token for every sampled row with its request's parameters; `logits`: and what the host is told of its raw logits. */
+/** Samples a token for every sampled row with its request's parameters. `logits`: what is reported of the raw logits. */
 export function sampleOps(model: ModelContext, logits: LogitsDebug): Op[] {
   const { spec, kernels, buffer } = model
   const sampled = (counts: StepCounts) => counts.sampled
@@ -51,7 +53,7 @@ function adjustOp(model: ModelContext, digest: boolean): Op {
   })
 }
 
-/** Drafts: the argmax of every row of a draft pass. */
+/** Drafts are the argmax of each row of a draft pass. */
 export function draftTokenOps(model: ModelContext, pass: PassName, rows: (counts: StepCounts) => number): Op[] {
   const { draftVocab } = model.geometry
   const shape = { vocabSize: draftVocab, subset: draftsFromSubset(model), greedy: true, digest: false }
@@ -78,7 +80,7 @@ function chooseOps(
     }),
     op(`${pass}.sampleSelect`, sampleSelect, shape, rows, {
       pass: passUniform,
-      // A binding is never empty: where columns are ids, another buffer stands in and is not read.
+      // WebGPU has no empty bindings: where columns are token ids, another buffer is bound and not read.
       tokenIds: buffer(shape.subset ? 'draftIds' : 'thresholds'),
       chunks: buffer('chunks'),
       tokens: buffer('tokens'),

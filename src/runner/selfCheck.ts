@@ -1,6 +1,6 @@
 /**
- * Checks on this very device what `shaders/ORDER.md` promises but WGSL does not: that code paths which may serve the same row
- * round alike. In milliseconds, at the end of loading.
+ * Checks on this device what `shaders/ORDER.md` requires but WGSL does not guarantee: that all code paths which can serve
+ * the same row round alike. Takes milliseconds at the end of loading.
  */
 
 import { BLOCK_SIZE } from '../core/cost.ts'
@@ -11,12 +11,12 @@ import type { KernelSet } from './kernelSet.ts'
 import type { Dispatch } from './program.ts'
 import type { TuningBench } from './tuningBench.ts'
 
-/** blocks of the cache that hold random keys and values: a few splits */
+/** blocks of the cache filled with random keys and values: a few splits */
 const NOISY_BLOCKS = (4 * SPLIT_KEYS) / BLOCK_SIZE
 
 /**
- * Whether attention rows may leave partials to be merged: only if they then get the bits of rows that fold their splits in
- * sequence, on random data. The serial kernel folds every split itself and leaves none.
+ * Whether attention may use partials and the merge kernel: only if rows then have the same bits as rows that merge their
+ * splits in sequence, on random data. The serial kernel never leaves partials.
  */
 export async function mayLeavePartials(bench: TuningBench, kernels: KernelSet): Promise<boolean> {
   const { geometry, spec } = bench.model
@@ -39,8 +39,8 @@ export async function mayLeavePartials(bench: TuningBench, kernels: KernelSet): 
 }
 
 /**
- * Whether a row gets the same bits alone and as the first of several, through the first block: the kernels have paths of their
- * own for few rows.
+ * Whether a row has the same bits alone and as the first of several, through the first block: some kernels have a
+ * separate path for few rows.
  */
 export async function rowsAreInvariant(bench: TuningBench, program: readonly Dispatch[]): Promise<boolean> {
   const { geometry, spec } = bench.model
@@ -58,7 +58,7 @@ export async function rowsAreInvariant(bench: TuningBench, program: readonly Dis
   return true
 }
 
-/** Random keys and values in the first layer's first blocks: K fills the first half of a cache, V the second. */
+/** Writes random K and V to the first blocks of the first layer. K is the first half of a cache, V the second. */
 function writeNoisyCache(bench: TuningBench): void {
   const { geometry, spec, kvDtype } = bench.model
   const halfWords = (blocks: number) => kvBytes(blocks, spec.numKvHeads, spec.headDim, kvDtype) / 8
@@ -72,7 +72,7 @@ function equal(a: Uint32Array, b: Uint32Array): boolean {
   return a.length === b.length && a.every((word, index) => word === b[index])
 }
 
-/** Seeded values in (-1, 1). Linear congruential, Numerical Recipes' constants. */
+/** Seeded values in (-1, 1): a linear congruential generator with the constants of Numerical Recipes. */
 function noise(length: number, seed: number): Float32Array<ArrayBuffer> {
   let state = seed
   return Float32Array.from({ length }, () => {

@@ -1,16 +1,16 @@
-/** How much of its buffers a step uses: what decides the grid of every dispatch. */
+/** How many entries of its buffers a step uses, from which the grid of every dispatch follows. */
 
 import type { StepGeometry } from './geometry.ts'
 
 export interface StepCounts {
   readonly rows: number
   readonly sampled: number
-  /** of them, as many as must be looked at because a request adjusts its logits: all, or 0 where none does */
+  /** sampled rows that adjustLogits runs on: all, or 0 where no request has penalties or a bias */
   readonly adjusted: number
   readonly requests: number
   /** rows of the drafter's KV pass */
   readonly kvPass: number
-  /** requests that draft in pass 0, 1, …, never more than in the one before */
+  /** requests in draft pass 0, 1, …, non-increasing */
   readonly drafting: readonly number[]
   /** attention items of the target pass */
   readonly items: number
@@ -18,12 +18,12 @@ export interface StepCounts {
   readonly merges: number
 }
 
-/** Whether the drafter has anything to do. */
+/** Whether the drafter runs in this step. */
 export function drafterRuns({ kvPass, drafting }: StepCounts): boolean {
   return kvPass > 0 || (drafting[0] ?? 0) > 0
 }
 
-/** The counts that no step exceeds. */
+/** Upper bounds of the counts over all steps. */
 export function mostCounts({ rows, sampled, seqs, drafts, maxParts }: StepGeometry): StepCounts {
   return {
     rows,

@@ -1,4 +1,4 @@
-/** From the bytes of a step's answer to its `RequestOutput`s. */
+/** Parses the readback of a step into `RequestOutput`s. */
 
 import type { PlannedRequest, RequestOutput, StepOutput, StepPlan } from '../core/stepPlan.ts'
 import type { ReadbackSource } from '../gpu/readback.ts'
@@ -9,19 +9,19 @@ import { RESULT_WORDS } from './packPlan.ts'
 
 export type LogitsDebug = 'off' | 'digest' | 'full'
 
-/** Words inside a `StepResult` (shaders/lib/stepRequest.wgsl). */
+/** Word offsets in a `StepResult` (shaders/lib/stepRequest.wgsl). */
 const TOKENS = 4
 const VERIFIED = 9
 const PROPOSED = 13
 const STEP = 17
 
-/** Bytes of an answer with `requests` requests and `sampled` sampled rows: results, then digests or logits. */
+/** Bytes of the readback for `requests` requests and `sampled` sampled rows: results, then digests or logits. */
 export function answerBytes(requests: number, sampled: number, vocabSize: number, logits: LogitsDebug): number {
   const perRow = logits === 'digest' ? 8 : logits === 'full' ? vocabSize * 4 : 0
   return requests * RESULT_WORDS * 4 + sampled * perRow
 }
 
-/** What is copied into the answer of a step, in that order. */
+/** The buffers copied into the readback of a step, in order. */
 export function answerSources(
   buffer: (name: string) => GPUBuffer,
   requests: number,
@@ -36,8 +36,9 @@ export function answerSources(
 }
 
 /**
- * Reads an answer; copies what it keeps.
- * @throws INTERNAL when it is not this step's: the device dropped the step, and its buffers still hold an earlier one
+ * Parses a readback; copies what it keeps.
+ * @throws INTERNAL when it belongs to an earlier step, whose results are still in the buffer because the device dropped
+ * this one
  */
 export function parseAnswer(
   bytes: ArrayBuffer,
@@ -64,7 +65,7 @@ export function parseAnswer(
   })
 }
 
-/** Milliseconds of a step of one or two passes, the target's and the drafter's; none without marks that make sense. */
+/** Milliseconds of the target's pass and of the drafter's, if it ran; {} where the timestamps are missing or invalid. */
 export function gpuTimes(marks: Uint32Array): Pick<StepOutput['ms'], 'gpu' | 'draft'> {
   const times = passTimes(marks)
   if (!times) return {}

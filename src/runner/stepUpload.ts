@@ -1,4 +1,4 @@
-/** Writes a step's inputs to the device: what the host knows and the kernels read. Queue writes are ordered with submits. */
+/** Writes the inputs of a step to the device. Queue writes are ordered with submits. */
 
 import type { StepPlan, TableWrite } from '../core/stepPlan.ts'
 import type { Arena } from '../gpu/arena.ts'
@@ -14,7 +14,7 @@ export class StepUpload {
   readonly #arena: Arena
   readonly #geometry: StepGeometry
   readonly #packer: PlanPacker
-  /** one request's row, filled anew for each that needs it */
+  /** scratch: the `adjustments` row of one request */
   readonly #adjustments: Uint32Array<ArrayBuffer>
   readonly #vocabSize: number
 
@@ -27,7 +27,7 @@ export class StepUpload {
     this.#vocabSize = spec.vocabSize
   }
 
-  /** Writes a plan that fits the buffers; the counts decide the grids of its dispatches. */
+  /** Writes a plan that was checked to fit the buffers. @returns the counts that decide the grids of its dispatches */
   write(plan: StepPlan): StepCounts {
     const packer = this.#packer
     for (const row of plan.tableWrites) {
@@ -51,11 +51,11 @@ export class StepUpload {
     return counts
   }
 
-  /** Of a request whose logits are adjusted: all that it knows so far, what it has output included. */
+  /** Uploads the token history and bias of a request with penalties or a bias, earlier output included. */
   #writeAdjustments({ tableRow, history, firstOutputPosition, sampling }: TableWrite): void {
     if (history === undefined) return
     const words = this.#adjustments
-    assert(words.length > 0, 'penalties are on')
+    assert(words.length > 0, 'penalties are enabled in this engine')
     packAdjustments(words, this.#vocabSize, {
       tokens: history,
       promptLength: firstOutputPosition,

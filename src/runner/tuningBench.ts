@@ -1,4 +1,7 @@
-/** Runs parts of a step alone while loading, to time them and to compare their bits: synthetic plans on the planned buffers. */
+/**
+ * Runs parts of a step on synthetic plans while loading, to time them and to compare their bits. Uses the planned
+ * buffers.
+ */
 
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { GREEDY } from '../core/samplingParams.ts'
@@ -24,7 +27,7 @@ export class TuningBench {
     this.#now = now
   }
 
-  /** The ops of these labels, compiled. */
+  /** Compiles the ops with these labels. */
   build(ops: readonly Op[], labels: readonly string[]): Promise<Dispatch[]> {
     return buildProgram(
       this.#gpu,
@@ -47,7 +50,7 @@ export class TuningBench {
     return this.#now() - start
   }
 
-  /** The first words of a buffer, a readback at a time. */
+  /** The first words of a buffer, read in pieces of the readback buffer's size. */
   async read(name: string, words: number): Promise<Uint32Array> {
     const { device } = this.#gpu
     const answer = this.model.buffer('readback.0')
@@ -68,7 +71,7 @@ export class TuningBench {
     this.#gpu.device.queue.writeBuffer(this.model.buffer(name), firstWord * 4, words)
   }
 
-  /** One request whose rows stand at `firstPosition` and after; as a decoding one all but its base row are drafts. */
+  /** A plan of one request with rows from `firstPosition` on. With `decoding`, all rows but the base row are drafts. */
   plan(ids: readonly number[], firstPosition: number, decoding = false): StepPlan {
     const { geometry } = this.model
     const n = ids.length

@@ -1,6 +1,7 @@
 /**
- * Where each tensor of a checkpoint goes on the GPU: matrices in words of four inputs, [K/4][N], queries, keys and values side
- * by side in one; norms and biases as f32. Known from the header alone, so that every byte is planned before a weight is fetched.
+ * Where each tensor of a checkpoint goes on the GPU. Matrices are stored as words of four inputs, [K/4][N], with Q, K and
+ * V fused into one; norms and biases as f32. Known from the header alone, so that memory is planned before a weight is
+ * fetched.
  */
 
 import type { BufferPlan } from '../gpu/arena.ts'
@@ -11,7 +12,7 @@ import { assert } from '../util/math.ts'
 
 export type TensorHeaders = ReadonlyMap<string, TensorHeader>
 
-/** Part of a matrix: the rows of one tensor become `columns` columns from `firstColumn` on. */
+/** A tensor whose rows become `columns` columns of a stored matrix, from `firstColumn` on. */
 export interface MatrixPart {
   readonly kind: 'matrix'
   readonly buffer: string
@@ -23,7 +24,7 @@ export interface MatrixPart {
   readonly firstColumn: number
 }
 
-/** Part of a vector: the values of one tensor become those from `first` on. */
+/** A tensor whose values go to a stored vector, from `first` on. */
 export interface VectorPart {
   readonly kind: 'vector'
   readonly buffer: string
@@ -35,7 +36,7 @@ export interface VectorPart {
 
 export type WeightPart = MatrixPart | VectorPart
 
-/** The buffers that tensors share, in the order queries, keys, values. */
+/** Buffers shared by several tensors, in the order Q, K, V. */
 const JOINED: Readonly<Partial<Record<WeightRole, string>>> = {
   q: 'qkv',
   k: 'qkv',
@@ -47,7 +48,7 @@ const JOINED: Readonly<Partial<Record<WeightRole, string>>> = {
 
 const DTYPES = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const
 
-/** The buffer of the head's columns that drafts come from, where these are part of the vocabulary. */
+/** The buffer with the LM head's columns of a reduced draft vocabulary. */
 export const DRAFT_HEAD = 'mtp.head'
 
 /** The buffer of the LM head's matrix. */
@@ -56,7 +57,7 @@ export function headBuffer(spec: Pick<ModelSpec, 'tiedEmbeddings'>): 'embed' | '
 }
 
 /**
- * The place of every tensor the engine needs, by tensor name; the drafter's only `withDrafter`.
+ * The destination of every tensor the engine needs, by tensor name; the drafter's only with `withDrafter`.
  * @throws MODEL_FORMAT when the header is not what config.json says
  */
 export function weightParts(spec: ModelSpec, withDrafter: boolean, tensors: TensorHeaders): Map<string, WeightPart> {
@@ -64,7 +65,7 @@ export function weightParts(spec: ModelSpec, withDrafter: boolean, tensors: Tens
   return new Map(checked.map((tensor) => [tensor.name, partOf(spec, tensor)]))
 }
 
-/** The weight buffers. @param draftVocab tokens that drafts come from */
+/** The weight buffers. @param draftVocab size of the draft vocabulary */
 export function weightBuffers(
   spec: ModelSpec,
   withDrafter: boolean,
@@ -84,12 +85,12 @@ export function weightBuffers(
   return [...plans.values()]
 }
 
-/** How the matrix in each weight buffer is stored. */
+/** The element type of the matrix in each weight buffer. */
 export function weightDtypes(spec: ModelSpec, parts: ReadonlyMap<string, WeightPart>): (buffer: string) => WeightDtype {
   const dtypes = new Map([...parts.values()].map((part) => [part.buffer, part.dtype]))
   return (buffer) => {
     const dtype = dtypes.get(buffer === DRAFT_HEAD ? headBuffer(spec) : buffer)
-    assert(dtype, `a weight in buffer "${buffer}"`)
+    assert(dtype, `a tensor is stored in buffer "${buffer}"`)
     return dtype
   }
 }

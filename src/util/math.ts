@@ -1,6 +1,6 @@
 /** Arithmetic and invariants shared by every room. */
 
-/** Throws unless `condition`: for our own invariants, never for a caller's input. */
+/** Throws unless `condition`. For internal invariants only, never to check a caller's input. */
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`invariant: ${message}`)
 }
@@ -19,7 +19,7 @@ export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0)
 }
 
-/** `array[index]` of an index known to be inside; throws where it is not. */
+/** `array[index]`; throws if the index is out of range. */
 export function at<T>(array: { readonly length: number; readonly [index: number]: T }, index: number): T {
   const value = array[index]
   if (value === undefined) throw new Error(`invariant: index ${index} outside 0…${array.length - 1}`)

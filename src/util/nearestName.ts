@@ -1,12 +1,12 @@
-/** The name that somebody may have meant, for messages about unknown ones. */
+/** Suggests the known name that a misspelt one was probably meant to be, for error messages. */
 
 /**
- * The one of `known` that is `name` in another spelling (`max_num_seqs`, `maxTokens`), else the nearest within a few slips of the
- * keyboard; undefined where none is near.
+ * The entry of `known` that equals `name` up to case and separators (`max_num_seqs`, `maxTokens`), else the closest by
+ * edit distance within a small limit; undefined if none is close.
  */
 export function nearestName(name: string, known: readonly string[]): string | undefined {
   const plain = spelling(name)
-  // What is long is no slip, and its distance would take long to count.
+  // A long name is not a typing error, and its edit distance would be slow to compute.
   if (plain.length > MOST_LETTERS) return undefined
   let nearest: string | undefined
   let least = Math.floor(plain.length / 3) + 1
@@ -21,12 +21,12 @@ export function nearestName(name: string, known: readonly string[]): string | un
 
 const MOST_LETTERS = 64
 
-/** camelCase, snake_case and kebab-case alike. */
+/** Removes what differs between camelCase, snake_case and kebab-case. */
 function spelling(name: string): string {
   return name.replace(/[_-]/g, '').toLowerCase()
 }
 
-/** Letters to insert, drop, replace or swap with their neighbour (optimal string alignment). */
+/** Edit distance by insertion, deletion, substitution and transposition (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let beforeLast: number[] = []
   let last = Array.from({ length: b.length + 1 }, (_, j) => j)

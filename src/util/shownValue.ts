@@ -1,4 +1,4 @@
-/** A caller's value in a message: short, whatever it is, and without calling anything of its own. */
+/** Formats a caller's value for an error message: short, for any value, without calling any of the value's own methods. */
 
 /** characters of a string */
 const MOST_CHARACTERS = 60
@@ -12,7 +12,7 @@ export function shownValue(value: unknown): string {
   return `{ ${entriesOf(entries.length, (i) => `${entries[i]?.[0]}: ${brief(entries[i]?.[1])}`)} }`
 }
 
-/** 'Object', 'Map', 'AbortController': what kind of object it is, whichever window made it. */
+/** The kind of an object ('Object', 'Map', 'AbortController'), also for objects of another realm. */
 export function typeName(value: object): string {
   return Object.prototype.toString.call(value).slice(8, -1)
 }
