@@ -161,7 +161,8 @@ describe('the page', () => {
       await page.getByTestId('policy').selectOption(policy)
       expect(await text('policy-note')).toMatch(/^Will be refused: .*BUDGET_EXCEEDED/)
     }
-    await apply()
+    // It is ready for no longer than a step takes, which may be too short to be seen.
+    await page.getByTestId('apply').click()
     await engineIs(page, 'failed')
     expect(await text('banner-code')).toBe('BUDGET_EXCEEDED')
     expect(await text('banner-message')).toMatch(/\b32\b/)
