@@ -1,6 +1,6 @@
 /**
- * GET requests whose failures are typed: what the network or the server did wrong is MODEL_FETCH with URL and cause, a signal is
- * ABORTED. It must never know what the bytes mean.
+ * HTTP GET with typed failures: network and server errors are MODEL_FETCH with URL and cause, an abort is ABORTED. It
+ * must never know what the bytes mean.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -8,20 +8,20 @@ import { WeirError } from '../protocol/errors.ts'
 export type Fetch = typeof globalThis.fetch
 
 export interface Http {
-  /** called as a plain function: the browser's refuses to be called as a method */
+  /** called as a plain function: the browser's fetch throws when called as a method */
   readonly fetch: Fetch
   readonly signal: AbortSignal | undefined
 }
 
-/** Whether the server says that there is no such file; any other refusal is an error even for a file that may be missing. */
+/** Whether the server reports that the file does not exist. Any other failure is an error even for an optional file. */
 export function isMissing(response: Response): boolean {
   return response.status === 404
 }
 
 /**
- * Any answer of the server, whatever its status.
- * @param init headers, and whether the browser's cache takes part
- * @throws MODEL_FETCH when there is none, ABORTED
+ * Returns any HTTP response, whatever its status.
+ * @param init headers and cache mode
+ * @throws MODEL_FETCH when there is no response, ABORTED
  */
 export async function get(http: Http, url: string, init: Pick<RequestInit, 'headers' | 'cache'>): Promise<Response> {
   const { fetch, signal } = http
@@ -33,7 +33,7 @@ export async function get(http: Http, url: string, init: Pick<RequestInit, 'head
   }
 }
 
-/** Frees the connection of an answer that is not read to its end. */
+/** Frees the connection of a response whose body is not read to its end. */
 export async function discard(response: Response): Promise<void> {
   await response.body?.cancel().catch(() => undefined)
 }
@@ -45,7 +45,7 @@ export async function statusError(url: string, response: Response): Promise<Weir
 }
 
 /**
- * The body in pieces; leaving the loop early cancels the transfer.
+ * The body in chunks; leaving the loop early cancels the transfer.
  * @throws MODEL_FETCH when the connection breaks (a body shorter than its Content-Length is one), ABORTED
  */
 export async function* chunks(http: Http, url: string, response: Response): AsyncGenerator<Uint8Array, void, void> {
@@ -67,7 +67,7 @@ export async function* chunks(http: Http, url: string, response: Response): Asyn
   }
 }
 
-/** The first `limit` bytes of the body, or all of it where it is shorter; the rest is not transferred. */
+/** The first `limit` bytes of the body, or all of a shorter one; the rest is not transferred. */
 export async function readBody(
   http: Http,
   url: string,
@@ -90,7 +90,7 @@ export async function readBody(
   return body.subarray(0, limit)
 }
 
-/** Bytes of the body as the header says; undefined where it says nothing or where the body was compressed for the transfer. */
+/** The body's Content-Length; undefined if absent or if the body was compressed for the transfer. */
 export function contentLength(response: Response): number | undefined {
   const text = response.headers.get('content-length')
   if (text === null || response.headers.has('content-encoding')) return undefined
@@ -124,7 +124,7 @@ function networkError(signal: AbortSignal | undefined, url: string, what: string
   return new WeirError('MODEL_FETCH', `cannot fetch ${url}: ${what} (${causeOf(thrown)})`, { url }, { cause: thrown })
 }
 
-/** The innermost reason: Node's fetch hides it two errors down. */
+/** The innermost cause: Node's fetch nests it two errors deep. */
 function causeOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown)
   return thrown.cause instanceof Error ? causeOf(thrown.cause) : thrown.message

@@ -1,6 +1,6 @@
 /**
- * The safetensors header: 8 bytes of length, then JSON that names each tensor's dtype, shape and place in the data that follows.
- * Checked as strictly as the reference implementation (huggingface/safetensors, `Metadata::validate`): no gap, no overlap, nothing
+ * Parses the safetensors header: 8 bytes of length, then JSON with each tensor's dtype, shape and offsets into the data.
+ * As strict as the reference implementation (huggingface/safetensors, `Metadata::validate`): no gap, no overlap, nothing
  * past the end. It must never know how bytes arrive or which tensors a model needs.
  */
 
@@ -41,10 +41,10 @@ const DTYPE_BITS: Readonly<Record<string, number>> = {
 }
 
 /**
- * The length of the JSON that follows the first 8 bytes.
- * @param start the file's first bytes, as many as there are
- * @param fileBytes size of the file, where known
- * @throws MODEL_FORMAT when the file cannot be safetensors, saying what it looks like
+ * The length of the JSON after the first 8 bytes.
+ * @param start the first bytes of the file
+ * @param fileBytes size of the file, if known
+ * @throws MODEL_FORMAT when the file cannot be safetensors, naming the format it looks like
  */
 export function headerLength(url: string, start: Uint8Array, fileBytes?: number): number {
   const looksLike = foreignFormat(start)
@@ -62,9 +62,9 @@ export function headerLength(url: string, start: Uint8Array, fileBytes?: number)
 }
 
 /**
- * The tensors that a header describes, in file order; together they fill the data exactly.
+ * The tensors of a header in file order; together they cover the data exactly.
  * @param json the header's JSON, without the 8 bytes before it
- * @param dataBytes bytes that follow the header, where known
+ * @param dataBytes size of the data after the header, if known
  * @throws MODEL_FORMAT naming the tensor
  */
 export function parseHeader(url: string, json: Uint8Array, dataBytes?: number): TensorInfo[] {
@@ -128,7 +128,7 @@ function placedTensor(url: string, name: string, entry: unknown): PlacedTensor {
   return { info: { name, dtype, shape, bytes }, begin, end }
 }
 
-/** What servers send in place of weights, told by the first bytes. */
+/** Recognises common non-safetensors responses by their first bytes. */
 function foreignFormat(start: Uint8Array): string | undefined {
   const text = new TextDecoder().decode(start.subarray(0, 64)).trimStart().toLowerCase()
   if (text.startsWith('<!doctype') || text.startsWith('<html')) return 'an HTML page'

@@ -1,6 +1,6 @@
 /**
- * The files of a model in a folder on a web server, laid out as on the Hugging Face Hub. It fetches and parses; what a config or a
- * tokenizer means is for its caller, and it must never know it.
+ * Fetches and parses the files of a model in a folder on a web server, laid out as on the Hugging Face Hub. It must never
+ * know what the fields of a config or a tokenizer mean.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -23,9 +23,9 @@ export interface OpenOptions {
   readonly fetch?: Fetch | undefined
 }
 
-/** What a model's folder holds, parsed as JSON but not interpreted; undefined: no such file. */
+/** The parsed but uninterpreted files of a model's folder; undefined if a file does not exist. */
 export interface ModelFiles {
-  /** of the folder */
+  /** URL of the folder */
   readonly url: string
   readonly config: unknown
   readonly generationConfig: unknown
@@ -33,7 +33,7 @@ export interface ModelFiles {
   readonly tokenizerConfig: unknown
   readonly weights: WeightSource
   /**
-   * Any other JSON file, by a URL relative to the folder.
+   * Fetches any other JSON file, by a URL relative to the folder.
    * @throws MODEL_FETCH, MODEL_FORMAT, ABORTED, INVALID_OPTION (the URL)
    */
   readJson(url: string): Promise<unknown>
@@ -43,8 +43,8 @@ const WEIGHTS = 'model.safetensors'
 const WEIGHTS_INDEX = 'model.safetensors.index.json'
 
 /**
- * Opens the model in the folder `url` (absolute; with or without a slash at the end): fetches its JSON files and reads the headers
- * of its weights, not the weights.
+ * Opens the model in the folder `url` (absolute; a trailing slash is optional): fetches its JSON files and the headers of
+ * its weights, not the weights.
  * @throws MODEL_FETCH (HTTP status, network), MODEL_FORMAT (a file is not what its name says), ABORTED, INVALID_OPTION (the URL)
  */
 export async function openModel(url: string, options: OpenOptions = {}): Promise<ModelFiles> {
@@ -53,7 +53,7 @@ export async function openModel(url: string, options: OpenOptions = {}): Promise
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     signal: options.signal,
   }
-  // Alone and first: a wrong URL is then told by the file that every model has.
+  // config.json is fetched first and alone: every model has one, so a wrong URL is reported by its 404.
   const config = await requiredJson(http, fileUrl(folder, 'config.json'))
   const [generationConfig, tokenizer, tokenizerConfig, weights] = await Promise.all([
     optionalJson(http, fileUrl(folder, 'generation_config.json')),
@@ -66,7 +66,7 @@ export async function openModel(url: string, options: OpenOptions = {}): Promise
 }
 
 function parseFolder(url: string): URL {
-  // `data:` and `blob:` URLs are absolute, but nothing lies beneath them.
+  // `data:` and `blob:` URLs are absolute, but cannot be the base of another URL.
   if (!URL.canParse('config.json', url)) {
     throw new WeirError('INVALID_OPTION', `model URL "${url}" is not the absolute URL of a folder`, { url })
   }
@@ -76,14 +76,14 @@ function parseFolder(url: string): URL {
   return folder
 }
 
-/** A file of the folder; a query of the folder's URL (an access token, a version) goes with each of them. */
+/** The URL of a file in the folder. The folder's query (an access token, a revision) is added to it. */
 function fileUrl(folder: URL, name: string): string {
   const file = new URL(name, folder)
   file.search = folder.search
   return file.href
 }
 
-/** What stands outside the folder gets none of its query: a token is for its own server. */
+/** The URL of another file. Outside the folder the query is not added: an access token belongs to its own server. */
 function otherUrl(folder: URL, relative: string): string {
   try {
     const file = new URL(relative, folder)
@@ -95,7 +95,7 @@ function otherUrl(folder: URL, relative: string): string {
   }
 }
 
-/** The parsed file, or 'html' where the server sent a page in its place, as many do for whatever they do not find. */
+/** The parsed file, or 'html' where the server answered with an HTML page, as many do for unknown paths. */
 type JsonAnswer = { readonly json: unknown } | 'missing' | 'html'
 
 async function fetchJson(http: Http, url: string): Promise<JsonAnswer> {
@@ -170,14 +170,14 @@ async function openShards(http: Http, folder: URL): Promise<WeightFile[]> {
   return files
 }
 
-/** Tensor name to file name, as the index has it. */
+/** Maps tensor names to file names, from the index. */
 function weightMap(url: string, index: unknown): Map<string, string> {
   const map = typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined
   const entries = typeof map === 'object' && map !== null && !Array.isArray(map) ? Object.entries(map) : []
   if (entries.length === 0) throw new WeirError('MODEL_FORMAT', `${url} has no weight_map`, { url })
   const fileOf = new Map<string, string>()
   for (const [tensor, file] of entries) {
-    // A plain name of this folder: an index must not send the loader elsewhere.
+    // Only a plain file name in this folder: an index must not make the loader fetch other URLs.
     if (typeof file !== 'string' || !/^[\w][\w.-]*\.safetensors$/.test(file)) {
       const shown = JSON.stringify(file)
       throw new WeirError(

@@ -1,7 +1,7 @@
 /**
- * The weights of a model at a URL: one safetensors file or several named by an index. Headers are read when it is opened, so that
- * a plan of memory can be made and refused before any weight is fetched; `stream` then hands over tensor by tensor. It must never
- * know which tensors a model needs or what becomes of their bytes.
+ * The weights of a model at a URL: one safetensors file, or several named by an index. Opening reads the headers only, so
+ * that memory can be planned, and refused, before any weight is fetched; `stream` then yields tensor by tensor. It must
+ * never know which tensors a model needs or what they are used for.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -9,10 +9,10 @@ import type { LoadProgress } from '../protocol/options.ts'
 import { chunks, contentLength, discard, get, type Http, isMissing, readBody, shortBody, statusError } from './http.ts'
 import { headerLength, LENGTH_BYTES, parseHeader, type TensorInfo } from './safetensors.ts'
 
-/** `loaded` and `total` count the data of all files, `file` is the one being read. */
+/** `loaded` and `total` count the data of all files; `file` is the one being read. */
 export type FetchProgress = Omit<LoadProgress, 'phase'>
 
-/** Takes one tensor's bytes, little-endian, in a buffer of their own; the next one waits for the promise. */
+/** Receives one tensor's little-endian bytes in a buffer of its own; the next tensor waits for the promise. */
 export type TensorSink = (info: TensorInfo, data: Uint8Array) => void | Promise<void>
 
 export interface StreamOptions {
@@ -25,20 +25,20 @@ export interface StreamOptions {
 export interface WeightFile {
   readonly name: string
   readonly url: string
-  /** offset of the data: what stands before it is the header */
+  /** offset of the data, just after the header */
   readonly dataStart: number
   readonly tensors: readonly TensorInfo[] // in file order
 }
 
 const ACCEPT = { accept: 'application/octet-stream' }
 
-/** Enough for the header of every dense model below 10 B. */
+/** Larger than the header of every dense model below 10 B. */
 const HEADER_GUESS_BYTES = 256 * 1024
 
 const PROGRESS_CALLS = 200
 
 /**
- * Reads a file's header: a Range request, or the start of the whole file where the server ignores Range.
+ * Reads a file's header with a Range request, or from the start of the whole file if the server ignores Range.
  * @returns undefined when there is no such file
  * @throws MODEL_FETCH, MODEL_FORMAT, ABORTED
  */
@@ -55,13 +55,13 @@ export async function openWeightFile(http: Http, url: string, name: string): Pro
 
 interface FileStart {
   readonly bytes: Uint8Array
-  /** size of the whole file, where the server says it or the start is all of it */
+  /** size of the whole file, if the server reports it or the file was read whole */
   readonly fileBytes: number | undefined
 }
 
 async function readStart(http: Http, url: string, limit: number): Promise<FileStart | undefined> {
-  // Not through the cache: the browser would fill the rest of a cached part from the server, which compresses whole files but
-  // sends ranges as they are, and the two do not fit together.
+  // Bypasses the HTTP cache: the browser would complete a cached range from the full response, but servers compress whole
+  // files and not ranges, so the bytes do not match.
   const headers = { ...ACCEPT, range: `bytes=0-${limit - 1}` }
   const response = await get(http, url, { headers, cache: 'no-store' })
   if (isMissing(response)) {
@@ -82,7 +82,7 @@ async function readStart(http: Http, url: string, limit: number): Promise<FileSt
   return { bytes, fileBytes: total ?? (bytes.length < limit ? bytes.length : undefined) }
 }
 
-/** Size of the file out of `Content-Range: bytes 0-99/1234`; servers do not show the field to every origin. */
+/** The file's size from `Content-Range: bytes 0-99/1234`, a header that CORS may hide. */
 function rangeTotal(response: Response): number | undefined {
   const total = /^bytes 0-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '')?.[1]
   return total === undefined ? undefined : Number(total)
@@ -121,8 +121,8 @@ export class WeightSource {
   }
 
   /**
-   * Fetches every tensor once, in file order. At most one tensor is held at a time, and no byte of it twice but the piece that
-   * just arrived. May be called again: it fetches again.
+   * Fetches every tensor once, in file order. Holds one tensor at a time plus the last chunk received. Each call fetches
+   * again.
    * @throws MODEL_FETCH, MODEL_FORMAT, ABORTED, or what the sink throws
    */
   async stream(sink: TensorSink, options: StreamOptions = {}): Promise<void> {
@@ -178,7 +178,7 @@ function changedFile(url: string, found: number, expected: number): WeirError {
   })
 }
 
-/** Cuts a stream of bytes into tensors. */
+/** Splits a stream of bytes into tensors. */
 class TensorAssembler {
   readonly #tensors: readonly TensorInfo[]
   readonly #sink: TensorSink
@@ -205,7 +205,7 @@ class TensorAssembler {
     }
   }
 
-  /** Delivers tensors without elements that stand at the end of the file. */
+  /** Delivers empty tensors at the end of the file. */
   async finish(): Promise<void> {
     for (let info = this.#tensors[this.#index]; info?.bytes === 0; info = this.#tensors[this.#index]) {
       await this.#deliver(info, new Uint8Array(0))

@@ -1,6 +1,6 @@
 /**
- * Checked reading of one JSON object: every field is either what it should be or a MODEL_FORMAT error that names the file, the
- * field and the value. It knows no model: which fields matter is for its callers.
+ * Checked reading of a JSON object: a field has the required type and range, or a MODEL_FORMAT error names the file, the
+ * field and the value. It must never know which fields a model has.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -21,7 +21,7 @@ export class ConfigFields {
     this.#record = value as Record<string, unknown>
   }
 
-  /** Whether the field is there and not null: Transformers writes null for "not set". */
+  /** Whether the field is present and not null: Transformers writes null for "not set". */
   has(name: string): boolean {
     return this.raw(name) !== undefined
   }
@@ -70,7 +70,7 @@ export class ConfigFields {
     return value
   }
 
-  /** A token id or a list of them, each inside the vocabulary where its size is known; [] when missing. */
+  /** A token id or a list of ids, each below `vocabSize`; [] when missing. */
   tokenIds(name: string, vocabSize = Number.POSITIVE_INFINITY): number[] {
     const value = this.raw(name)
     if (value === undefined) return []

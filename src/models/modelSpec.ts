@@ -1,31 +1,31 @@
 /**
- * What a model computes, read from its config.json: sizes, constants, kinds of layers. A config that asks for arithmetic this
- * runtime does not do is refused by field, because ignoring it would give fluent wrong text. It must never know tensor names
- * (weightNames.ts), bytes, or the GPU.
+ * The architecture of a model, read from config.json: sizes, constants, kinds of layers. A config that needs unsupported
+ * arithmetic is refused by field, because ignoring the field would produce fluent wrong text. It must never know tensor
+ * names (weightNames.ts), bytes, or the GPU.
  */
 
 import { SAMPLING_NUMBERS, type SamplingField } from '../protocol/ranges.ts'
 import { ConfigFields } from './configFields.ts'
 
-/** How a layer caches what it has seen. `paged`: keys and values in blocks of the KV cache. */
+/** How a layer caches its past. `paged`: keys and values in blocks of the KV cache. */
 export interface LayerSpec {
   readonly kind: 'paged'
 }
 
-/** A multi-token-prediction head: one block of the model's own kind, whose embedding and LM head are the model's own. */
+/** A multi-token-prediction head: one block of the model's architecture, sharing the model's embedding and LM head. */
 export interface MtpSpec {
   readonly blocks: 1
-  /** whose tensor names it goes by */
+  /** naming scheme of its tensors */
   readonly names: 'qwen3-next' | 'mimo'
-  /** which half of its projection's input comes first */
+  /** which half comes first in the concatenation that is projected */
   readonly concatOrder: 'embedding-first' | 'hidden-first'
-  /** at position 0 the next token's embedding counts as zero */
+  /** the embedding is zero at position 0 */
   readonly maskFirstEmbedding: boolean
 }
 
 export interface ModelSpec {
   readonly family: 'qwen3' | 'mimo'
-  /** as in config.json, for people */
+  /** as in config.json, for display */
   readonly architecture: string
   readonly hiddenSize: number
   readonly intermediateSize: number
@@ -38,28 +38,28 @@ export interface ModelSpec {
   readonly ropeTheta: number
   /** queries, keys and values have a bias */
   readonly qkvBias: boolean
-  /** each query and key head is normed before its rotation */
+  /** RMSNorm on each query and key head before RoPE */
   readonly qkNorm: boolean
   readonly maxPositions: number
-  /** the embedding matrix is the LM head too */
+  /** the embedding matrix is also the LM head */
   readonly tiedEmbeddings: boolean
-  /** ids that end a text; may be empty */
+  /** ids that end generation; may be empty */
   readonly eosTokenIds: readonly number[]
   readonly bosTokenId: number | undefined
   readonly layers: readonly LayerSpec[] // [numLayers]
   readonly mtp: MtpSpec | undefined
 }
 
-/** What a model's generation_config.json says. */
+/** The defaults in a model's generation_config.json. */
 export interface GenerationDefaults {
-  /** request fields that it recommends */
+  /** recommended sampling parameters */
   readonly sampling: { readonly [field in SamplingField]?: number }
   readonly eosTokenIds: readonly number[]
 }
 
-/** What a family's config.json leaves unsaid. */
+/** Properties of a family that config.json does not state. */
 interface Family extends Pick<ModelSpec, 'family' | 'architecture' | 'qkvBias' | 'qkNorm'> {
-  /** its drafter, in checkpoints that have one */
+  /** drafter of checkpoints that have one */
   readonly mtp: MtpSpec
 }
 
@@ -80,7 +80,7 @@ const FAMILIES: readonly Family[] = [
   },
 ]
 
-/** Fields whose value, if set at all, must be this one: any other changes the arithmetic. */
+/** Fields with a single supported value, if present: any other changes the arithmetic. */
 const FIXED_FIELDS: readonly (readonly [name: string, value: unknown])[] = [
   ['hidden_act', 'silu'],
   ['mlp_bias', false],
@@ -89,7 +89,7 @@ const FIXED_FIELDS: readonly (readonly [name: string, value: unknown])[] = [
   ['partial_rotary_factor', 1],
 ]
 
-/** Sizes that kernels read in words of 4 elements. */
+/** Sizes that must be multiples of 4, the width of the kernels' words. */
 const WORD_SIZES = ['hidden_size', 'intermediate_size', 'head_dim'] as const
 
 /**
@@ -141,7 +141,8 @@ export function parseModelSpec(config: unknown, generationConfig?: unknown): Mod
 }
 
 /**
- * Reads generation_config.json; undefined where there is no such file. `do_sample: false` is greedy whatever the other fields say.
+ * Reads generation_config.json; undefined if the model has none. `do_sample: false` means greedy, whatever the other
+ * fields say.
  * @throws MODEL_FORMAT naming the field and its value
  */
 export function parseGenerationDefaults(
@@ -176,7 +177,7 @@ function checkLayerTypes(fields: ConfigFields, numLayers: number): void {
   }
 }
 
-/** θ of plain rotary embedding, from `rope_theta` or from the newer `rope_parameters`; any scaling is refused. */
+/** θ of unscaled rotary embedding, from `rope_theta` or from the newer `rope_parameters`; any scaling is refused. */
 function ropeTheta(fields: ConfigFields): number {
   const scaling = fields.nested('rope_scaling')
   if (scaling && ropeType(scaling) !== 'default')

@@ -1,7 +1,7 @@
 /**
- * The tensors of a model by role: name and shape of each, and the check of a checkpoint's header against them before any weight
- * is fetched. It must never know where the bytes come from or how they lie on the GPU. Blocks have the names of Llama and its
- * descendants in Transformers, drafters their families' own.
+ * The tensors of a model by role, with name and shape, and the check of a checkpoint's header against them before any
+ * weight is fetched. Blocks are named as in Llama and its descendants in Transformers; each family names its drafter
+ * differently. It must never know where the bytes come from or how they are laid out on the GPU.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -17,27 +17,27 @@ export interface WeightTensor {
   readonly role: WeightRole
   /** whether it belongs to the target model or to its drafter */
   readonly part: 'model' | 'mtp'
-  /** the block within its part; undefined for what stands outside the blocks */
+  /** index of the block within its part; undefined for tensors outside the blocks */
   readonly layer: number | undefined
   readonly name: string
   /** matrices are [N (outputs)][K (inputs)], row-major; norms are [K], biases [N] */
   readonly shape: readonly number[]
 }
 
-/** Element types of a checkpoint that are read as they are, by safetensors' names. */
+/** Supported element types, by their names in safetensors. */
 export type CheckpointDtype = 'BF16' | 'F16' | 'F32'
 
 export interface CheckedTensor extends WeightTensor {
   readonly dtype: CheckpointDtype
 }
 
-/** What a header says of a tensor. */
+/** The header's entry of a tensor. */
 export interface TensorHeader {
   readonly dtype: string
   readonly shape: readonly number[]
 }
 
-/** Modules of a drafter, beside those in its block. */
+/** Names of a drafter's modules outside its block. */
 interface MtpNames {
   readonly embedNorm: string
   readonly hiddenNorm: string
@@ -64,13 +64,13 @@ const MTP_NAMES: Readonly<Record<MtpSpec['names'], MtpNames>> = {
   },
 }
 
-/** Matrices that one kernel reads as one: they share their element type. */
+/** Matrices fused into one for a kernel, which must have the same element type. */
 const FUSED: readonly (readonly BlockRole[])[] = [
   ['q', 'k', 'v'],
   ['gate', 'up'],
 ]
 
-/** Every tensor the model needs, the drafter's last. A tied LM head is not among them. */
+/** Every tensor of the model, the drafter's last. A tied LM head is not listed. */
 export function weightPlan(spec: ModelSpec): WeightTensor[] {
   const { hiddenSize, vocabSize } = spec
   const plan: WeightTensor[] = []
@@ -125,7 +125,7 @@ function blockTensors(spec: ModelSpec, part: WeightTensor['part'], layer: number
 }
 
 /**
- * Checks a checkpoint's header against the plan and gives the plan with each tensor's element type.
+ * Checks a checkpoint's header against the weight plan. @returns the plan with each tensor's element type
  * @throws MODEL_FORMAT naming a tensor that is missing, has another shape, an unsupported dtype or one that differs within a
  * fused matrix; and one that stands beside the planned ones and would change their meaning (a bias, a scale, a further layer)
  */
@@ -183,8 +183,8 @@ function checkFusedTypes(checked: readonly CheckedTensor[]): void {
 }
 
 /**
- * A tensor in a planned module (a bias, a scale), a norm of heads that this family does not norm, and one in a layer past the
- * last are such as the arithmetic would leave out.
+ * Refuses tensors that the forward pass would silently ignore: another tensor of a planned module (a bias, a scale),
+ * QK-norms in a family without QK-norm, and layers past the last.
  */
 function checkCompanions(
   spec: ModelSpec,

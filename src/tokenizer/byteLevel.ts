@@ -1,6 +1,6 @@
 /**
- * GPT-2's mapping of bytes to printable characters, in which byte-level BPE vocabularies are written (openai/gpt-2, encoder.py,
- * `bytes_to_unicode`). It knows characters and bytes, no vocabulary.
+ * GPT-2's mapping of bytes to printable characters, used by byte-level BPE vocabularies (openai/gpt-2, encoder.py,
+ * `bytes_to_unicode`). It must never know a vocabulary.
  */
 
 /** Character to byte, for all 256 bytes. */
@@ -9,7 +9,7 @@ const BYTE_OF: ReadonlyMap<string, number> = byteTable()
 /** The characters of all 256 bytes. */
 export const BYTE_CHARACTERS: readonly string[] = [...BYTE_OF.keys()]
 
-/** How tokenizers that fall back to bytes call them: `<0x00>` to `<0xFF>`. */
+/** Names of byte-fallback tokens: `<0x00>` to `<0xFF>`. */
 export const BYTE_TOKENS: readonly string[] = Array.from(
   { length: 256 },
   (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
@@ -24,7 +24,7 @@ function byteTable(): Map<string, number> {
   return table
 }
 
-/** The bytes a token stands for; a token with a character outside the mapping stands for its own UTF-8, as in tokenizers (Rust). */
+/** The bytes of a token; a token with a character outside the mapping has its own UTF-8 bytes, as in tokenizers (Rust). */
 export function bytesOfToken(token: string): Uint8Array {
   const bytes = new Uint8Array(token.length)
   for (let i = 0; i < token.length; i++) {

@@ -1,15 +1,15 @@
 /**
- * Which tokens are frequent, as far as a tokenizer.json tells: byte-pair merges are learnt most frequent pair first, so the token
- * of an earlier merge is the more frequent one. It must never know what the order is for.
+ * Orders token ids by frequency, as far as tokenizer.json tells: BPE learns the most frequent pair first, so an earlier
+ * merge makes a more frequent token. It must never know what the order is used for.
  */
 
 import { BYTE_TOKENS } from './byteLevel.ts'
 
 /**
- * The ids of a vocabulary of `vocabSize`, most frequent first: the alphabet, the tokens of merges in their order, and at last
- * what no text is made of, special tokens and ids without a token. By id where there are no merges, and in tokenizers that fall
- * back to bytes, whose alphabet is all characters, rare ones at its end: bytes come last there.
- * @param tokenizerJson tokenizer.json, parsed; whatever in it is not as expected tells nothing
+ * The ids of a vocabulary of `vocabSize`, most frequent first: the alphabet, then tokens in the order of their merges,
+ * then special tokens and ids without a token. In the order of ids if there are no merges. With byte fallback the
+ * alphabet is all characters, so byte tokens come last among it.
+ * @param tokenizerJson parsed tokenizer.json; unexpected parts are ignored
  */
 export function frequencyOrder(tokenizerJson: unknown, vocabSize: number): number[] {
   const { vocab, merges, added, byteFallback } = readParts(tokenizerJson)
@@ -50,7 +50,7 @@ function readParts(json: unknown): TokenizerParts {
   }
 }
 
-/** Of a merge in either of tokenizer.json's forms: `"a b"` or `["a", "b"]`. */
+/** The token that a merge produces. tokenizer.json writes merges as `"a b"` or `["a", "b"]`. */
 function mergedToken(merge: unknown): string | undefined {
   if (typeof merge === 'string') return merge.replace(' ', '')
   return Array.isArray(merge) ? merge.join('') : undefined

@@ -1,29 +1,32 @@
 /**
- * Finds stop strings in a text that arrives in pieces. Text that might begin a stop string is held back, so what was given is
- * never taken back. The match is the one that is complete first, of those the longest; hence it does not depend on where the text
- * was cut into pieces. One Knuth-Morris-Pratt automaton per string: work is linear in the text. It must never know tokens.
+ * Finds stop strings in text that arrives in pieces. Text that may begin a stop string is held back, so emitted text is
+ * never retracted. The earliest complete match wins, of several the longest, so the result does not depend on how the
+ * text is split. One Knuth-Morris-Pratt automaton per string: linear time. It must never know tokens.
  */
 
 import { assert } from '../util/math.ts'
 
 export interface StopScan {
-  /** text that is settled and not part of a stop string */
+  /** text that cannot be part of a stop string */
   readonly text: string
-  /** set at the match: nothing may be pushed afterwards */
+  /** set at a match; `push` must not be called afterwards */
   readonly match?: StopMatch
 }
 
 export interface StopMatch {
   readonly stop: string
-  /** pieces of this call up to and with the one that completed the string: with one piece per token, the tokens to keep */
+  /**
+   * number of pieces of this call up to and including the one that completed the stop string; with one piece per token,
+   * the tokens to keep
+   */
   readonly pieces: number
 }
 
 interface Automaton {
   readonly stop: string
-  /** for a prefix of length i + 1: the length of its longest proper prefix that is its suffix too */
+  /** the failure function: for the prefix of length i + 1, the length of its longest proper prefix that is also a suffix */
   readonly borders: readonly number[] // [stop.length]
-  /** length of the longest prefix of `stop` that the text so far ends with */
+  /** length of the longest prefix of `stop` that the text ends with */
   matched: number
 }
 
@@ -40,7 +43,7 @@ export class StopMatcher {
     })
   }
 
-  /** Scans the next pieces; what they settle is given as one text. */
+  /** Scans the next pieces. @returns the text that can be emitted */
   push(pieces: readonly string[]): StopScan {
     assert(!this.#done, 'nothing is pushed after the match')
     let text = this.#held
@@ -60,14 +63,14 @@ export class StopMatcher {
     return { text: text.slice(0, text.length - hold) }
   }
 
-  /** What was held back: the text ended before a stop string was complete. */
+  /** Returns the held-back text when generation ends before a stop string is complete. */
   flush(): string {
     const held = this.#held
     this.#held = ''
     return held
   }
 
-  /** Takes one UTF-16 unit; gives the longest stop string that it completes. */
+  /** Advances all automata by one UTF-16 unit. @returns the longest stop string completed by it */
   #advance(unit: string): string | undefined {
     let longest: string | undefined
     for (const automaton of this.#automata) {

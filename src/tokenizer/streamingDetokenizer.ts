@@ -1,15 +1,14 @@
 /**
- * Text of a growing sequence of ids, piece by piece: the pieces joined are `Tokenizer.decode` of all ids, a piece never ends
- * inside a character, and a token costs the same at the end of a long text as at its start. One of these belongs to each request;
- * it must never know requests or stop strings.
+ * Incremental detokenization: the concatenated pieces equal `Tokenizer.decode` of all ids, a piece never ends inside a
+ * character, and the cost per token is constant. One instance per request; it must never know requests or stop strings.
  */
 
 import type { Tokenizer } from './tokenizer.ts'
 
 export interface StreamingDetokenizer {
-  /** The text that is settled by this token: '' while a character is incomplete. */
+  /** The text completed by this token; '' while a character is incomplete. */
   push(id: number): string
-  /** What was held back; an incomplete character becomes U+FFFD. Nothing may be pushed afterwards. */
+  /** The remaining text; an incomplete character becomes U+FFFD. `push` must not be called afterwards. */
   flush(): string
 }
 
@@ -20,11 +19,11 @@ export function streamingDetokenizer(tokenizer: Tokenizer, skipSpecial = true): 
 
 const NONE: ReadonlySet<number> = new Set()
 
-/** For byte-level tokenizers: a streaming UTF-8 decoder over the tokens' bytes holds exactly the incomplete character. */
+/** For byte-level tokenizers: a streaming UTF-8 decoder, which buffers only the incomplete character. */
 class ByteDetokenizer implements StreamingDetokenizer {
   readonly #tokenizer: Tokenizer
   readonly #skipped: ReadonlySet<number>
-  // A byte order mark is a character of the text like any other.
+  // A byte order mark is kept as part of the text.
   readonly #utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
   constructor(tokenizer: Tokenizer, skipped: ReadonlySet<number>) {
@@ -42,21 +41,22 @@ class ByteDetokenizer implements StreamingDetokenizer {
   }
 }
 
-/** Tokens kept as left context: more than the 4 that a character of single-byte tokens can take. */
+/** Tokens kept as left context: more than the 4 single-byte tokens of one character. */
 const CONTEXT_TOKENS = 6
-/** Tokens after which a window that never settles is cut. */
+/** Window size at which a window that never completes is cut. */
 const MAX_WINDOW_TOKENS = 16
 
 /**
- * For every other decoder: decodes a short window of the last tokens and gives what is new in it (the prefix and read offsets of
- * text-generation-inference and vLLM). The window starts before the new tokens because decoders treat the first token apart (a
- * space is stripped). A trailing U+FFFD may be a character whose bytes are still to come, so it waits.
+ * For all other decoders: decodes a short window of the last tokens and returns the new part of its text (the prefix and
+ * read offsets of text-generation-inference and vLLM). The window starts before the new tokens, because decoders treat
+ * the first token differently (a leading space is stripped). A trailing U+FFFD is held back: it may be an incomplete
+ * character.
  */
 class WindowDetokenizer implements StreamingDetokenizer {
   readonly #tokenizer: Tokenizer
   readonly #skipped: ReadonlySet<number>
   #window: number[] = []
-  /** UTF-16 units of the window's text that were given already */
+  /** UTF-16 units of the window's text already returned */
   #given = 0
 
   constructor(tokenizer: Tokenizer, skipped: ReadonlySet<number>) {
@@ -65,7 +65,7 @@ class WindowDetokenizer implements StreamingDetokenizer {
   }
 
   push(id: number): string {
-    // A token without text would use up the context and push an incomplete character out of it.
+    // A token without text would take a place in the window and push out an incomplete character.
     if (this.#skipped.has(id) || !this.#tokenizer.has(id)) return ''
     this.#window.push(id)
     const text = this.#decode(this.#window)
@@ -80,7 +80,7 @@ class WindowDetokenizer implements StreamingDetokenizer {
     return this.#decode(this.#window).slice(this.#given)
   }
 
-  /** Drops the window's oldest tokens; `held` units at the end of its text have not been given. */
+  /** Drops the oldest tokens of the window; `held` units at the end of its text are not yet returned. */
   #shorten(held: number): void {
     this.#window = this.#window.slice(-CONTEXT_TOKENS)
     this.#given = this.#decode(this.#window).length - held

@@ -1,19 +1,19 @@
 /**
- * How much text a token takes at most, told from the tokenizer's files alone, so that a text far too long is refused before it is
- * tokenised: a megabyte takes seconds, in which every stream of the worker would stand still. A text that fits is never refused:
- * where a step of the tokenizer may drop text, there is no bound.
+ * An upper bound of the text per token, from the tokenizer's files, with which an overlong text is refused before it is
+ * tokenised: a megabyte takes seconds, which would block every stream of the worker. A text that fits is never refused:
+ * Infinity where a step of the tokenizer may drop text.
  */
 
 import { BYTE_CHARACTERS, BYTE_TOKENS, bytesOfToken } from './byteLevel.ts'
 
-/** NFC makes two bytes of UTF-8 of three UTF-16 units (Ǖ), and no more than that of anything: a test tries every character. */
+/** NFC can turn three UTF-16 units into two bytes of UTF-8 (Ǖ), and never more; a test tries every character. */
 const NFC_UNITS_PER_BYTE = 1.5
 
 /**
- * UTF-16 units of a text per token, at most; Infinity where text may be dropped.
- * @param json tokenizer.json, parsed, of a form that the tokenizer takes
+ * Most UTF-16 units of text per token; Infinity where text may be dropped.
+ * @param json parsed tokenizer.json in a supported form
  * @param config tokenizer_config.json, parsed
- * @param tokens all of them, added ones too
+ * @param tokens all tokens, added ones included
  */
 export function mostUnitsPerToken(json: Fields, config: Fields, tokens: Iterable<string>): number {
   const vocabulary = new Set(tokens)
@@ -28,11 +28,11 @@ export function mostUnitsPerToken(json: Fields, config: Fields, tokens: Iterable
     added.every(({ lstrip, rstrip }) => lstrip !== true && rstrip !== true) &&
     modelKeeps(json.model, vocabulary, byteLevel)
   if (!keepsText) return Number.POSITIVE_INFINITY
-  // What the vocabulary lacks is a character, of four bytes at most, and a token all the same.
+  // A character outside the vocabulary is at most four bytes, and becomes at least one token.
   let most = 4
   for (const { content } of added) most = Math.max(most, bytesOf(String(content)))
   for (const token of vocabulary) {
-    // A unit is three bytes at most: nearly all tokens need no closer look.
+    // A unit is at most three bytes, so most tokens need no exact count.
     if (3 * token.length > most) most = Math.max(most, byteLevel ? bytesOfToken(token).length : bytesOf(token))
   }
   return most * NFC_UNITS_PER_BYTE
@@ -40,7 +40,7 @@ export function mostUnitsPerToken(json: Fields, config: Fields, tokens: Iterable
 
 type Fields = Readonly<Record<string, unknown>>
 
-/** A step, or the steps of a sequence, sequences in it included. */
+/** The steps of a component, nested sequences flattened. */
 function stepsOf(step: unknown, parts: string): Fields[] {
   if (!isFields(step)) return []
   const inner = step[parts]
@@ -48,7 +48,7 @@ function stepsOf(step: unknown, parts: string): Fields[] {
   return inner.flatMap((part) => stepsOf(part, parts))
 }
 
-/** Whether it leaves at least as many bytes, up to NFC. */
+/** Whether the normalizer keeps at least as many bytes, except for NFC. */
 function normalizerKeeps({ type, pattern, content }: Fields): boolean {
   if (type === 'NFC' || type === 'Prepend') return true
   const from = type === 'Replace' && isFields(pattern) ? pattern.String : undefined
@@ -63,7 +63,7 @@ function preTokenizerKeeps({ type, behavior, invert, replacement }: Fields): boo
   return invert !== true && String(behavior).toLowerCase() !== 'removed'
 }
 
-/** Whether each piece that it does not know becomes a token all the same. */
+/** Whether every piece of text outside the vocabulary still becomes a token. */
 function modelKeeps(model: unknown, vocabulary: ReadonlySet<string>, byteLevel: boolean): boolean {
   if (!isFields(model) || model.type !== 'BPE') return false
   const { unk_token, fuse_unk, byte_fallback } = model

@@ -1,10 +1,10 @@
 /**
- * Text to token ids and back, by a model's tokenizer.json through @huggingface/tokenizers. It must never know requests, models or
- * chat: what is special about a token is only that it may be left out of the text.
+ * Converts text to token ids and back with a model's tokenizer.json, through @huggingface/tokenizers. It must never know
+ * requests, models or chat templates: a special token is only one that may be left out of the text.
  *
- * Where it differs from the package: decoding nothing gives '' (the package throws), ids without a token decode to nothing, the
- * clean-up of spaces before punctuation is never applied (it would change text that has been streamed already), and byte-level
- * tokens are decoded from their bytes here, so that a whole text and a streamed one come from the same function.
+ * Differences from the package: decoding [] gives '' (the package throws), ids without a token decode to '', the clean-up
+ * of spaces before punctuation is never applied (it would change text already streamed), and byte-level tokens are
+ * decoded from their bytes here, so that streamed and whole text come from the same function.
  */
 
 import { Tokenizer as HubTokenizer } from '@huggingface/tokenizers'
@@ -20,18 +20,18 @@ export interface DecodeOptions {
 export class Tokenizer {
   readonly #hub: HubTokenizer
   readonly #vocab: readonly (string | undefined)[] // [vocabSize]
-  /** ids added to the vocabulary: their content is text as it stands, not byte-level characters */
+  /** ids of added tokens, whose content is literal text, not byte-level characters */
   readonly #addedIds: ReadonlySet<number>
-  /** bytes of tokens asked for so far */
+  /** cache of token bytes */
   readonly #bytes = new Map<number, Uint8Array>()
   readonly #addBos: boolean
-  /** UTF-16 units of a text, at most; Infinity: not known */
+  /** most UTF-16 units of text per token; Infinity: unknown */
   readonly #unitsPerToken: number
 
-  /** ids that `skipSpecial` leaves out */
+  /** special tokens, which `skipSpecial` leaves out */
   readonly specialIds: ReadonlySet<number>
   readonly bosTokenId: number | undefined
-  /** every token stands for bytes that are UTF-8 when joined, so that a token can be decoded without its neighbours */
+  /** every token stands for bytes of UTF-8, so that a token can be decoded without its neighbours */
   readonly byteLevel: boolean
 
   /**
@@ -82,19 +82,19 @@ export class Tokenizer {
     return this.#vocab[id] !== undefined
   }
 
-  /** As many tokens or more are in every text of so many UTF-16 units: told at once, when `encode` would take long. */
+  /** A lower bound of the tokens in a text of so many UTF-16 units, in constant time. */
   leastTokens(units: number): number {
     return Math.ceil(units / this.#unitsPerToken)
   }
 
-  /** Ids of a text. Special tokens written in the text are recognised; none is added but the BOS that the config asks for. */
+  /** The ids of a text. Special tokens in the text are recognised; none is added except the BOS that the config asks for. */
   encode(text: string): number[] {
     const ids: readonly (number | undefined)[] = this.#hub.encode(text, { add_special_tokens: false }).ids
     const known = ids.filter((id) => id !== undefined)
     return this.#addBos && this.bosTokenId !== undefined ? [this.bosTokenId, ...known] : known
   }
 
-  /** Text of ids; bytes that are no UTF-8 become U+FFFD, ids without a token nothing. */
+  /** The text of ids; invalid UTF-8 becomes U+FFFD, ids without a token become ''. */
   decode(ids: readonly number[], { skipSpecial = true }: DecodeOptions = {}): string {
     const shown = ids.filter((id) => this.has(id) && !(skipSpecial && this.specialIds.has(id)))
     if (shown.length === 0) return ''
@@ -113,7 +113,7 @@ export class Tokenizer {
     return joined
   }
 
-  /** The bytes a token adds to the text, where `byteLevel`; none for an id without a token. */
+  /** The bytes of a token, if `byteLevel`; none for an id without a token. */
   tokenBytes(id: number): Uint8Array {
     const known = this.#bytes.get(id)
     if (known) return known
@@ -135,7 +135,7 @@ function formatError(file: string, fault: string, cause?: unknown): WeirError {
   return new WeirError('MODEL_FORMAT', `${file}: ${fault}`, { file }, { cause })
 }
 
-/** Whether the decoder is byte-level and nothing else: a further step may look at more than one token. */
+/** Whether the decoder is byte-level only: a further step might look at several tokens. */
 function isByteLevel(decoder: unknown): boolean {
   if (typeof decoder !== 'object' || decoder === null || !('type' in decoder)) return false
   if (decoder.type === 'ByteLevel') return true
