@@ -133,7 +133,7 @@ export class PlanPacker {
   }
 
   /** Rows to catch up on, then those of this step. @returns the end of its rows */
-  #packKvPass({ catchUpTokens, follows, n, ids, nextToken }: PlannedRequest, index: number, first: number): number {
+  #packKvPass({ catchUpTokens, inKvPass, n, ids, nextToken }: PlannedRequest, index: number, first: number): number {
     let row = first
     const pack = (token: number) => {
       this.drafterPlan[2 * row] = index
@@ -141,7 +141,7 @@ export class PlanPacker {
       row++
     }
     for (const token of catchUpTokens) pack(token)
-    if (follows) for (let offset = 0; offset < n; offset++) pack(ids?.[offset + 1] ?? nextToken)
+    if (inKvPass) for (let offset = 0; offset < n; offset++) pack(ids?.[offset + 1] ?? nextToken)
     return row
   }
 

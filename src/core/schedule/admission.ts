@@ -1,5 +1,5 @@
 /**
- * Which waiting requests come in, in the order of their standing: while a table row is free and the whole known sequence fits
+ * Which waiting requests come in, in scheduling order: while a table row is free and the whole known sequence fits
  * beside what prompts under way still need. Admitting on the first chunk alone would preempt and recompute without end.
  *
  * A request that does not fit may be overtaken, but only so often. One whose prefix another request is computing just now
@@ -12,7 +12,7 @@ import type { CachedPrefix, KvCacheManager } from '../kv/kvCacheManager.ts'
 import type { Request, RunningRequest } from '../request.ts'
 import type { RequestQueue } from './requestQueue.ts'
 import type { RunningSet } from './runningSet.ts'
-import type { Obstacle } from './schedulerOutput.ts'
+import type { WaitReason } from './schedulerOutput.ts'
 
 /** M: how often a request that does not fit is overtaken, and how many of them one step looks past. */
 export const MAX_OVERTAKES = 8
@@ -23,10 +23,10 @@ export interface Candidate {
 }
 
 /** What a step has for those who come in. */
-export interface StepRoom {
-  rest: number
+export interface StepCapacity {
+  rowsLeft: number
   freeBlocks: number
-  promisedBlocks: number
+  pendingPrefillBlocks: number
   partialPrefills: number
 }
 
@@ -44,38 +44,38 @@ export interface AdmissionState {
 /** The admissions of one step: a throw-away object. */
 export class AdmissionRound {
   readonly #state: AdmissionState
-  readonly #room: StepRoom
+  readonly #capacity: StepCapacity
   /** requests that were looked at and stay */
   readonly #passed: Request[] = []
   /** requests that `wantedRows` takes for admitted */
-  #supposed = 0
-  #obstacle: Obstacle | undefined
+  #assumedAdmitted = 0
+  #waitReason: WaitReason | undefined
 
   /** @param room read at each call; written by `wantedRows` alone */
-  constructor(state: AdmissionState, room: StepRoom) {
+  constructor(state: AdmissionState, room: StepCapacity) {
     this.#state = state
-    this.#room = room
+    this.#capacity = room
   }
 
   /** Why the first request that stays does so; undefined if none was refused. */
-  get obstacle(): Obstacle | undefined {
-    return this.#obstacle
+  get waitReason(): WaitReason | undefined {
+    return this.#waitReason
   }
 
   /** The next request that may come in, if any. */
   next(): Candidate | undefined {
-    while (!this.#barred()) {
-      const request = this.#state.waiting.at(this.#passed.length + this.#supposed)
+    while (!this.#mayNotOvertake()) {
+      const request = this.#state.waiting.at(this.#passed.length + this.#assumedAdmitted)
       if (!request) return undefined
-      const full = this.#full()
+      const full = this.#noCapacityReason()
       if (full) {
-        this.#obstacle ??= full
+        this.#waitReason ??= full
         return undefined
       }
       const cached = this.#state.kv.findCached(request)
-      const obstacle = this.#obstacleOf(request, cached)
-      if (!obstacle) return { request, cached }
-      this.#obstacle ??= obstacle
+      const waitReason = this.#waitReasonOf(request, cached)
+      if (!waitReason) return { request, cached }
+      this.#waitReason ??= waitReason
       this.#passed.push(request)
     }
     return undefined
@@ -83,7 +83,7 @@ export class AdmissionRound {
 
   /** The request of the latest `next()` left the queue, past those that stay. */
   admitted(): void {
-    for (const { standing } of this.#passed) standing.overtaken++
+    for (const { schedulingState } of this.#passed) schedulingState.overtaken++
   }
 
   /** Rows that waiting requests could use, counted up to `enough`. Nothing changes, but this round is used up. */
@@ -95,34 +95,37 @@ export class AdmissionRound {
       if (!candidate) break
       const { request, cached } = candidate
       wanted += chunkRows(request.tokens.length - cached.tokens, longPrefillTokenThreshold)
-      this.#room.promisedBlocks += blocksNeeded(request.tokens.length) - cached.held
-      this.#supposed++
+      this.#capacity.pendingPrefillBlocks += blocksNeeded(request.tokens.length) - cached.held
+      this.#assumedAdmitted++
     }
     return Math.min(wanted, enough)
   }
 
   /** Whether nobody may pass those that stay. */
-  #barred(): boolean {
+  #mayNotOvertake(): boolean {
     const passed = this.#passed
-    return passed.length > MAX_OVERTAKES || passed.some(({ standing }) => standing.overtaken >= MAX_OVERTAKES)
+    return (
+      passed.length > MAX_OVERTAKES || passed.some(({ schedulingState }) => schedulingState.overtaken >= MAX_OVERTAKES)
+    )
   }
 
   /** Why nobody at all can come in; asked before any prefix is looked up. */
-  #full(): Obstacle | undefined {
-    if (this.#state.running.freeSlots <= this.#supposed) return 'slots'
-    return this.#room.rest <= 0 ? 'rows' : undefined
+  #noCapacityReason(): WaitReason | undefined {
+    if (this.#state.running.freeSlots <= this.#assumedAdmitted) return 'slots'
+    return this.#capacity.rowsLeft <= 0 ? 'rows' : undefined
   }
 
-  #obstacleOf(request: Request, cached: CachedPrefix): Obstacle | undefined {
+  #waitReasonOf(request: Request, cached: CachedPrefix): WaitReason | undefined {
     const { running, options } = this.#state
-    const { rest, freeBlocks, promisedBlocks, partialPrefills } = this.#room
-    const blocks = admissionBlocks(request.tokens.length, running.size + this.#supposed, options) - cached.held
-    if (blocks > freeBlocks - promisedBlocks) return 'blocks'
+    const { rowsLeft, freeBlocks, pendingPrefillBlocks, partialPrefills } = this.#capacity
+    const blocks = admissionBlocks(request.tokens.length, running.size + this.#assumedAdmitted, options) - cached.held
+    if (blocks > freeBlocks - pendingPrefillBlocks) return 'blocks'
     const remaining = request.tokens.length - cached.tokens
-    const partial = remaining > Math.min(rest, chunkRows(remaining, options.longPrefillTokenThreshold))
+    const partial = remaining > Math.min(rowsLeft, chunkRows(remaining, options.longPrefillTokenThreshold))
     const { maxNumPartialPrefills } = options
     if (partial && maxNumPartialPrefills > 0 && partialPrefills >= maxNumPartialPrefills) return 'partialPrefills'
-    if (request.standing.overtaken < MAX_OVERTAKES && this.#isBeingComputed(request, cached)) return 'sharedPrefix'
+    if (request.schedulingState.overtaken < MAX_OVERTAKES && this.#isBeingComputed(request, cached))
+      return 'sharedPrefix'
     return undefined
   }
 

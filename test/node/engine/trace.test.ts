@@ -31,7 +31,16 @@ describe('a traced engine', () => {
     const [token, last] = rig.ends.get(4)?.tokenIds ?? []
     const digest = expect.stringMatching(/^[0-9a-f]{16}$/)
     expect(body(rig).map((line) => JSON.parse(line))).toEqual([
-      ['add', 4, 20, 0, 'mine', null, { temperature: 0.5, topK: 3, topP: 0.9, seed: 7, sampleIndex: 2 }, new Array(18).fill(5)],
+      [
+        'add',
+        4,
+        20,
+        0,
+        'mine',
+        null,
+        { temperature: 0.5, topK: 3, topP: 0.9, seed: 7, sampleIndex: 2 },
+        new Array(18).fill(5),
+      ],
       ['reset'],
       [
         'plan',
