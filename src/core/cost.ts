@@ -13,7 +13,7 @@ export const BLOCK_SIZE = 16
 /** The most drafts of a request that the runner's request table holds. */
 export const MAX_SPECULATIVE_TOKENS = MOST_DRAFTS
 
-/** The part of a request's share of a step that decides its cost. */
+/** The rows of a request in a step, as far as they decide its cost. */
 export interface RowCounts {
   /** all its rows */
   readonly n: number
@@ -25,12 +25,12 @@ export interface RowCounts {
   readonly samples: boolean
 }
 
-/** The part of a request's share of a step that decides the size of the drafter's KV pass. */
+/** The rows of a request in the drafter's KV pass. */
 export interface KvPassCounts {
-  /** rows of earlier steps in the drafter's KV pass */
+  /** rows of earlier steps that the drafter catches up on */
   readonly catchUp: number
-  /** whether it covers the request's rows of this step */
-  readonly follows: boolean
+  /** whether the request's rows of this step are in the pass */
+  readonly inKvPass: boolean
   readonly n: number
 }
 
@@ -60,7 +60,7 @@ export function targetRows(requests: Iterable<Pick<RowCounts, 'n'>>): number {
 /** Rows of the drafter's KV pass: at most B, like those of the target model. */
 export function kvPassRows(requests: Iterable<KvPassCounts>): number {
   let rows = 0
-  for (const { catchUp, follows, n } of requests) rows += catchUp + (follows ? n : 0)
+  for (const { catchUp, inKvPass, n } of requests) rows += catchUp + (inKvPass ? n : 0)
   return rows
 }
 

@@ -158,7 +158,7 @@ export function validateRequest(
   checkField('max_tokens', maxTokens)
   checkSampling(request.sampling)
   checkAdjustments(request.sampling, options.penalties, vocabSize)
-  checkStanding(request, options)
+  checkPriorityAndSalt(request, options)
   const mostDrafts = numSpeculativeTokens(options)
   const { maxDrafts = mostDrafts } = request
   if (!(Number.isInteger(maxDrafts) && maxDrafts >= 0 && maxDrafts <= mostDrafts)) {
@@ -208,7 +208,10 @@ function checkAdjustments(sampling: SamplingParams, penalties: boolean, vocabSiz
   }
 }
 
-function checkStanding({ priority, cacheSalt }: RequestLimits, options: Pick<EngineOptions, 'schedulingPolicy'>): void {
+function checkPriorityAndSalt(
+  { priority, cacheSalt }: RequestLimits,
+  options: Pick<EngineOptions, 'schedulingPolicy'>,
+): void {
   checkField('priority', priority)
   if (priority !== 0 && options.schedulingPolicy !== 'priority') {
     reject(`priority ${priority} has no effect under schedulingPolicy "fcfs": load with schedulingPolicy "priority"`, {

@@ -10,7 +10,7 @@
 import { assert } from '../util/math.ts'
 import { blocksNeeded } from './cost.ts'
 import type { SamplingParams } from './samplingParams.ts'
-import type { Standing } from './schedule/standing.ts'
+import type { SchedulingState } from './schedule/schedulingState.ts'
 
 /** What a request is made of, after defaults and checks. */
 export interface RequestSpec {
@@ -30,7 +30,7 @@ export interface RequestSpec {
 export class Request {
   readonly spec: RequestSpec
   /** given by the scheduler */
-  readonly standing: Standing
+  readonly schedulingState: SchedulingState
   /** committed: the prompt, then the output */
   readonly tokens: number[]
   /** chained hashes of its full blocks, as far as they were needed; the KV cache manager's */
@@ -38,11 +38,11 @@ export class Request {
   /** tokens before it were computed once already and lost to a preemption */
   recomputeEnd = 0
 
-  constructor(spec: RequestSpec, standing: Standing) {
+  constructor(spec: RequestSpec, schedulingState: SchedulingState) {
     const { id, promptTokenIds, maxTotal } = spec
     assert(promptTokenIds.length > 0 && promptTokenIds.length < maxTotal, `request ${id} has room for a token`)
     this.spec = spec
-    this.standing = standing
+    this.schedulingState = schedulingState
     this.tokens = [...promptTokenIds]
   }
 
@@ -72,10 +72,10 @@ export interface InFlightRows {
 
 /** A request's rows in the drafter's KV pass of the same step. */
 export interface DrafterRows {
-  /** rows of earlier steps, from `drafterFrom` on */
+  /** rows of earlier steps, from `drafterMissingFrom` on */
   readonly catchUp: number
-  /** the rows of this step, none being left out before them */
-  readonly follows: boolean
+  /** whether this step's rows are in the pass too, with no position missing before them */
+  readonly inKvPass: boolean
 }
 
 export class RunningRequest {
@@ -95,7 +95,7 @@ export class RunningRequest {
   /** drafts that go with the plan; undefined: the device has them */
   proposal: readonly number[] | undefined
   /** the first computed position whose K and V the drafter lacks; undefined: it has all, or will have with what is in flight */
-  drafterFrom: number | undefined
+  drafterMissingFrom: number | undefined
   /** oldest first */
   readonly #inFlight: InFlightRows[] = []
   // Sums over the rows in flight.
@@ -110,7 +110,7 @@ export class RunningRequest {
     this.prefillEnd = request.tokens.length
     this.computed = computed
     this.blocks = blocks
-    this.drafterFrom = computed > 0 ? 0 : undefined
+    this.drafterMissingFrom = computed > 0 ? 0 : undefined
   }
 
   /** Blocks to append before `tokens` tokens have a slot. */
@@ -164,19 +164,19 @@ export class RunningRequest {
   }
 
   /** Drafts that its next step could propose with use: the step after that needs a base row and a token beyond them. */
-  get draftsOfUse(): number {
+  get maxUsefulDrafts(): number {
     return Math.max(0, this.request.maxTotal - this.committedMin - 2)
   }
 
   /** Computed tokens whose K and V the drafter lacks. It cannot draft before it has caught up. */
   get drafterLag(): number {
-    return this.drafterFrom === undefined ? 0 : this.computedMin - this.drafterFrom
+    return this.drafterMissingFrom === undefined ? 0 : this.computedMin - this.drafterMissingFrom
   }
 
-  /** The drafter has K and V of so many tokens at least, from whichever request's rows. */
-  drafterReaches(tokens: number): void {
-    if (this.drafterFrom === undefined || this.drafterFrom >= tokens) return
-    this.drafterFrom = tokens < this.computedMin ? tokens : undefined
+  /** The drafter has K and V of at least so many tokens, perhaps through a shared block. */
+  drafterHasComputed(tokens: number): void {
+    if (this.drafterMissingFrom === undefined || this.drafterMissingFrom >= tokens) return
+    this.drafterMissingFrom = tokens < this.computedMin ? tokens : undefined
   }
 
   /** Takes drafts that were proposed on the host. */
@@ -187,7 +187,7 @@ export class RunningRequest {
 
   /** Rows that leave for the runner. */
   begin(rows: InFlightRows & DrafterRows): void {
-    this.drafterFrom = rows.follows ? undefined : (this.drafterFrom ?? this.computedMin) + rows.catchUp
+    this.drafterMissingFrom = rows.inKvPass ? undefined : (this.drafterMissingFrom ?? this.computedMin) + rows.catchUp
     this.#inFlight.push(rows)
     this.#rows += rows.n
     this.#drafts += rows.k

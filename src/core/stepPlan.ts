@@ -36,9 +36,9 @@ export interface PlannedRequest {
   readonly verification?: Verification
   /** the known token after a chunk that does not sample; -1 where the step samples it */
   readonly nextToken: number
-  /** the drafter's KV pass covers its rows of this step */
-  readonly follows: boolean
-  /** position of the first row of earlier steps that the drafter's KV pass covers */
+  /** whether the request's rows of this step are in the drafter's KV pass */
+  readonly inKvPass: boolean
+  /** position of the first row of earlier steps in the drafter's KV pass */
   readonly catchUpFrom: number
   /** one per such row: the token after it */
   readonly catchUpTokens: readonly number[]

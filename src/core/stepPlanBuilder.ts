@@ -30,7 +30,7 @@ export function buildStepPlan(output: SchedulerOutput): StepPlan {
 }
 
 function plannedRequest(scheduled: ScheduledRequest, verification: Verification | undefined): PlannedRequest {
-  const { running, prefill, firstPosition, n, k, m, samples, catchUp, catchUpFrom, follows } = scheduled
+  const { running, prefill, firstPosition, n, k, m, samples, catchUp, catchUpFrom, inKvPass } = scheduled
   const { tokens } = running.request
   const end = firstPosition + n
   return {
@@ -46,7 +46,7 @@ function plannedRequest(scheduled: ScheduledRequest, verification: Verification 
     drafts: k > 0 ? running.proposal?.slice(0, k) : undefined,
     ...(verification && { verification }),
     nextToken: samples ? -1 : knownToken(tokens, end),
-    follows,
+    inKvPass,
     catchUpFrom,
     catchUpTokens: catchUp > 0 ? tokens.slice(catchUpFrom + 1, catchUpFrom + 1 + catchUp) : NO_TOKENS,
   }

@@ -5,7 +5,7 @@ import type { MetricsSummary } from '../metrics/engineMetrics.ts'
 import type { WeirError } from '../protocol/errors.ts'
 import type { FinishReason, RequestDebug, Usage } from '../protocol/request.ts'
 import type { StepRecord } from '../protocol/stepRecord.ts'
-import type { DebugWish } from './requestTrace.ts'
+import type { DebugFlags } from './requestTrace.ts'
 import type { TokenEnd } from './stopChecker.ts'
 
 export interface NewRequest extends RequestLimits {
@@ -17,7 +17,7 @@ export interface NewRequest extends RequestLimits {
   readonly eosTokenIds: readonly number[]
   /** go on after one of `eosTokenIds` */
   readonly ignoreEos: boolean
-  readonly debug: DebugWish
+  readonly debug: DebugFlags
 }
 
 export interface EngineRequestEnd {

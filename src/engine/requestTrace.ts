@@ -6,13 +6,13 @@ import { speculationUsage } from '../metrics/speculationUsage.ts'
 import type { RequestDebug, RequestStep, Usage } from '../protocol/request.ts'
 import { sum } from '../util/math.ts'
 
-export interface DebugWish {
+export interface DebugFlags {
   readonly logits: boolean
   readonly steps: boolean
 }
 
 export class RequestTrace {
-  readonly #wish: DebugWish
+  readonly #flags: DebugFlags
   readonly #logits: (string | Float32Array)[] = []
   readonly #steps: RequestStep[] = []
   /** of its first admission: what comes back after a preemption is its own */
@@ -21,8 +21,8 @@ export class RequestTrace {
   #proposed = 0
   #sampledSteps = 0
 
-  constructor(wish: DebugWish, numSpeculativeTokens: number) {
-    this.#wish = wish
+  constructor(flags: DebugFlags, numSpeculativeTokens: number) {
+    this.#flags = flags
     this.#drafts = new AcceptanceCounter(numSpeculativeTokens)
   }
 
@@ -32,7 +32,7 @@ export class RequestTrace {
 
   /** @param at its committed tokens */
   preempted(at: number): void {
-    if (this.#wish.steps) this.#steps.push({ at, verified: [], accepted: 0, proposed: [], preempted: true })
+    if (this.#flags.steps) this.#steps.push({ at, verified: [], accepted: 0, proposed: [], preempted: true })
   }
 
   /** A step that sampled. @param at committed tokens before it. @param proposed drafts for the length it ended at */
@@ -41,8 +41,8 @@ export class RequestTrace {
     this.#drafts.count(verified.length, accepted)
     this.#proposed += proposed.length
     this.#sampledSteps++
-    if (this.#wish.steps) this.#steps.push({ at, verified, accepted, proposed })
-    if (this.#wish.logits && output.logits) this.#logits.push(...output.logits)
+    if (this.#flags.steps) this.#steps.push({ at, verified, accepted, proposed })
+    if (this.#flags.logits && output.logits) this.#logits.push(...output.logits)
   }
 
   /**
@@ -78,7 +78,7 @@ export class RequestTrace {
   }
 
   debug(): RequestDebug | undefined {
-    if (!this.#wish.logits && !this.#wish.steps) return undefined
+    if (!this.#flags.logits && !this.#flags.steps) return undefined
     return { logits: this.#logits, steps: this.#steps }
   }
 }

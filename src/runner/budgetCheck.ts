@@ -11,8 +11,8 @@ export function checkBudget(plan: StepPlan, geometry: StepGeometry): void {
   const sampled = plan.requests.reduce((sum, request) => sum + (request.samples ? request.k + 1 : 0), 0)
   limit(plan.step, 'token rows', rows, geometry.rows, 'maxNumBatchedTokens')
   limit(plan.step, 'sampled rows', sampled, geometry.sampled, 'maxNumBatchedTokens or maxNumSeqs')
-  const kvPass = plan.requests.reduce((sum, { n, follows, catchUpTokens }) => {
-    return sum + catchUpTokens.length + (follows ? n : 0)
+  const kvPass = plan.requests.reduce((sum, { n, inKvPass, catchUpTokens }) => {
+    return sum + catchUpTokens.length + (inKvPass ? n : 0)
   }, 0)
   limit(plan.step, "rows of the drafter's KV pass", kvPass, geometry.rows, 'maxNumBatchedTokens')
   limit(plan.step, 'requests', plan.requests.length, geometry.seqs, 'maxNumSeqs')

@@ -132,8 +132,8 @@ export class PlanPacker {
     )
   }
 
-  /** Packs the catch-up rows of earlier steps, then the rows of this step. @returns the end of the request's rows */
-  #packKvPass({ catchUpTokens, follows, n, ids, nextToken }: PlannedRequest, index: number, first: number): number {
+  /** Rows to catch up on, then those of this step. @returns the end of its rows */
+  #packKvPass({ catchUpTokens, inKvPass, n, ids, nextToken }: PlannedRequest, index: number, first: number): number {
     let row = first
     const pack = (token: number) => {
       this.drafterPlan[2 * row] = index
@@ -141,7 +141,7 @@ export class PlanPacker {
       row++
     }
     for (const token of catchUpTokens) pack(token)
-    if (follows) for (let offset = 0; offset < n; offset++) pack(ids?.[offset + 1] ?? nextToken)
+    if (inKvPass) for (let offset = 0; offset < n; offset++) pack(ids?.[offset + 1] ?? nextToken)
     return row
   }
 

@@ -95,7 +95,7 @@ export class TuningBench {
           ids: decoding ? undefined : ids,
           drafts: undefined,
           nextToken: -1,
-          follows: false,
+          inKvPass: false,
           catchUpFrom: 0,
           catchUpTokens: [],
         },

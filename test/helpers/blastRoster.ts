@@ -1,5 +1,5 @@
 /**
- * Every unfinished request of a blast in the order of its standing, and the laws of that order: who waits and who runs, how often
+ * Every unfinished request of a blast in scheduling order, and the laws of that order: who waits and who runs, how often
  * one is overtaken, and that everybody ends in bounded time.
  */
 
@@ -19,7 +19,7 @@ const MOST_OVERTAKES = 8
 export class BlastRoster {
   readonly #setup: BlastSetup
   readonly #coverage: BlastCoverage
-  /** in the order of their standing */
+  /** in scheduling order */
   readonly #requests: BlastRequest[] = []
   readonly #byId = new Map<number, BlastRequest>()
   /** rows run so far */
@@ -95,7 +95,7 @@ export class BlastRoster {
   }
 
   /** Compares with what the core thinks. */
-  check({ running, waiting }: Scheduler, { held, preempted }: SchedulerOutput): void {
+  check({ running, waiting }: Scheduler, { firstWaiting, preempted }: SchedulerOutput): void {
     const runs = this.running
     const waits = this.waiting
     assert(running.length === runs.length && waiting.size === waits.length, `${runs.length} run, ${waits.length} wait`)
@@ -110,11 +110,11 @@ export class BlastRoster {
       assert(id === waits[place++]?.spec.id, `request ${id} does not stand ${place - 1} of those that wait`)
     }
     const [first] = waits
-    assert(held?.request.id === first?.spec.id, `what holds request ${first?.spec.id} is said`)
-    assert(preempted.length === 0 || held?.waitReason === 'preemption', 'nobody is admitted after a preemption')
-    if (held?.waitReason === 'blocks') this.#coverage.count('heldForBlocks')
-    if (held?.waitReason === 'sharedPrefix') this.#coverage.count('heldForSharedPrefix')
-    if (held?.waitReason === 'partialPrefills') this.#coverage.count('heldForPartialPrefills')
+    assert(firstWaiting?.request.id === first?.spec.id, `what holds request ${first?.spec.id} is said`)
+    assert(preempted.length === 0 || firstWaiting?.reason === 'preemption', 'nobody is admitted after a preemption')
+    if (firstWaiting?.reason === 'blocks') this.#coverage.count('heldForBlocks')
+    if (firstWaiting?.reason === 'sharedPrefix') this.#coverage.count('heldForSharedPrefix')
+    if (firstWaiting?.reason === 'partialPrefills') this.#coverage.count('heldForPartialPrefills')
   }
 
   /**

@@ -18,7 +18,7 @@ interface Candidate {
 
 /**
  * @param victim as the core reports it
- * @param running those that ran when it was chosen, the victim among them, in the order of their standing
+ * @param running those that ran when it was chosen, the victim among them, in scheduling order
  */
 export function checkVictim(
   victim: Victim,
@@ -34,7 +34,7 @@ export function checkVictim(
   const chosen = candidates.find(({ request }) => request.spec.id === id)
   assert(chosen, `request ${id} runs and is not spared`)
   assert(chosen.freed === victim.freedBlocks, `request ${id} frees ${chosen.freed} blocks`)
-  assert(chosen.lost === victim.lostTokens, `request ${id} loses ${chosen.lost} tokens`)
+  assert(chosen.lost === victim.tokensToRecompute, `request ${id} loses ${chosen.lost} tokens`)
   for (const other of candidates) {
     assert(!isBetter(other, chosen), `request ${other.request.spec.id} should have gone before request ${id}`)
   }

@@ -91,7 +91,7 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
     lags.length = Math.min(lags.length, streams)
     for (const id of ids) {
       if (id < lags.length && (tokensLeft[id] ?? 0) > 0) continue
-      lags[id] = steps.at(-1)?.decision.follow ? 0 : promptTokens
+      lags[id] = steps.at(-1)?.decision.runKvPass ? 0 : promptTokens
       tokensLeft[id] = REQUEST_TOKENS
     }
     const room = maxRows - streams
@@ -106,7 +106,7 @@ export function simulateDrafts(policy: DraftPolicy, setup: SimulationSetup): Sim
     const k = verifiedAtOnce ? ids.map((id) => draftsFor(decision, id)) : ids.map((id) => proposed[id] ?? 0)
     // As the scheduler does: rows for the drafter to catch up are set aside like those of prompts.
     const late = ids.reduce(
-      (sum, id) => sum + (decision.follow && decision.fewer.get(id) !== 0 ? (lags[id] ?? 0) : 0),
+      (sum, id) => sum + (decision.runKvPass && decision.fewer.get(id) !== 0 ? (lags[id] ?? 0) : 0),
       0,
     )
     trim(
@@ -165,11 +165,11 @@ const NO_KV_PASS: KvPass = { follows: new Set(), rows: 0, catchUpRows: 0 }
 /** The drafter's KV pass covers rows of requests that may get drafts, at most `maxRows`, as the scheduler gives them out. */
 function takeUp(
   lags: number[],
-  { follow, fewer }: DraftDecision,
+  { runKvPass, fewer }: DraftDecision,
   verified: readonly VerifiedDrafts[],
   maxRows: number,
 ): KvPass {
-  const wanted = (id: number) => follow && fewer.get(id) !== 0
+  const wanted = (id: number) => runKvPass && fewer.get(id) !== 0
   const follows = new Set(verified.filter(({ id }) => lags[id] === 0 && wanted(id)).map(({ id }) => id))
   let rows = verified.reduce((sum, { id, k }) => sum + (follows.has(id) ? 1 + k : 0), 0)
   let catchUpRows = 0

@@ -4,7 +4,7 @@ import { BLOCK_SIZE } from '../../src/core/cost.ts'
 import type { HashBlock } from '../../src/core/kv/blockHash.ts'
 import { type CachedPrefix, KvCacheManager } from '../../src/core/kv/kvCacheManager.ts'
 import { Request } from '../../src/core/request.ts'
-import { Standing } from '../../src/core/schedule/standing.ts'
+import { SchedulingState } from '../../src/core/schedule/schedulingState.ts'
 import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
 import { GREEDY, mtp } from './coreFixtures.ts'
 
@@ -40,7 +40,7 @@ function tokenOf(letter: string, index: number): number {
 
 export function requestOf(id: number, promptTokenIds: readonly number[], cacheSalt?: string): Request {
   const spec = { id, promptTokenIds, maxTotal: promptTokenIds.length + 1000, sampling: GREEDY, priority: 0, cacheSalt }
-  return new Request(spec, new Standing(0, id, 0, 1))
+  return new Request(spec, new SchedulingState(0, id, 0, 1))
 }
 
 /** Admits a request with what is cached of it, gives all its tokens a slot, and computes them. */

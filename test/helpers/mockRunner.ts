@@ -68,9 +68,9 @@ export class MockRunner implements StepRunner {
     assert(plan.kvPassRows === kvPassOf(plan), 'rows of the KV pass are counted right')
     assert(new Set(requests.map(({ requestId }) => requestId)).size === requests.length, 'a request is planned once')
     assert(new Set(requests.map(({ tableRow }) => tableRow)).size === requests.length, 'a table row is planned once')
-    for (const { n, k, m, samples, ids, drafts, nextToken, follows, catchUpTokens } of requests) {
-      assert(follows || m === 0, 'nobody drafts whom the drafter does not follow')
-      assert((!follows && catchUpTokens.length === 0) || maxDraftPasses(this.#engine) > 0, 'there is a drafter')
+    for (const { n, k, m, samples, ids, drafts, nextToken, inKvPass, catchUpTokens } of requests) {
+      assert(inKvPass || m === 0, 'nobody drafts whom the drafter does not follow')
+      assert((!inKvPass && catchUpTokens.length === 0) || maxDraftPasses(this.#engine) > 0, 'there is a drafter')
       assert(m >= 0 && m <= (samples ? maxDraftPasses(this.#engine) : 0), `m = ${m}`)
       assert(nextToken >= 0 !== samples, 'the next token is known or sampled')
       if (drafts) assert(k > 0 && drafts.length === k, 'k drafts come with the plan')
@@ -92,7 +92,7 @@ export class MockRunner implements StepRunner {
     row.drafts = []
     row.computed = first + ran.length
     if (!samples) {
-      if (request.follows) this.#drafterKv(row, ran, nextToken)
+      if (request.inKvPass) this.#drafterKv(row, ran, nextToken)
       return output
     }
     if (this.#mock.notFinite?.has(requestId)) return { ...output, numericError: true }
@@ -103,7 +103,7 @@ export class MockRunner implements StepRunner {
     row.lastToken = tokens.at(-1) ?? -1
     assert(row.computed <= row.write.lastPosition, 'the new token is within the length limit')
     const kept = ran.slice(0, ran.length - (k - accepted))
-    if (request.follows) this.#drafterKv(row, kept, row.lastToken)
+    if (request.inKvPass) this.#drafterKv(row, kept, row.lastToken)
     row.drafts = this.#draft(row, kept.at(-1), m)
     return {
       ...output,
@@ -172,7 +172,7 @@ function verify(rows: readonly RanRow[], row: DeviceRow, verification: Verificat
 }
 
 function kvPassOf({ requests }: StepPlan): number {
-  return kvPassRows(requests.map(({ n, follows, catchUpTokens }) => ({ n, follows, catchUp: catchUpTokens.length })))
+  return kvPassRows(requests.map(({ n, inKvPass, catchUpTokens }) => ({ n, inKvPass, catchUp: catchUpTokens.length })))
 }
 
 function refuseAbove(name: string, step: number, rows: number, limit: number): void {

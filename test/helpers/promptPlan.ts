@@ -7,12 +7,12 @@ import type { StepPlan } from '../../src/core/stepPlan.ts'
  * One prompt of at most a block, sampled at its end.
  * @param follows whether the drafter takes up its rows
  */
-export function promptPlan(step: number, ids: readonly number[], follows = false): StepPlan {
+export function promptPlan(step: number, ids: readonly number[], inKvPass = false): StepPlan {
   return {
     step,
     rows: ids.length,
     sampledRows: 1,
-    kvPassRows: follows ? ids.length : 0,
+    kvPassRows: inKvPass ? ids.length : 0,
     requests: [
       {
         requestId: 0,
@@ -26,7 +26,7 @@ export function promptPlan(step: number, ids: readonly number[], follows = false
         ids,
         drafts: undefined,
         nextToken: -1,
-        follows,
+        inKvPass,
         catchUpFrom: 0,
         catchUpTokens: [],
       },

@@ -34,9 +34,9 @@ export function capricious(most: number, seed: number): DraftPolicy {
   return {
     decide: ({ requests }) => {
       const k = hash(seed, ++step) % (most + 1)
-      const follow = k > 0 || hash(seed, step, 0) % 2 === 0
+      const runKvPass = k > 0 || hash(seed, step, 0) % 2 === 0
       const fewer = new Map(requests.map(({ id }) => [id, hash(seed, step, id) % (k + 1)]))
-      return { k, reason: 'probe', fewer, follow, goodput: [] }
+      return { k, reason: 'probe', fewer, runKvPass, goodput: [] }
     },
     observe: () => {},
     forget: () => {},

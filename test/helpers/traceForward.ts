@@ -63,7 +63,7 @@ function wholePrompt(prompt: readonly number[]): StepPlan {
         ids: prompt,
         drafts: undefined,
         nextToken: -1,
-        follows: false,
+        inKvPass: false,
         catchUpFrom: 0,
         catchUpTokens: [],
       },

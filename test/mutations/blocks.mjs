@@ -45,8 +45,8 @@ export const BLOCKS = [
   {
     words: 'blocks are registered when a step is scheduled, not when it has settled',
     file: 'core/schedule/scheduler.ts',
-    from: '    running.begin(share)\n',
-    to: '    running.begin(share)\n    this.kv.register(running.request, running.computedMax)\n',
+    from: '    running.begin(allocation)\n',
+    to: '    running.begin(allocation)\n    this.kv.register(running.request, running.computedMax)\n',
     test: 'engine/errors.test.ts',
     title: 'leaves nothing of the step that ended it in the prefix cache',
   },
@@ -117,8 +117,8 @@ export const BLOCKS = [
   {
     words: 'the salt is ignored',
     file: 'core/schedule/scheduler.ts',
-    from: 'const request = new Request(spec, ',
-    to: 'const request = new Request({ ...spec, cacheSalt: undefined }, ',
+    from: '      spec,\n      new SchedulingState(',
+    to: '      { ...spec, cacheSalt: undefined },\n      new SchedulingState(',
     test: 'core/schedule/invariantsSharing.test.ts',
     title: 'is another matter under another salt',
   },
@@ -159,7 +159,7 @@ export const BLOCKS = [
     file: 'core/kv/kvCacheManager.ts',
     from: '      this.#drafted[block] = 0\n',
     to: '',
-    test: 'core/schedule/drafterRows.test.ts',
+    test: 'core/schedule/kvPassAllocation.test.ts',
     title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
   {
@@ -167,7 +167,7 @@ export const BLOCKS = [
     file: 'core/kv/kvCacheManager.ts',
     from: 'Math.min(Math.floor(tokens / BLOCK_SIZE), table.blocks.length)',
     to: 'Math.min(blocksNeeded(tokens), table.blocks.length)',
-    test: 'core/schedule/drafterRows.test.ts',
+    test: 'core/schedule/kvPassAllocation.test.ts',
     title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
 ]

@@ -22,28 +22,28 @@ export const ROWS = [
   },
   {
     words: 'rows of drafts cut for lack of blocks are not refunded',
-    file: 'core/kv/blockFit.ts',
-    from: '  step.rest += (share.n - n) * (share.prefill ? 1 : draftCharge)\n',
+    file: 'core/kv/blockReservation.ts',
+    from: '  step.rowsLeft += (allocation.n - n) * (allocation.prefill ? 1 : draftCharge)\n',
     to: '',
     test: 'core/schedule/schedulerBlocks.test.ts',
     title: 'gives up proposals, then drafts, before it preempts anybody',
   },
   {
-    words: 'base rows are given out after the drafts of those before',
+    words: 'base rows are dealt after the drafts of those before',
     file: 'core/schedule/rowAllocator.ts',
     from: `    const decoding = this.#allocateBaseRows(step, drafts)
-    const setAside = this.#setAside(step, decoding, drafts, admitting)
-    allocateDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
+    const reservedRows = this.#reservedRows(step, decoding, drafts, admitting)
+    allocateDrafts(step, decoding, reservedRows, most, rule.draftCharge, stepNumber)
 `,
-    to: `    const decoding: Share[] = []
+    to: `    const decoding: RequestAllocation[] = []
     for (const one of running.ordered) {
-      if (!one.decodeReady || !one.wantsRows || step.rest === 0) continue
+      if (!one.decodeReady || !one.wantsRows || step.rowsLeft === 0) continue
       const usable = this.#state.speculation.verifiable(one, drafts)
-      const share = step.add(new Share(one, 1, false, false, usable))
-      share.k = Math.min(usable, most, step.rest)
-      share.n += share.k
-      step.rest -= share.k * rule.draftCharge
-      decoding.push(share)
+      const allocation = step.add(new RequestAllocation(one, 1, false, false, usable))
+      allocation.k = Math.min(usable, most, step.rowsLeft)
+      allocation.n += allocation.k
+      step.rowsLeft -= allocation.k * rule.draftCharge
+      decoding.push(allocation)
     }
 `,
     test: 'core/schedule/scheduler.test.ts',
@@ -52,15 +52,15 @@ export const ROWS = [
   {
     words: 'the rounds of drafts begin at the same request in every step',
     file: 'core/schedule/draftAllocation.ts',
-    from: 'shares[(stepNumber + turn) % turns]',
-    to: 'shares[turn]',
+    from: 'allocations[(stepNumber + turn) % turns]',
+    to: 'allocations[turn]',
     test: 'core/schedule/invariantsBudget.test.ts',
     title: 'are shared out fairly when rows are short: over one rotation nobody gets more than another',
   },
   {
     words: 'no rows are set aside for prompts: drafts starve them',
     file: 'core/schedule/rowAllocator.ts',
-    from: 'allocateDrafts(step, decoding, setAside, ',
+    from: 'allocateDrafts(step, decoding, reservedRows, ',
     to: 'allocateDrafts(step, decoding, 0, ',
     test: 'core/schedule/scheduler.test.ts',
     title: 'leaves a quarter of B to prompts, and no more than they want',
@@ -108,7 +108,7 @@ export const ROWS = [
   {
     words: 'drafts are proposed in the middle of a prompt',
     file: 'core/schedule/stepAllocation.ts',
-    from: '  if (!samples(share)) return 0\n',
+    from: '  if (!samples(allocation)) return 0\n',
     to: '',
     test: 'core/schedule/scheduler.test.ts',
     title: 'verifies no drafts on the chunks of a prompt',
@@ -158,15 +158,15 @@ export const ROWS = [
     file: 'core/stepPlanBuilder.ts',
     from: 'tokens.slice(catchUpFrom + 1, catchUpFrom + 1 + catchUp)',
     to: 'tokens.slice(catchUpFrom, catchUpFrom + catchUp)',
-    test: 'core/schedule/drafterRows.test.ts',
+    test: 'core/schedule/kvPassAllocation.test.ts',
     title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
   {
     words: 'a request’s own rows are taken up beyond B',
-    file: 'core/schedule/drafterRows.ts',
-    from: 'share.catchUp === lag && n <= rest',
-    to: 'share.catchUp === lag',
-    test: 'core/schedule/drafterRows.test.ts',
+    file: 'core/schedule/kvPassAllocation.ts',
+    from: 'allocation.catchUp === lag && n <= rest',
+    to: 'allocation.catchUp === lag',
+    test: 'core/schedule/kvPassAllocation.test.ts',
     title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
   {
@@ -174,15 +174,15 @@ export const ROWS = [
     file: 'core/schedule/rowAllocator.ts',
     from: 'wanted += one.drafterLag',
     to: 'wanted += 0',
-    test: 'core/schedule/drafterRows.test.ts',
+    test: 'core/schedule/kvPassAllocation.test.ts',
     title: 'catches up also where drafts of others fill every step: rows are set aside for it',
   },
   {
     words: 'whom the drafter cannot follow yet proposes all the same',
-    file: 'core/schedule/drafterRows.ts',
-    from: '    if (share.follows) rest -= n\n    else share.m = 0\n',
-    to: '    if (share.follows) rest -= n\n',
-    test: 'core/schedule/drafterRows.test.ts',
+    file: 'core/schedule/kvPassAllocation.ts',
+    from: '    if (allocation.inKvPass) rest -= n\n    else allocation.m = 0\n',
+    to: '    if (allocation.inKvPass) rest -= n\n',
+    test: 'core/schedule/kvPassAllocation.test.ts',
     title: 'takes up every row once at most for whoever drafts, and drafts are those of one that never paused (28)',
   },
   {

@@ -127,10 +127,10 @@ export class KvCacheManager {
   }
 
   /**
-   * Tokens at a request's front that the drafter has K and V of, counted in whole blocks. What was taken up for one request
-   * serves all that share the block.
+   * Tokens at a request's front whose K and V the drafter has, counted in whole blocks. A shared block counts for every request
+   * that holds it.
    */
-  draftedTokens(requestId: number): number {
+  drafterComputedTokens(requestId: number): number {
     const table = this.#tableOf(requestId)
     const { blocks } = table
     while (table.drafted < blocks.length && this.#drafted[at(blocks, table.drafted)] === 1) table.drafted++
@@ -138,7 +138,7 @@ export class KvCacheManager {
   }
 
   /** The drafter has, or will have with the next step, K and V of so many tokens at a request's front. */
-  markDrafted(requestId: number, tokens: number): void {
+  markDrafterComputed(requestId: number, tokens: number): void {
     const table = this.#tableOf(requestId)
     const end = Math.min(Math.floor(tokens / BLOCK_SIZE), table.blocks.length)
     for (; table.drafted < end; table.drafted++) this.#drafted[at(table.blocks, table.drafted)] = 1

@@ -1,6 +1,6 @@
 /**
- * Which waiting requests are admitted, in the order of their standing: while a table row is free and all their known tokens fit
- * beside what running prompts still need. Admitting on the first chunk alone would preempt and recompute without end.
+ * Which waiting requests come in, in scheduling order: while a table row is free and the whole known sequence fits
+ * beside what prompts under way still need. Admitting on the first chunk alone would preempt and recompute without end.
  *
  * A request that does not fit may be overtaken a bounded number of times. A request whose prefix another one is computing waits
  * until it is in the cache.
@@ -22,11 +22,11 @@ export interface Candidate {
   readonly cached: CachedPrefix
 }
 
-/** What a step has left for requests to admit. */
-export interface StepRoom {
-  rest: number
+/** What a step has for those who come in. */
+export interface StepCapacity {
+  rowsLeft: number
   freeBlocks: number
-  promisedBlocks: number
+  pendingPrefillBlocks: number
   partialPrefills: number
 }
 
@@ -44,36 +44,36 @@ export interface AdmissionState {
 /** The admissions of one step: a throw-away object. */
 export class AdmissionRound {
   readonly #state: AdmissionState
-  readonly #room: StepRoom
-  /** requests that were looked at and keep waiting */
+  readonly #capacity: StepCapacity
+  /** requests that were looked at and stay */
   readonly #passed: Request[] = []
-  /** requests that `wantedRows` counts as admitted */
-  #supposed = 0
+  /** requests that `wantedRows` takes for admitted */
+  #assumedAdmitted = 0
   #waitReason: WaitReason | undefined
 
   /** @param room read at each call; written by `wantedRows` alone */
-  constructor(state: AdmissionState, room: StepRoom) {
+  constructor(state: AdmissionState, room: StepCapacity) {
     this.#state = state
-    this.#room = room
+    this.#capacity = room
   }
 
-  /** Why the first request that keeps waiting does; undefined if there is none. */
+  /** Why the first request that stays does so; undefined if none was refused. */
   get waitReason(): WaitReason | undefined {
     return this.#waitReason
   }
 
   /** The next request that may be admitted, if any. */
   next(): Candidate | undefined {
-    while (!this.#barred()) {
-      const request = this.#state.waiting.at(this.#passed.length + this.#supposed)
+    while (!this.#mayNotOvertake()) {
+      const request = this.#state.waiting.at(this.#passed.length + this.#assumedAdmitted)
       if (!request) return undefined
-      const full = this.#full()
+      const full = this.#noCapacityReason()
       if (full) {
         this.#waitReason ??= full
         return undefined
       }
       const cached = this.#state.kv.findCached(request)
-      const waitReason = this.#reasonToWait(request, cached)
+      const waitReason = this.#waitReasonOf(request, cached)
       if (!waitReason) return { request, cached }
       this.#waitReason ??= waitReason
       this.#passed.push(request)
@@ -83,7 +83,7 @@ export class AdmissionRound {
 
   /** The request of the latest `next()` was admitted, before those that keep waiting. */
   admitted(): void {
-    for (const { standing } of this.#passed) standing.overtaken++
+    for (const { schedulingState } of this.#passed) schedulingState.overtaken++
   }
 
   /** Rows that waiting requests could use, counted up to `enough`. Afterwards this object is of no more use. */
@@ -95,34 +95,37 @@ export class AdmissionRound {
       if (!candidate) break
       const { request, cached } = candidate
       wanted += chunkRows(request.tokens.length - cached.tokens, longPrefillTokenThreshold)
-      this.#room.promisedBlocks += blocksNeeded(request.tokens.length) - cached.held
-      this.#supposed++
+      this.#capacity.pendingPrefillBlocks += blocksNeeded(request.tokens.length) - cached.held
+      this.#assumedAdmitted++
     }
     return Math.min(wanted, enough)
   }
 
-  /** Whether no request may overtake those that keep waiting. */
-  #barred(): boolean {
+  /** Whether nobody may pass those that stay. */
+  #mayNotOvertake(): boolean {
     const passed = this.#passed
-    return passed.length > MAX_OVERTAKES || passed.some(({ standing }) => standing.overtaken >= MAX_OVERTAKES)
+    return (
+      passed.length > MAX_OVERTAKES || passed.some(({ schedulingState }) => schedulingState.overtaken >= MAX_OVERTAKES)
+    )
   }
 
-  /** Why no request at all can be admitted; asked before any prefix is looked up. */
-  #full(): WaitReason | undefined {
-    if (this.#state.running.freeSlots <= this.#supposed) return 'slots'
-    return this.#room.rest <= 0 ? 'rows' : undefined
+  /** Why nobody at all can come in; asked before any prefix is looked up. */
+  #noCapacityReason(): WaitReason | undefined {
+    if (this.#state.running.freeSlots <= this.#assumedAdmitted) return 'slots'
+    return this.#capacity.rowsLeft <= 0 ? 'rows' : undefined
   }
 
-  #reasonToWait(request: Request, cached: CachedPrefix): WaitReason | undefined {
+  #waitReasonOf(request: Request, cached: CachedPrefix): WaitReason | undefined {
     const { running, options } = this.#state
-    const { rest, freeBlocks, promisedBlocks, partialPrefills } = this.#room
-    const blocks = admissionBlocks(request.tokens.length, running.size + this.#supposed, options) - cached.held
-    if (blocks > freeBlocks - promisedBlocks) return 'blocks'
+    const { rowsLeft, freeBlocks, pendingPrefillBlocks, partialPrefills } = this.#capacity
+    const blocks = admissionBlocks(request.tokens.length, running.size + this.#assumedAdmitted, options) - cached.held
+    if (blocks > freeBlocks - pendingPrefillBlocks) return 'blocks'
     const remaining = request.tokens.length - cached.tokens
-    const partial = remaining > Math.min(rest, chunkRows(remaining, options.longPrefillTokenThreshold))
+    const partial = remaining > Math.min(rowsLeft, chunkRows(remaining, options.longPrefillTokenThreshold))
     const { maxNumPartialPrefills } = options
     if (partial && maxNumPartialPrefills > 0 && partialPrefills >= maxNumPartialPrefills) return 'partialPrefills'
-    if (request.standing.overtaken < MAX_OVERTAKES && this.#isBeingComputed(request, cached)) return 'sharedPrefix'
+    if (request.schedulingState.overtaken < MAX_OVERTAKES && this.#isBeingComputed(request, cached))
+      return 'sharedPrefix'
     return undefined
   }
 

@@ -1,5 +1,5 @@
 /**
- * The requests that wait, in the order of their standing. A preempted request comes back to the place its standing gives it,
+ * The requests that wait, in scheduling order. A preempted request comes back to its place in that order,
  * which is near the head. It must never know why a request waits.
  *
  * Sorted, in an array whose live range begins at `#head`: taking from the front moves the head, and an insertion shifts
@@ -8,7 +8,7 @@
 
 import { assert } from '../../util/math.ts'
 import type { Request } from '../request.ts'
-import { compareStanding } from './standing.ts'
+import { compareSchedulingOrder } from './schedulingState.ts'
 
 export class RequestQueue {
   /** `undefined` before `#head` */
@@ -73,7 +73,7 @@ export class RequestQueue {
     let high = this.#requests.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (compareStanding(this.#get(middle).standing, request.standing) < 0) low = middle + 1
+      if (compareSchedulingOrder(this.#get(middle).schedulingState, request.schedulingState) < 0) low = middle + 1
       else high = middle
     }
     return low

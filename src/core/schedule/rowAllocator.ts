@@ -1,35 +1,35 @@
 /**
- * Gives the rows and blocks of a step to the running requests: base rows, then drafts in rounds, then prompts. It changes nothing
- * but the step, so after a preemption the step is planned again from nothing. It must never know which request is preempted.
+ * Allocates a step's rows and blocks to the running requests: base rows, then drafts round-robin, then prefill chunks. Only the
+ * step allocation is written, so after a preemption it can be made again from nothing. It must never know who is preempted.
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
 import { cdiv } from '../../util/math.ts'
 import { chunkRows, numSpeculativeTokens } from '../cost.ts'
-import { claimBlocks } from '../kv/blockFit.ts'
+import { reserveBlocks } from '../kv/blockReservation.ts'
 import type { RunningRequest } from '../request.ts'
 import type { DraftDecision } from '../speculation/draftPolicy.ts'
 import type { Speculation } from '../speculation/speculation.ts'
 import { AdmissionRound, type AdmissionState } from './admission.ts'
 import type { BudgetRule } from './budgetPolicy.ts'
 import { allocateDrafts } from './draftAllocation.ts'
-import { Share, StepAllocation } from './stepAllocation.ts'
+import { RequestAllocation, StepAllocation } from './stepAllocation.ts'
 
-/** What a step is planned from. */
-export interface AllocationState extends AdmissionState {
+/** What an allocation is made from. */
+export interface SchedulerState extends AdmissionState {
   readonly options: EngineOptions
   readonly rule: BudgetRule
   readonly speculation: Speculation
 }
 
 export class RowAllocator {
-  readonly #state: AllocationState
+  readonly #state: SchedulerState
 
-  constructor(state: AllocationState) {
+  constructor(state: SchedulerState) {
     this.#state = state
   }
 
-  /** Asks how many drafts the step may have, given the rows that prompts would have without them. */
+  /** Chooses the number of drafts, given the prefill rows that would run without drafts. */
   decideDrafts(): DraftDecision {
     const { running, waiting, options, speculation } = this.#state
     if (!speculation.adaptive) return speculation.decide(running.ordered, 0, 0)
@@ -44,12 +44,12 @@ export class RowAllocator {
     if (head) prompts += chunkRows(head.tokens.length, longPrefillTokenThreshold)
     const rest = Math.max(0, maxNumBatchedTokens - decoding)
     const prefillRows = Math.min(rest, prompts)
-    const setAside = Math.min(prefillRows, cdiv(maxNumBatchedTokens, 4))
-    return speculation.decide(running.ordered, prefillRows, rest - setAside)
+    const reservedRows = Math.min(prefillRows, cdiv(maxNumBatchedTokens, 4))
+    return speculation.decide(running.ordered, prefillRows, rest - reservedRows)
   }
 
   /**
-   * Gives rows to all running requests. Where blocks are short drafts are given up before a request is preempted.
+   * Allocates rows to every running request. When blocks run short, all drafts are dropped before any request is preempted.
    * @param admitting whether waiting requests may be admitted afterwards
    * @returns undefined when a request finds no block for a single row even without drafts
    */
@@ -60,8 +60,8 @@ export class RowAllocator {
   }
 
   /**
-   * Gives a prompt its rows of the step, if any are left, and their blocks.
-   * @param most drafts to propose at its end, at most, whatever was decided
+   * Allocates a prefill chunk, if rows are left, and its blocks.
+   * @param most upper bound on the drafts proposed at the prompt's end, beside the decision
    * @returns whether there is a block for one row at least
    */
   allocatePrefill(
@@ -72,15 +72,15 @@ export class RowAllocator {
     most = numSpeculativeTokens(this.#state.options),
   ): boolean {
     const chunk = this.#chunk(running)
-    const n = Math.min(step.rest, chunk)
-    const share = n > 0 ? step.add(new Share(running, n, true, admitted)) : undefined
-    if (share && n < running.prefillRemaining) share.shortage = n < chunk ? 'rows' : 'threshold'
-    if (share && !this.#claim(step, share, drafts, most)) return false
-    step.promise(running, share)
+    const n = Math.min(step.rowsLeft, chunk)
+    const allocation = n > 0 ? step.add(new RequestAllocation(running, n, true, admitted)) : undefined
+    if (allocation && n < running.prefillRemaining) allocation.shortage = n < chunk ? 'rows' : 'threshold'
+    if (allocation && !this.#reserveBlocks(step, allocation, drafts, most)) return false
+    step.countPartialPrefill(running, allocation)
     return true
   }
 
-  /** @param most drafts of a request, whatever was decided */
+  /** @param most upper bound on the drafts of a request, beside the decision */
   #allocateWith(
     stepNumber: number,
     drafts: DraftDecision,
@@ -90,49 +90,59 @@ export class RowAllocator {
     const { options, rule, kv, running } = this.#state
     const step = new StepAllocation(rule.budget(options), kv.freeBlocks)
     const decoding = this.#allocateBaseRows(step, drafts)
-    const setAside = this.#setAside(step, decoding, drafts, admitting)
-    allocateDrafts(step, decoding, setAside, most, rule.draftCharge, stepNumber)
-    for (const share of decoding) if (!this.#claim(step, share, drafts, most)) return undefined
+    const reservedRows = this.#reservedRows(step, decoding, drafts, admitting)
+    allocateDrafts(step, decoding, reservedRows, most, rule.draftCharge, stepNumber)
+    for (const allocation of decoding) if (!this.#reserveBlocks(step, allocation, drafts, most)) return undefined
     for (const one of running.ordered) {
       if (one.prefillRemaining > 0 && !this.allocatePrefill(step, one, false, drafts, most)) return undefined
     }
     return step
   }
 
-  /** Every decoding request gets one: a request is admitted only if a row is left, so the budget covers them. */
-  #allocateBaseRows(step: StepAllocation, drafts: DraftDecision): readonly Share[] {
+  /** One row for each decoding request. The budget covers them, because a request is admitted only while a row is left. */
+  #allocateBaseRows(step: StepAllocation, drafts: DraftDecision): readonly RequestAllocation[] {
     const { running, speculation } = this.#state
     for (const one of running.ordered) {
       if (!one.decodeReady || !one.wantsRows) continue
-      step.add(new Share(one, 1, false, false, speculation.verifiable(one, drafts)))
+      step.add(new RequestAllocation(one, 1, false, false, speculation.verifiable(one, drafts)))
     }
-    return step.shares.slice()
+    return step.allocations.slice()
   }
 
-  /** Rows that drafts must leave for prompts and for the drafter to catch up: what these can use, at most a quarter of B. */
-  #setAside(step: StepAllocation, decoding: readonly Share[], decision: DraftDecision, admitting: boolean): number {
+  /** Rows that drafts must leave for prefill and for the drafter to catch up: as many as these can use, at most B / 4. */
+  #reservedRows(
+    step: StepAllocation,
+    decoding: readonly RequestAllocation[],
+    decision: DraftDecision,
+    admitting: boolean,
+  ): number {
     const { options, running, speculation } = this.#state
-    const most = Math.max(0, Math.min(step.rest, cdiv(options.maxNumBatchedTokens, 4)))
+    const most = Math.max(0, Math.min(step.rowsLeft, cdiv(options.maxNumBatchedTokens, 4)))
     let drafts = 0
     for (const { usableDrafts } of decoding) drafts += usableDrafts
-    if (drafts <= step.rest - most) return 0
+    if (drafts <= step.rowsLeft - most) return 0
     let wanted = 0
     for (const one of running.ordered) {
       wanted += this.#chunk(one)
-      if (speculation.follows(one, decision)) wanted += one.drafterLag
+      if (speculation.needsKvPass(one, decision)) wanted += one.drafterLag
     }
     if (wanted >= most || !admitting) return Math.min(wanted, most)
-    const scratch = new StepAllocation(step.rest, step.freeBlocks)
-    for (const one of running.ordered) scratch.promise(one, undefined)
+    const scratch = new StepAllocation(step.rowsLeft, step.freeBlocks)
+    for (const one of running.ordered) scratch.countPartialPrefill(one, undefined)
     return wanted + new AdmissionRound(this.#state, scratch).wantedRows(most - wanted)
   }
 
-  #claim(step: StepAllocation, share: Share, drafts: DraftDecision, most: number): boolean {
+  #reserveBlocks(step: StepAllocation, allocation: RequestAllocation, drafts: DraftDecision, most: number): boolean {
     const { rule, speculation } = this.#state
-    return claimBlocks(step, share, Math.min(most, speculation.proposable(share.running, drafts)), rule.draftCharge)
+    return reserveBlocks(
+      step,
+      allocation,
+      Math.min(most, speculation.proposable(allocation.running, drafts)),
+      rule.draftCharge,
+    )
   }
 
-  /** Rows a prompt may have in one step. */
+  /** The longest chunk that a prompt may get in one step. */
   #chunk(running: RunningRequest): number {
     return chunkRows(running.prefillRemaining, this.#state.options.longPrefillTokenThreshold)
   }

@@ -1,11 +1,11 @@
 /**
- * The requests that run, in the order of their standing, each with a permanent row of the request table. It must never know
+ * The requests that run, in scheduling order, each with a permanent row of the request table. It must never know
  * why a request comes or goes.
  */
 
 import { assert } from '../../util/math.ts'
 import { type Request, RunningRequest } from '../request.ts'
-import { compareStanding } from './standing.ts'
+import { compareSchedulingOrder } from './schedulingState.ts'
 
 export class RunningSet {
   readonly #ordered: RunningRequest[] = []
@@ -59,5 +59,5 @@ export class RunningSet {
 }
 
 function comesAfter(running: RunningRequest | undefined, request: Request): boolean {
-  return running !== undefined && compareStanding(running.request.standing, request.standing) > 0
+  return running !== undefined && compareSchedulingOrder(running.request.schedulingState, request.schedulingState) > 0
 }

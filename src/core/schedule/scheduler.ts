@@ -1,10 +1,10 @@
 /**
- * The scheduler: once per step it gives out the rows of B and the blocks of the KV pool. There are no prefill and decode phases:
- * a request has computed and known tokens, and steps give it rows until the two are equal. Deterministic: no clock, no
- * randomness. It must never know a runner, a token's text or why a request ended.
+ * The scheduler: once per step it allocates the rows of B and the blocks of the KV pool. There are no prefill and decode
+ * phases: a request has computed and known tokens, and steps give it rows until all known tokens are computed. Deterministic: no
+ * clock, no randomness. It must never know a runner, a token's text or why a request ended.
  *
- * After vLLM's v1 scheduler, with base rows before drafts, drafts given out in rounds, and a step planned again when
- * blocks run out.
+ * After vLLM's v1 scheduler, but base rows come before drafts, drafts are allocated round-robin, and after a preemption the
+ * whole step is allocated again.
  */
 
 import type { EngineOptions } from '../../protocol/engineOptions.ts'
@@ -18,20 +18,20 @@ import type { DraftDecision } from '../speculation/draftPolicy.ts'
 import { type DraftingParts, Speculation } from '../speculation/speculation.ts'
 import { AdmissionRound, type Candidate } from './admission.ts'
 import { BUDGET_RULES } from './budgetPolicy.ts'
-import { allocateDrafterRows } from './drafterRows.ts'
+import { allocateKvPassRows } from './kvPassAllocation.ts'
 import { RequestQueue } from './requestQueue.ts'
-import { type AllocationState, RowAllocator } from './rowAllocator.ts'
+import { RowAllocator, type SchedulerState } from './rowAllocator.ts'
 import { RunningSet } from './runningSet.ts'
 import type { RowTotals, SchedulerOutput, Victim, WaitReason } from './schedulerOutput.ts'
+import { SchedulingState } from './schedulingState.ts'
 import { seal } from './seal.ts'
-import { Standing } from './standing.ts'
-import type { Share, StepAllocation } from './stepAllocation.ts'
+import type { RequestAllocation, StepAllocation } from './stepAllocation.ts'
 import { chooseVictim } from './victim.ts'
 
 export class Scheduler {
   readonly kv: KvCacheManager
-  readonly #state: AllocationState
-  readonly #allocator: RowAllocator
+  readonly #state: SchedulerState
+  readonly #rowAllocator: RowAllocator
   #step = 0
   #arrivals = 0
   /** rows run so far: the clock that requests age by */
@@ -49,15 +49,15 @@ export class Scheduler {
       running: new RunningSet(options.maxNumSeqs),
       speculation: new Speculation(options, drafting),
     }
-    this.#allocator = new RowAllocator(this.#state)
+    this.#rowAllocator = new RowAllocator(this.#state)
   }
 
-  /** In the order of their standing. */
+  /** In scheduling order. */
   get running(): readonly RunningRequest[] {
     return this.#state.running.ordered
   }
 
-  /** In the order of their standing. */
+  /** In scheduling order. */
   get waiting(): Iterable<Request> & { readonly size: number } {
     return this.#state.waiting
   }
@@ -78,7 +78,10 @@ export class Scheduler {
     assert(!this.#state.running.find(spec.id), `request ${spec.id} does not run yet`)
     const { schedulingPolicy, priorityAgingTokens } = this.#state.options
     const priority = schedulingPolicy === 'priority' ? spec.priority : 0
-    const request = new Request(spec, new Standing(priority, ++this.#arrivals, this.#rowsRun, priorityAgingTokens))
+    const request = new Request(
+      spec,
+      new SchedulingState(priority, ++this.#arrivals, this.#rowsRun, priorityAgingTokens),
+    )
     this.#state.waiting.add(request)
     return request
   }
@@ -98,7 +101,7 @@ export class Scheduler {
   settle(running: RunningRequest, accepted: number, ids: readonly number[]): void {
     running.settle(accepted)
     for (const id of ids) running.request.tokens.push(id)
-    this.kv.markDrafted(running.request.id, running.drafterFrom ?? running.computed)
+    this.kv.markDrafterComputed(running.request.id, running.drafterMissingFrom ?? running.computed)
     this.kv.register(running.request, running.computed)
     this.#state.speculation.settled(running)
   }
@@ -132,12 +135,12 @@ export class Scheduler {
   /** The next step. It holds no request only when none can get a row before steps in flight have settled. */
   schedule(): SchedulerOutput {
     this.#step++
-    const drafts = this.#allocator.decideDrafts()
+    const drafts = this.#rowAllocator.decideDrafts()
     const preempted: Victim[] = []
-    let step = this.#allocator.allocate(this.#step, drafts, true)
+    let step = this.#rowAllocator.allocate(this.#step, drafts, true)
     while (!step) {
       preempted.push(this.#preempt())
-      step = this.#allocator.allocate(this.#step, drafts, false)
+      step = this.#rowAllocator.allocate(this.#step, drafts, false)
     }
     const waitReason = preempted.length === 0 ? this.#admit(step, drafts) : 'preemption'
     return this.#seal(step, drafts, preempted, waitReason)
@@ -158,8 +161,8 @@ export class Scheduler {
     this.kv.admit(request, cached)
     step.freeBlocks -= cached.blocks.length - cached.held
     const running = this.#state.running.enter(request, cached.tokens, this.kv.table(request.id))
-    running.drafterReaches(this.kv.draftedTokens(request.id))
-    const fits = this.#allocator.allocatePrefill(step, running, true, drafts)
+    running.drafterHasComputed(this.kv.drafterComputedTokens(request.id))
+    const fits = this.#rowAllocator.allocatePrefill(step, running, true, drafts)
     assert(fits, `the blocks of request ${request.id} were counted before it was admitted`)
   }
 
@@ -169,25 +172,25 @@ export class Scheduler {
     preempted: readonly Victim[],
     waitReason: WaitReason | undefined,
   ): SchedulerOutput {
-    allocateDrafterRows(step.shares, decision, this.#state)
-    const { fewer: _, follow: __, ...drafts } = decision
+    allocateKvPassRows(step.allocations, decision, this.#state)
+    const { fewer: _, runKvPass: __, ...drafts } = decision
     const rows = seal(this.#step, step, this.#state.rule, this.#state.options)
     let cachedTokens = 0
     let recomputedTokens = 0
-    for (const share of step.shares) {
-      this.#commit(share)
-      if (share.admitted) cachedTokens += share.firstPosition
-      if (share.prefill) recomputedTokens += recomputedRows(share)
+    for (const allocation of step.allocations) {
+      this.#commit(allocation)
+      if (allocation.admitted) cachedTokens += allocation.firstPosition
+      if (allocation.prefill) recomputedTokens += recomputedRows(allocation)
     }
     this.#rowsRun += rowsRun(rows)
     const request = this.#state.waiting.at(0)
     return {
       step: this.#step,
-      requests: step.shares,
+      requests: step.allocations,
       rows,
       drafts: { ...drafts, verification: this.#state.speculation.verification },
       preempted,
-      held: request && waitReason && { request, waitReason },
+      firstWaiting: request && waitReason && { request, reason: waitReason },
       cachedTokens,
       recomputedTokens,
       running: this.#state.running.size,
@@ -196,25 +199,25 @@ export class Scheduler {
     }
   }
 
-  /** Takes the blocks and marks the rows as in flight. */
-  #commit(share: Share): void {
-    const { running, firstPosition, n, m, blocks } = share
+  /** From here on the rows are in flight. */
+  #commit(allocation: RequestAllocation): void {
+    const { running, firstPosition, n, m, blocks } = allocation
     const { id, maxTotal } = running.request
     const table = running.blocks
-    share.firstBlock = share.admitted ? 0 : table.length
+    allocation.firstBlock = allocation.admitted ? 0 : table.length
     if (blocks > 0) this.kv.allocate(id, slotsNeeded(firstPosition, n, m, maxTotal))
-    if (table.length > share.firstBlock) share.newBlocks = table.slice(share.firstBlock)
-    running.begin(share)
+    if (table.length > allocation.firstBlock) allocation.newBlocks = table.slice(allocation.firstBlock)
+    running.begin(allocation)
     running.drafts = m
   }
 
-  /** Preempts one request. Its KV is recomputed later, except for what the prefix cache still has then. */
+  /** The request's KV is recomputed later, except for the blocks that are still in the prefix cache then. */
   #preempt(): Victim {
     const { running, ...victim } = chooseVictim(this.#state.running.ordered, this.kv)
     const { request } = running
     this.#vacate(running)
     request.recomputeEnd = Math.max(request.recomputeEnd, running.computed)
-    request.standing.preemptions++
+    request.schedulingState.preemptions++
     this.#state.waiting.add(request)
     return victim
   }
@@ -229,6 +232,6 @@ function rowsRun({ base, draft, prefill }: RowTotals): number {
   return base + draft + prefill
 }
 
-function recomputedRows({ running, firstPosition, n }: Share): number {
+function recomputedRows({ running, firstPosition, n }: RequestAllocation): number {
   return Math.max(0, Math.min(firstPosition + n, running.request.recomputeEnd) - firstPosition)
 }

@@ -9,15 +9,15 @@ export type Shortage = 'rows' | 'blocks' | 'threshold'
 
 /**
  * Why the first waiting request was not admitted: no row or table row left, not enough KV blocks, `maxNumPartialPrefills`,
- * another request is computing its prefix just now, or a request was preempted in this step.
+ * another request is computing the same prefix, or a request was preempted in this step.
  */
 export type WaitReason = 'rows' | 'slots' | 'blocks' | 'partialPrefills' | 'sharedPrefix' | 'preemption'
 
 export interface Victim {
   readonly request: Request
-  /** tokens to recompute: those in blocks that no other request holds */
-  readonly lostTokens: number
-  /** blocks that it owned alone */
+  /** computed tokens, without those in blocks that other requests hold too */
+  readonly tokensToRecompute: number
+  /** blocks that no other request held */
   readonly freedBlocks: number
 }
 
@@ -32,12 +32,12 @@ export interface ScheduledRequest {
   readonly k: number
   readonly m: number
   readonly samples: boolean
-  /** rows of earlier steps that the drafter's KV pass covers */
+  /** rows of earlier steps in the drafter's KV pass */
   readonly catchUp: number
   /** position of the first of them */
   readonly catchUpFrom: number
-  /** the drafter's KV pass covers its rows of this step */
-  readonly follows: boolean
+  /** whether the request's rows of this step are in the drafter's KV pass */
+  readonly inKvPass: boolean
   /** undefined: it got all it could use */
   readonly shortage: Shortage | undefined
   /** index in its block table of the first new block */
@@ -59,7 +59,7 @@ export interface RowTotals {
 }
 
 /** Drafts of a request at most, why, and what that was weighed by. */
-export interface DecidedDrafts extends Omit<DraftDecision, 'fewer' | 'follow'> {
+export interface DecidedDrafts extends Omit<DraftDecision, 'fewer' | 'runKvPass'> {
   readonly verification: Verification | undefined
 }
 
@@ -70,10 +70,10 @@ export interface SchedulerOutput {
   readonly rows: RowTotals
   /** drafts as they were decided for this step */
   readonly drafts: DecidedDrafts
-  /** in the order they were chosen; they wait again */
+  /** in the order they were chosen; they are in the waiting queue again */
   readonly preempted: readonly Victim[]
   /** the first request that waits after this step, and why; undefined when none waits */
-  readonly held: { readonly request: Request; readonly waitReason: WaitReason } | undefined
+  readonly firstWaiting: { readonly request: Request; readonly reason: WaitReason } | undefined
   /** tokens that admitted requests found in the prefix cache */
   readonly cachedTokens: number
   /** prefill rows of tokens that a preemption had thrown away */

@@ -1,6 +1,6 @@
 /**
- * The last check of a step before it leaves the core: all rows are counted again, from the requests' parts alone, and a miscount is
- * an error in that very step. Nothing is clamped. Under `reserve` and `uncharged` only the charge is checked, so that a plan with
+ * The last check of a step before it leaves the core: all rows are counted again from the allocations alone, and a miscount is
+ * an error in that step. Nothing is clamped. Under `reserve` and `uncharged` only the charge is checked, so that a plan with
  * too many rows reaches the runner, whose buffers refuse it.
  */
 
@@ -16,21 +16,21 @@ type SealOptions = Pick<EngineOptions, 'maxNumBatchedTokens' | 'maxNumSeqs' | 's
 /** @throws BUDGET_EXCEEDED */
 export function seal(
   stepNumber: number,
-  step: Pick<StepAllocation, 'shares' | 'charged'>,
+  step: Pick<StepAllocation, 'allocations' | 'charged'>,
   rule: BudgetRule,
   options: SealOptions,
 ): RowTotals {
-  const { shares, charged } = step
+  const { allocations, charged } = step
   let prefill = 0
   let draft = 0
-  for (const share of shares) {
-    share.samples = samples(share)
-    draft += share.k
-    if (share.prefill) prefill += share.n
+  for (const allocation of allocations) {
+    allocation.samples = samples(allocation)
+    draft += allocation.k
+    if (allocation.prefill) prefill += allocation.n
   }
-  const rows = targetRows(shares)
+  const rows = targetRows(allocations)
   const base = rows - draft - prefill
-  const sampled = sampledRows(shares)
+  const sampled = sampledRows(allocations)
   const { maxNumBatchedTokens, budgetPolicy } = options
   const budget = rule.budget(options)
   const due = base + prefill + draft * rule.draftCharge
@@ -55,7 +55,7 @@ export function seal(
       { step: stepNumber, rows: sampled, limit: maxSampledRows(options) },
     )
   }
-  const kvPass = kvPassRows(shares)
+  const kvPass = kvPassRows(allocations)
   if (rule.holds && kvPass > maxNumBatchedTokens) {
     throw new WeirError(
       'BUDGET_EXCEEDED',

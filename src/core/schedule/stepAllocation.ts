@@ -1,6 +1,7 @@
 /**
- * A step while its rows and blocks are given out: a throw-away object, made anew when a request is preempted. Nothing is taken from
- * the pool or changed in a request until the step is sealed, so what a preempted request held in the step is given back exactly.
+ * The rows and blocks allocated in one step. The object is discarded when a request is preempted, and the allocation starts
+ * again. Until the step is sealed no block is taken from the pool and no request changes, so nothing of a preempted request has
+ * to be given back.
  */
 
 import type { RunningRequest } from '../request.ts'
@@ -8,13 +9,13 @@ import type { ScheduledRequest, Shortage } from './schedulerOutput.ts'
 
 const NO_BLOCKS: readonly number[] = []
 
-/** The rows and blocks of one request in a step: a ScheduledRequest that is still being written, until the step is sealed. */
-export class Share implements ScheduledRequest {
+/** The scheduler's mutable form of `ScheduledRequest`: written until the step is sealed, read-only afterwards. */
+export class RequestAllocation implements ScheduledRequest {
   readonly running: RunningRequest
   readonly prefill: boolean
   readonly admitted: boolean
   readonly firstPosition: number
-  /** drafts it could verify */
+  /** drafts that the request could verify in this step */
   readonly usableDrafts: number
   n: number
   k = 0
@@ -22,9 +23,9 @@ export class Share implements ScheduledRequest {
   samples = false
   catchUp = 0
   catchUpFrom = 0
-  follows = false
+  inKvPass = false
   shortage: Shortage | undefined = undefined
-  /** blocks to append to its table */
+  /** blocks to append to the request's block table */
   blocks = 0
   firstBlock = 0
   newBlocks = NO_BLOCKS
@@ -40,50 +41,50 @@ export class Share implements ScheduledRequest {
 }
 
 export class StepAllocation {
-  readonly shares: Share[] = []
-  /** rows that the policy still lets the step give out */
-  rest: number
-  /** blocks the step may still take */
+  readonly allocations: RequestAllocation[] = []
+  /** rows that the budget still allows, as the policy counts them */
+  rowsLeft: number
+  /** free blocks that the step has not allocated */
   freeBlocks: number
-  /** blocks that running prompts still need after this step for their known tokens */
-  promisedBlocks = 0
-  /** requests whose prompts are unfinished after this step */
+  /** blocks that unfinished prefills need after this step for the rest of their known tokens */
+  pendingPrefillBlocks = 0
+  /** requests whose prefill is unfinished after this step */
   partialPrefills = 0
   readonly #budget: number
 
   constructor(budget: number, freeBlocks: number) {
     this.#budget = budget
-    this.rest = budget
+    this.rowsLeft = budget
     this.freeBlocks = freeBlocks
   }
 
-  /** Rows given out, as the policy charges them. */
+  /** Rows allocated, as the policy counts them. */
   get charged(): number {
-    return this.#budget - this.rest
+    return this.#budget - this.rowsLeft
   }
 
-  /** Adds a request with `n` rows, each charged 1. */
-  add(share: Share): Share {
-    this.rest -= share.n
-    this.shares.push(share)
-    return share
+  /** Adds a request with its `n` rows, each charged 1. */
+  add(allocation: RequestAllocation): RequestAllocation {
+    this.rowsLeft -= allocation.n
+    this.allocations.push(allocation)
+    return allocation
   }
 
-  /** Counts what a running prompt still needs in later steps. @param share its part of this one */
-  promise(running: RunningRequest, share: Share | undefined): void {
-    if (running.prefillRemaining === (share?.n ?? 0)) return
+  /** Counts the blocks that a running prefill needs after this step, in which it has `allocation`. */
+  countPartialPrefill(running: RunningRequest, allocation: RequestAllocation | undefined): void {
+    if (running.prefillRemaining === (allocation?.n ?? 0)) return
     this.partialPrefills++
-    this.promisedBlocks += Math.max(0, running.missingBlocks(running.prefillEnd) - (share?.blocks ?? 0))
+    this.pendingPrefillBlocks += Math.max(0, running.missingBlocks(running.prefillEnd) - (allocation?.blocks ?? 0))
   }
 }
 
-/** Whether the last row is that of the last known token, so that the next token is sampled. */
-export function samples({ prefill, firstPosition, n, running }: Share): boolean {
+/** Whether the request's last row is at its last known token, so that the next token is sampled. */
+export function samples({ prefill, firstPosition, n, running }: RequestAllocation): boolean {
   return !prefill || firstPosition + n === running.prefillEnd
 }
 
-/** Drafts that the next step can verify: it also needs a base row and a token after the drafts. */
-export function draftsToPropose(share: Share, limit: number): number {
-  if (!samples(share)) return 0
-  return Math.min(limit, share.running.draftsOfUse)
+/** Drafts to propose at the end of this step: no more than the next step could verify before the length limit. */
+export function draftsToPropose(allocation: RequestAllocation, limit: number): number {
+  if (!samples(allocation)) return 0
+  return Math.min(limit, allocation.running.maxUsefulDrafts)
 }

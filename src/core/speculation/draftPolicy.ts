@@ -25,8 +25,8 @@ export interface DraftSituation {
 export interface DraftDecision extends DraftChoice {
   /** requests that get fewer, by id */
   readonly fewer: ReadonlyMap<number, number>
-  /** whether the drafter's KV pass covers the rows of requests that may get drafts, missed rows first; without it no drafts */
-  readonly follow: boolean
+  /** whether the drafter's KV pass runs for requests that may get drafts; without it no request drafts */
+  readonly runKvPass: boolean
   /** expected tokens per millisecond by number of drafts; empty where nothing was estimated */
   readonly goodput: readonly number[]
 }
@@ -38,16 +38,16 @@ export interface DraftedStep {
   readonly prefillRows: number
   /** draft passes: the most drafts proposed for one request; 0 where proposing takes no pass */
   readonly draftPasses: number
-  /** rows of earlier steps in the drafter's KV pass */
+  /** rows of earlier steps that the drafter caught up on */
   readonly catchUpRows: number
-  /** these and the rows of this step in it */
+  /** these and this step's rows in the drafter's KV pass */
   readonly kvPassRows: number
   /** milliseconds */
   readonly ms: number
 }
 
 export interface DraftPolicy {
-  /** Once per step, before its rows are given out. */
+  /** Once per step, before its rows are allocated. */
   decide(situation: DraftSituation): DraftDecision
   /** Once per decision, in the same order. */
   observe(step: DraftedStep): void
@@ -57,9 +57,9 @@ export interface DraftPolicy {
 
 const NOBODY: ReadonlyMap<number, number> = new Map()
 
-/** The drafter's KV pass covers requests that draft; with `parts.follow` also where none does. */
+/** The KV pass of the drafter runs whenever k > 0; with `parts.runKvPass` also at k = 0. */
 export function decision(k: number, reason: DraftReason, parts: Partial<DraftDecision> = {}): DraftDecision {
-  return { k, reason, fewer: NOBODY, goodput: [], ...parts, follow: k > 0 || parts.follow === true }
+  return { k, reason, fewer: NOBODY, goodput: [], ...parts, runKvPass: k > 0 || parts.runKvPass === true }
 }
 
 /** The same number of drafts for every request, always. */

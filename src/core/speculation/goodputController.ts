@@ -43,17 +43,17 @@ export class GoodputController implements DraftPolicy {
   decide(situation: DraftSituation): DraftDecision {
     const decoding = situation.requests.length
     const besidePrompts = situation.prefillRows > 0
-    // Before drafts were tried the drafter follows the rows of prompts, so that the first probe has nothing to catch up on.
-    const follow = besidePrompts && !this.#drafted
-    if (decoding === 0) return decision(this.#k, 'hold', { follow })
-    if (this.#warmUpStepsLeft > 0) return decision(0, 'warm-up', { follow })
+    // Before the first drafts the drafter's KV pass covers prompts, so that the first probe has nothing to catch up on.
+    const runKvPass = besidePrompts && !this.#drafted
+    if (decoding === 0) return decision(this.#k, 'hold', { runKvPass })
+    if (this.#warmUpStepsLeft > 0) return decision(0, 'warm-up', { runKvPass })
 
     const { numSpeculativeTokens, verifiedAtOnce } = this.#setup
     const estimates = estimateGoodput(situation, numSpeculativeTokens, !verifiedAtOnce, this.#rates, this.#times)
     const goodput = estimates.map((estimate) => estimate.goodput)
     const reach = this.#reach(estimates, decoding)
     const choose = (k: number, reason: DraftReason, fewer = at(estimates, k).fewer) =>
-      decision(k, reason, { fewer, goodput, follow })
+      decision(k, reason, { fewer, goodput, runKvPass })
     const lagOf = (fewer: DraftDecision['fewer']) =>
       sum(situation.requests.map(({ id, lag }) => (fewer.get(id) === 0 ? 0 : lag)))
 
@@ -76,7 +76,7 @@ export class GoodputController implements DraftPolicy {
     const { k, fewer } = probe ?? { k: held, fewer: at(estimates, held).fewer }
     // No request drafts while the drafter catches up, so that the next step measures what its passes take.
     const waits = idle && k > 0 && lagOf(fewer) > 0 && (!probe || probe.catchUpStepsLeft-- > 0)
-    if (waits) return { ...choose(k, 'catch-up', fewer), k: 0, follow: true }
+    if (waits) return { ...choose(k, 'catch-up', fewer), k: 0, runKvPass: true }
     if (!probe) return choose(k, k > 0 || this.#probes.hopeful ? 'best' : 'off')
     this.#probes.take(probe)
     return choose(k, 'probe', fewer)

@@ -43,7 +43,7 @@ export class Speculation {
   }
 
   /**
-   * Once per step, before its rows are given out.
+   * Once per step, before its rows are allocated.
    * @param prefillRows rows of prompts that would run without drafts
    * @param draftRows rows that drafts may take at most
    */
@@ -64,9 +64,9 @@ export class Speculation {
     return this.#proposer ? 0 : Math.min(spec.maxDrafts ?? this.#most, limitOf(id, decision))
   }
 
-  /** Whether the drafter's KV pass is to cover a request's rows, so that it can propose for it in this step or soon. */
-  follows(running: RunningRequest, { follow, fewer }: DraftDecision): boolean {
-    if (this.#proposer || !follow) return false
+  /** Whether the drafter's KV pass should cover a request's rows, so that drafts can be proposed in this step or soon. */
+  needsKvPass(running: RunningRequest, { runKvPass, fewer }: DraftDecision): boolean {
+    if (this.#proposer || !runKvPass) return false
     return this.#limit(running) > 0 && fewer.get(running.request.id) !== 0
   }
 
@@ -124,8 +124,8 @@ export class Speculation {
   }
 
   /** Drafts that the device could propose for a request with use. */
-  #limit({ request, draftsOfUse }: RunningRequest): number {
-    return Math.min(request.spec.maxDrafts ?? this.#most, draftsOfUse)
+  #limit({ request, maxUsefulDrafts }: RunningRequest): number {
+    return Math.min(request.spec.maxDrafts ?? this.#most, maxUsefulDrafts)
   }
 }
 

@@ -6,7 +6,7 @@
  *     ["end",id,why]                               why: a finish reason or an error code
  *     ["reset"]                                    every cached prefix was forgotten
  *     ["plan",step,digest of the plan,[base,draft,prefill,sampled,charged rows],drafts,
- *       [running,waiting,used blocks,cached tokens,recomputed tokens],[shares],[victims],held|null]
+ *       [running,waiting,used blocks,cached tokens,recomputed tokens],[shares],[victims],first waiting|null]
  *     ["rows",outcomes…]                           in the order of the shares; a step may have several such lines
  *     ["step",proposed,committed,[ms: schedule,encode,wait,update,(gpu,draft)?]]   the step has ended
  *     ["fatal",code,message,details]               the engine has ended; nothing follows
@@ -16,7 +16,7 @@
  * `drafts` is [drafts at most,why], with a third value where goodput was estimated: [expected tokens per millisecond by number of
  * drafts], rounded; the decision was made from unrounded ones.
  * A share is [id,k,m,first position] or [id,k,m,first position,shortage] of a decoding request, an object of a prompt.
- * A victim is [id,lost tokens,freed blocks], held is [id,waitReason]. An outcome is the ids that were committed; an object where
+ * A victim is [id,lost tokens,freed blocks], the first waiting request is [id,reason]. An outcome is the ids that were committed; an object where
  * their number does not tell how many drafts were accepted, without ids where the request had ended or its logits were not finite.
  */
 
@@ -71,7 +71,7 @@ export function resetLine(): string {
 }
 
 export function planLine(scheduled: SchedulerOutput, plan: StepPlan): string {
-  const { step, rows, drafts, requests, preempted, held } = scheduled
+  const { step, rows, drafts, requests, preempted, firstWaiting } = scheduled
   const { running, waiting, usedBlocks, cachedTokens, recomputedTokens } = scheduled
   return JSON.stringify([
     'plan',
@@ -81,8 +81,8 @@ export function planLine(scheduled: SchedulerOutput, plan: StepPlan): string {
     draftValues(drafts),
     [running, waiting, usedBlocks, cachedTokens, recomputedTokens],
     requests.map(shareValues),
-    preempted.map(({ request, lostTokens, freedBlocks }) => [request.id, lostTokens, freedBlocks]),
-    held ? [held.request.id, held.waitReason] : null,
+    preempted.map(({ request, tokensToRecompute, freedBlocks }) => [request.id, tokensToRecompute, freedBlocks]),
+    firstWaiting ? [firstWaiting.request.id, firstWaiting.reason] : null,
   ])
 }
 

@@ -60,7 +60,7 @@ test('a plan that says less than it holds is refused before anything is encoded'
           ids: Array(65).fill(3),
           drafts: undefined,
           nextToken: 3,
-          follows: false,
+          inKvPass: false,
           catchUpFrom: 0,
           catchUpTokens: [],
         },

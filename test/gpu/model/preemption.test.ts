@@ -54,7 +54,7 @@ test.each([
     expect(sum(ends, preemptions)).toBe(victims.length)
     expect(victims.length).toBeGreaterThan(0)
     expect(expectSame(ends, expected)).toBeGreaterThan((overrides.drafts ?? 0) > 0 ? 10 : -1)
-    const lost = sum(victims, ({ lostTokens }) => lostTokens)
+    const lost = sum(victims, ({ tokensToRecompute }) => tokensToRecompute)
     const recomputed = sum(engine.records, ({ recomputedTokens }) => recomputedTokens)
     const found = sum(engine.records, ({ cachedTokens }) => cachedTokens)
     expect(recomputed).toBe(lost - found)

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { admissionBlocks, BLOCK_SIZE, servable, watermarkBlocks } from '../../../../src/core/cost.ts'
 import { MAX_OVERTAKES } from '../../../../src/core/schedule/admission.ts'
 import type { WaitReason } from '../../../../src/core/schedule/schedulerOutput.ts'
-import { compareStanding } from '../../../../src/core/schedule/standing.ts'
+import { compareSchedulingOrder } from '../../../../src/core/schedule/schedulingState.ts'
 import { engineOptions, mtp, promptOf } from '../../../helpers/coreFixtures.ts'
 import { crowdedWorkloads, play } from '../../../helpers/crowdedWorkloads.ts'
 import { decodingRig, idsOf, SchedulerRig } from '../../../helpers/schedulerRig.ts'
@@ -115,34 +115,34 @@ describe('why a request waits', () => {
   const options = { ...NO_DRAFTS, maxModelLen: 256, kvCacheTokens: 512, enablePrefixCaching: false }
 
   /** What keeps request 9 out of the next step. */
-  function waitReason(rig: SchedulerRig, promptLength: number): WaitReason | undefined {
+  function reason(rig: SchedulerRig, promptLength: number): WaitReason | undefined {
     rig.add(9, promptLength, 4)
-    const { held } = rig.step()
-    if (held) expect(held.request.id).toBe(9)
-    return held?.waitReason
+    const { firstWaiting } = rig.step()
+    if (firstWaiting) expect(firstWaiting.request.id).toBe(9)
+    return firstWaiting?.reason
   }
 
   it('is told: rows, slots, blocks, prompts under way, or nothing', () => {
-    expect(waitReason(decodingRig(2, options), 10)).toBeUndefined()
-    expect(waitReason(decodingRig(2, { ...options, maxNumSeqs: 2 }), 10)).toBe('slots')
-    expect(waitReason(decodingRig(2, { ...options, kvCacheTokens: 256 }), 250)).toBe('blocks')
+    expect(reason(decodingRig(2, options), 10)).toBeUndefined()
+    expect(reason(decodingRig(2, { ...options, maxNumSeqs: 2 }), 10)).toBe('slots')
+    expect(reason(decodingRig(2, { ...options, kvCacheTokens: 256 }), 250)).toBe('blocks')
     const rows = new SchedulerRig(engineOptions({ ...options, maxNumBatchedTokens: 16 }))
     rows.add(0, 40, 4)
-    expect(waitReason(rows, 10)).toBe('rows')
+    expect(reason(rows, 10)).toBe('rows')
     const partial = { ...options, maxNumPartialPrefills: 1, longPrefillTokenThreshold: 16 }
     const prompts = new SchedulerRig(engineOptions(partial))
     prompts.add(0, 100, 4)
-    expect(waitReason(prompts, 17)).toBe('partialPrefills')
+    expect(reason(prompts, 17)).toBe('partialPrefills')
   })
 
   it('is the preemption in a step in which somebody was preempted: nobody comes in', () => {
     let preempting = 0
     fc.assert(
       fc.property(crowdedWorkloads, (workload) => {
-        play(workload, (_rig, { preempted, requests, held }) => {
+        play(workload, (_rig, { preempted, requests, firstWaiting }) => {
           if (preempted.length === 0) return
           preempting++
-          expect(held?.waitReason).toBe('preemption')
+          expect(firstWaiting?.reason).toBe('preemption')
           expect(requests.every(({ admitted }) => !admitted)).toBe(true)
         })
       }),
@@ -192,9 +192,11 @@ describe('bounded overtaking', () => {
       fc.property(crowdedWorkloads, (workload) => {
         const passed = new Map<number, number>()
         play(workload, ({ scheduler }, { requests }) => {
-          const admitted = requests.filter((share) => share.admitted).map(({ running }) => running.request.standing)
-          for (const { id, standing } of scheduler.waiting) {
-            const later = admitted.filter((other) => compareStanding(standing, other) < 0).length
+          const admitted = requests
+            .filter((share) => share.admitted)
+            .map(({ running }) => running.request.schedulingState)
+          for (const { id, schedulingState } of scheduler.waiting) {
+            const later = admitted.filter((other) => compareSchedulingOrder(schedulingState, other) < 0).length
             passed.set(id, (passed.get(id) ?? 0) + later)
           }
         })

@@ -3,9 +3,9 @@ import { describe, expect, it } from 'vitest'
 import { numSpeculativeTokens } from '../../../../src/core/cost.ts'
 import { Request, RunningRequest } from '../../../../src/core/request.ts'
 import { BUDGET_RULES } from '../../../../src/core/schedule/budgetPolicy.ts'
+import { SchedulingState } from '../../../../src/core/schedule/schedulingState.ts'
 import { seal } from '../../../../src/core/schedule/seal.ts'
-import { Standing } from '../../../../src/core/schedule/standing.ts'
-import { Share } from '../../../../src/core/schedule/stepAllocation.ts'
+import { RequestAllocation } from '../../../../src/core/schedule/stepAllocation.ts'
 import type { BudgetPolicy } from '../../../../src/protocol/stepRecord.ts'
 import { cdiv } from '../../../../src/util/math.ts'
 import { engineOptions, GREEDY, mtp, promptOf } from '../../../helpers/coreFixtures.ts'
@@ -128,39 +128,39 @@ describe('budget policies', () => {
 describe('seal', () => {
   const options = engineOptions({ maxNumBatchedTokens: 8, maxNumSeqs: 2, speculative: mtp(3) })
 
-  /** A share of a step: a decoding request with k drafts, or a chunk of a prompt that is longer. */
-  function share(n: number, k: number, prefill: boolean): Share {
+  /** An allocation of a step: a decoding request with k drafts, or a chunk of a prompt that is longer. */
+  function allocation(n: number, k: number, prefill: boolean): RequestAllocation {
     const spec = { id: n, promptTokenIds: promptOf(20, 0), maxTotal: 40, sampling: GREEDY, priority: 0 }
-    const request = new Request({ ...spec, cacheSalt: undefined }, new Standing(0, 1, 0, 1))
-    return Object.assign(new Share(new RunningRequest(request, 0, 1, 0, []), n, prefill, false), { k })
+    const request = new Request({ ...spec, cacheSalt: undefined }, new SchedulingState(0, 1, 0, 1))
+    return Object.assign(new RequestAllocation(new RunningRequest(request, 0, 1, 0, []), n, prefill, false), { k })
   }
-  const decode = () => share(4, 3, false)
-  const chunk = (n: number) => share(n, 0, true)
+  const decode = () => allocation(4, 3, false)
+  const chunk = (n: number) => allocation(n, 0, true)
 
   it('recounts the rows', () => {
-    const rows = seal(1, { shares: [decode(), chunk(4)], charged: 8 }, BUDGET_RULES.exact, options)
+    const rows = seal(1, { allocations: [decode(), chunk(4)], charged: 8 }, BUDGET_RULES.exact, options)
     expect(rows).toEqual({ base: 1, draft: 3, prefill: 4, sampled: 4, kvPass: 0, charged: 8 })
-    const followed = Object.assign(decode(), { follows: true })
+    const followed = Object.assign(decode(), { inKvPass: true })
     const late = Object.assign(chunk(4), { catchUp: 3 })
-    expect(seal(1, { shares: [followed, late], charged: 8 }, BUDGET_RULES.exact, options).kvPass).toBe(7)
+    expect(seal(1, { allocations: [followed, late], charged: 8 }, BUDGET_RULES.exact, options).kvPass).toBe(7)
   })
 
   it('refuses more rows of the KV pass than B', () => {
-    const followed = Object.assign(decode(), { follows: true })
+    const followed = Object.assign(decode(), { inKvPass: true })
     const late = Object.assign(chunk(4), { catchUp: 5 })
-    expect(() => seal(2, { shares: [followed, late], charged: 8 }, BUDGET_RULES.exact, options)).toThrow(
+    expect(() => seal(2, { allocations: [followed, late], charged: 8 }, BUDGET_RULES.exact, options)).toThrow(
       "9 rows of the drafter's KV pass exceed maxNumBatchedTokens 8",
     )
   })
 
   it('refuses a charge that is not the rows (3)', () => {
-    expect(() => seal(1, { shares: [decode()], charged: 1 }, BUDGET_RULES.exact, options)).toThrow(
+    expect(() => seal(1, { allocations: [decode()], charged: 1 }, BUDGET_RULES.exact, options)).toThrow(
       expect.objectContaining({ code: 'BUDGET_EXCEEDED', details: { step: 1, charged: 1, due: 4, budget: 8 } }),
     )
   })
 
   it('refuses more rows than B under exact, even when each is charged (1) (3)', () => {
-    const step = { shares: [decode(), chunk(5)], charged: 9 }
+    const step = { allocations: [decode(), chunk(5)], charged: 9 }
     expect(() => seal(3, step, BUDGET_RULES.exact, options)).toThrow(
       expect.objectContaining({ code: 'BUDGET_EXCEEDED' }),
     )
@@ -171,12 +171,12 @@ describe('seal', () => {
 
   it('refuses more sampled rows than R', () => {
     const narrow = { ...options, speculative: mtp(1) }
-    const step = { shares: [decode(), decode()], charged: 8 }
+    const step = { allocations: [decode(), decode()], charged: 8 }
     expect(() => seal(1, step, BUDGET_RULES.exact, narrow)).toThrow('8 sampled rows exceed 4')
   })
 
   it('lets a plan pass whose drafts are not charged', () => {
-    const step = { shares: [decode(), chunk(5)], charged: 6 }
+    const step = { allocations: [decode(), chunk(5)], charged: 6 }
     const rows = seal(1, step, BUDGET_RULES.uncharged, { ...options, budgetPolicy: 'uncharged' })
     expect(rows.base + rows.draft + rows.prefill).toBe(9)
   })

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE } from '../../../../src/core/cost.ts'
-import { compareStanding } from '../../../../src/core/schedule/standing.ts'
+import { compareSchedulingOrder } from '../../../../src/core/schedule/schedulingState.ts'
 import { MAX_PREEMPTIONS } from '../../../../src/core/schedule/victim.ts'
 import { engineOptions, mtp, promptOf } from '../../../helpers/coreFixtures.ts'
 import { crowdedWorkloads, mostSteps, play } from '../../../helpers/crowdedWorkloads.ts'
@@ -51,7 +51,7 @@ describe('progress', () => {
       if (before === 0) victims.push(...preempted.map(({ request }) => request.id))
       expect(id).toBeLessThan(1000)
     }
-    expect(first.standing.preemptions).toBe(MAX_PREEMPTIONS)
+    expect(first.schedulingState.preemptions).toBe(MAX_PREEMPTIONS)
     const last = victims.lastIndexOf(0)
     expect(last).toBeGreaterThanOrEqual(0)
     expect(victims.length).toBeGreaterThan(last + 1)
@@ -73,7 +73,7 @@ describe('progress', () => {
           ({ scheduler }) => {
             const request = scheduler.running[0]?.request
             first = request?.id
-            preemptions = request?.standing.preemptions ?? 0
+            preemptions = request?.schedulingState.preemptions ?? 0
           },
         )
       }),
@@ -84,12 +84,12 @@ describe('progress', () => {
 })
 
 describe('order', () => {
-  it('of those that run and of those that wait is that of their standing, ties by arrival, in every step (44)', () => {
+  it('of those that run and of those that wait is the scheduling order, ties by arrival, in every step (44)', () => {
     fc.assert(
       fc.property(crowdedWorkloads, (workload) => {
         play(workload, ({ scheduler }) => {
           for (const requests of [scheduler.running.map(({ request }) => request), [...scheduler.waiting]]) {
-            const sorted = requests.toSorted((a, b) => compareStanding(a.standing, b.standing))
+            const sorted = requests.toSorted((a, b) => compareSchedulingOrder(a.schedulingState, b.schedulingState))
             expect(requests.map(({ id }) => id)).toEqual(sorted.map(({ id }) => id))
           }
         })

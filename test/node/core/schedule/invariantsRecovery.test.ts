@@ -16,8 +16,11 @@ import { expectedOutput, specOf, type Workload } from '../../../helpers/workload
 function plansOf(workload: Workload): string {
   const plans: string[] = []
   play(workload, (_rig, output) => {
-    const { preempted, held } = output
-    const told = { preempted: preempted.map(({ request }) => request.id), held: [held?.request.id, held?.waitReason] }
+    const { preempted, firstWaiting } = output
+    const told = {
+      preempted: preempted.map(({ request }) => request.id),
+      held: [firstWaiting?.request.id, firstWaiting?.reason],
+    }
     plans.push(JSON.stringify({ ...buildStepPlan(output), ...told }))
   })
   return plans.join('\n')

@@ -61,7 +61,9 @@ describe('what is cached', () => {
       rig.add(0, 60, 70)
       rig.add(1, 60, 70)
       const steps = rig.drain()
-      const lost = steps.flatMap(({ preempted }) => preempted).reduce((sum, { lostTokens }) => sum + lostTokens, 0)
+      const lost = steps
+        .flatMap(({ preempted }) => preempted)
+        .reduce((sum, { tokensToRecompute }) => sum + tokensToRecompute, 0)
       return { lost, again: steps.reduce((sum, { recomputedTokens }) => sum + recomputedTokens, 0) }
     })
     const [cached, uncached] = totals
@@ -86,7 +88,7 @@ describe('of requests with one uncached prefix', () => {
     for (let id = 0; id < 4; id++) rig.add(id, 0, 3, { promptTokenIds: [...promptOf(96, 7), 100 + id, id] })
     const first = rig.step()
     expect(rowsById(first)).toEqual({ 0: 98 })
-    expect(first.held).toMatchObject({ request: { id: 1 }, waitReason: 'sharedPrefix' })
+    expect(first.firstWaiting).toMatchObject({ request: { id: 1 }, reason: 'sharedPrefix' })
     // With a drafter the sixth block depends on the token after it, which is each one's own.
     const second = rig.step()
     expect(second.requests.filter(({ admitted }) => admitted).map(({ firstPosition }) => firstPosition)).toEqual([
@@ -100,7 +102,7 @@ describe('of requests with one uncached prefix', () => {
     rig.step()
     rig.add(1, 0, 1, { promptTokenIds: [...promptOf(32, 7), 5, 6, 7] })
     // It shares two blocks, both computed: nothing of it is under way.
-    expect(rig.step().held?.waitReason).not.toBe('sharedPrefix')
+    expect(rig.step().firstWaiting?.reason).not.toBe('sharedPrefix')
     while (rig.waitingIds.includes(1)) rig.step()
     expect(rig.runningIds).toContain(0)
   })
@@ -145,7 +147,7 @@ describe('of requests with one uncached prefix', () => {
     rig.add(2, 200, 4, { promptTokenIds: promptOf(200, 7), priority: 1 })
     rig.add(3, 0, 4, { promptTokenIds: [...promptOf(64, 7), 1, 2, 3], priority: 1 })
     let output = rig.step((k) => k)
-    expect(output.held).toMatchObject({ request: { id: 3 }, waitReason: 'sharedPrefix' })
+    expect(output.firstWaiting).toMatchObject({ request: { id: 3 }, reason: 'sharedPrefix' })
     while (output.preempted.length === 0) {
       expect(rig.waitingIds).toEqual([3])
       output = rig.step((k) => k)
@@ -165,9 +167,9 @@ describe('of requests with one uncached prefix', () => {
         const options = { ...workload.options, enablePrefixCaching: true }
         const lookahead = options.speculative === undefined ? 0 : 1
         play({ ...workload, options }, ({ scheduler }, output) => {
-          if (output.held?.waitReason === 'sharedPrefix') waited++
+          if (output.firstWaiting?.reason === 'sharedPrefix') waited++
           for (const share of output.requests) {
-            if (!share.admitted || share.running.request.standing.overtaken >= MAX_OVERTAKES) continue
+            if (!share.admitted || share.running.request.schedulingState.overtaken >= MAX_OVERTAKES) continue
             const before = scheduler.running.filter((one) => !admittedAfter(one.request.id, share, output))
             for (const { request, computed, prefillEnd } of before) {
               if (request === share.running.request) continue

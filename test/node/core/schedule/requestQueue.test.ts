@@ -2,12 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Request } from '../../../../src/core/request.ts'
 import { RequestQueue } from '../../../../src/core/schedule/requestQueue.ts'
-import { compareStanding, Standing } from '../../../../src/core/schedule/standing.ts'
+import { compareSchedulingOrder, SchedulingState } from '../../../../src/core/schedule/schedulingState.ts'
 import { GREEDY } from '../../../helpers/coreFixtures.ts'
 
 function request(id: number, priority: number, clock: number): Request {
   const spec = { id, promptTokenIds: [1], maxTotal: 4, sampling: GREEDY, priority, cacheSalt: undefined }
-  return new Request(spec, new Standing(priority, id + 1, clock, 10))
+  return new Request(spec, new SchedulingState(priority, id + 1, clock, 10))
 }
 
 const command = fc.oneof(
@@ -36,7 +36,7 @@ describe('the waiting queue', () => {
         }
         const put = (one: Request): void => {
           queue.add(one)
-          model = [...model, one].sort((a, b) => compareStanding(a.standing, b.standing))
+          model = [...model, one].sort((a, b) => compareSchedulingOrder(a.schedulingState, b.schedulingState))
         }
         for (const call of commands) {
           if ('rows' in call) clock += call.rows

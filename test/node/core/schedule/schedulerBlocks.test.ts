@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE } from '../../../../src/core/cost.ts'
-import { compareStanding } from '../../../../src/core/schedule/standing.ts'
+import { compareSchedulingOrder } from '../../../../src/core/schedule/schedulingState.ts'
 import { at } from '../../../../src/util/math.ts'
 import { engineOptions, mtp } from '../../../helpers/coreFixtures.ts'
 import { SchedulerRig, sharesOf } from '../../../helpers/schedulerRig.ts'
@@ -133,13 +133,13 @@ describe('blocks', () => {
     expect(compared).toBeGreaterThan(50)
   })
 
-  it('keeps both queues in the order of their standing, and lets nobody be overtaken more than 8 times (44) (45)', () => {
+  it('keeps both queues in scheduling order, and lets nobody be overtaken more than 8 times (44) (45)', () => {
     let overtaken = 0
     fc.assert(
       fc.property(workloads, (workload) => {
         const rig = new SchedulerRig(workload.options)
-        const standings = workload.arrivals.map((_, id) => rig.scheduler.add(specOf(workload, id)).standing)
-        const before = (a: number, b: number): number => compareStanding(at(standings, a), at(standings, b))
+        const states = workload.arrivals.map((_, id) => rig.scheduler.add(specOf(workload, id)).schedulingState)
+        const before = (a: number, b: number): number => compareSchedulingOrder(at(states, a), at(states, b))
         const passed = new Map<number, number>()
         while (rig.scheduler.hasUnfinished) {
           const { requests } = rig.step()

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE } from '../../../../src/core/cost.ts'
 import type { KvCacheManager } from '../../../../src/core/kv/kvCacheManager.ts'
 import { Request, RunningRequest } from '../../../../src/core/request.ts'
-import { Standing } from '../../../../src/core/schedule/standing.ts'
+import { SchedulingState } from '../../../../src/core/schedule/schedulingState.ts'
 import { chooseVictim, MAX_PREEMPTIONS } from '../../../../src/core/schedule/victim.ts'
 import { GREEDY } from '../../../helpers/coreFixtures.ts'
 import { crowdedWorkloads, play } from '../../../helpers/crowdedWorkloads.ts'
@@ -13,8 +13,8 @@ import type { SchedulerRig } from '../../../helpers/schedulerRig.ts'
 /** A request that runs, all of its tokens computed. */
 function run(kv: KvCacheManager, id: number, tokens: readonly number[], priority = 0, preemptions = 0): RunningRequest {
   const spec = { id, promptTokenIds: tokens, maxTotal: 1000, sampling: GREEDY, priority, cacheSalt: undefined }
-  const request = new Request(spec, new Standing(priority, id + 1, 0, 1))
-  request.standing.preemptions = preemptions
+  const request = new Request(spec, new SchedulingState(priority, id + 1, 0, 1))
+  request.schedulingState.preemptions = preemptions
   serve(kv, request)
   return new RunningRequest(request, id, id + 1, tokens.length, kv.table(id))
 }
@@ -47,7 +47,7 @@ describe('the victim', () => {
   it('loses nothing of what others hold too, nor frees it', () => {
     const kv = kvManager(20)
     const running = [run(kv, 0, spell('ABC', 40)), run(kv, 1, spell('ABD', 36))]
-    expect(chooseVictim(running, kv)).toMatchObject({ request: { id: 1 }, freedBlocks: 1, lostTokens: 4 })
+    expect(chooseVictim(running, kv)).toMatchObject({ request: { id: 1 }, freedBlocks: 1, tokensToRecompute: 4 })
   })
 
   it('holds a block alone: to preempt one that shares all of its blocks would bring nothing', () => {
@@ -56,7 +56,7 @@ describe('the victim', () => {
     const other = run(kv, 1, spell('C', 16))
     // Computed as far as the shared block only, and of the lowest priority.
     const spec = { id: 2, promptTokenIds: spell('AX'), maxTotal: 100, sampling: GREEDY, priority: 9 }
-    const request = new Request({ ...spec, cacheSalt: undefined }, new Standing(9, 3, 0, 1))
+    const request = new Request({ ...spec, cacheSalt: undefined }, new SchedulingState(9, 3, 0, 1))
     kv.admit(request, kv.findCached(request))
     expect(kv.table(2)).toEqual(kv.table(0).slice(0, 1))
     const sharer = new RunningRequest(request, 2, 3, BLOCK_SIZE, kv.table(2))
@@ -69,11 +69,11 @@ describe('the victim', () => {
     run(kv, 9, spell('AB'))
     const sharers = [0, 1].map((id) => {
       const spec = { id, promptTokenIds: spell('ABC'), maxTotal: 100, sampling: GREEDY, priority: 0 }
-      const request = new Request({ ...spec, cacheSalt: undefined }, new Standing(0, id + 1, 0, 1))
+      const request = new Request({ ...spec, cacheSalt: undefined }, new SchedulingState(0, id + 1, 0, 1))
       kv.admit(request, kv.findCached(request))
       return new RunningRequest(request, id, id + 1, 2 * BLOCK_SIZE, kv.table(id))
     })
-    expect(chooseVictim(sharers, kv)).toMatchObject({ request: { id: 1 }, freedBlocks: 0, lostTokens: 0 })
+    expect(chooseVictim(sharers, kv)).toMatchObject({ request: { id: 1 }, freedBlocks: 0, tokensToRecompute: 0 })
   })
 
   it('is not the first of all once that was preempted P times; anybody else still may be (43)', () => {
@@ -82,7 +82,7 @@ describe('the victim', () => {
     const second = run(kv, 1, spell('B', 9), 0, MAX_PREEMPTIONS)
     const third = run(kv, 2, spell('C', 16))
     expect(victimOf(kv, [first, second, third])).toBe(1)
-    first.request.standing.preemptions = MAX_PREEMPTIONS - 1
+    first.request.schedulingState.preemptions = MAX_PREEMPTIONS - 1
     expect(victimOf(kv, [first, second, third])).toBe(0)
   })
 
@@ -113,14 +113,14 @@ function victimByTheRule(running: readonly Candidate[]) {
   const useful = asked.some(({ alone }) => alone > 0) ? asked.filter(({ alone }) => alone > 0) : asked
   const [victim] = useful.toSorted((a, b) => b.priority - a.priority || a.lost - b.lost || b.place - a.place)
   if (!victim) throw new Error('there is a victim')
-  return { id: victim.request.id, freedBlocks: victim.alone, lostTokens: victim.lost }
+  return { id: victim.request.id, freedBlocks: victim.alone, tokensToRecompute: victim.lost }
 }
 
 function candidatesOf({ scheduler }: SchedulerRig): Candidate[] {
   return scheduler.running.map(({ request, computed }) => ({
     request,
-    priority: request.standing.priority,
-    preemptions: request.standing.preemptions,
+    priority: request.schedulingState.priority,
+    preemptions: request.schedulingState.preemptions,
     computed,
     table: [...scheduler.kv.table(request.id)],
   }))
@@ -135,11 +135,11 @@ describe('whoever is preempted', () => {
         play(
           workload,
           (_rig, { preempted }) => {
-            for (const { request, freedBlocks, lostTokens } of preempted) {
-              expect({ id: request.id, freedBlocks, lostTokens }).toEqual(victimByTheRule(before))
+            for (const { request, freedBlocks, tokensToRecompute } of preempted) {
+              expect({ id: request.id, freedBlocks, tokensToRecompute }).toEqual(victimByTheRule(before))
               seen.preempted++
               if (before.at(-1)?.request !== request) seen.notNewest++
-              if (request.standing.priority !== before[0]?.priority) seen.byPriority++
+              if (request.schedulingState.priority !== before[0]?.priority) seen.byPriority++
               if (freedBlocks < (before.find((one) => one.request === request)?.table.length ?? 0)) seen.sharing++
               before = before.filter((one) => one.request !== request)
             }

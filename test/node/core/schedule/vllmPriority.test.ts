@@ -94,7 +94,7 @@ describe('those that run', () => {
     addAll(rig, [5, 5], 33, 8)
     rig.step()
     rig.add(2, 20, 4, { priority: -5 })
-    expect(rig.step()).toMatchObject({ preempted: [], held: { request: { id: 2 }, waitReason: 'blocks' } })
+    expect(rig.step()).toMatchObject({ preempted: [], firstWaiting: { request: { id: 2 }, reason: 'blocks' } })
     expect(rig.drain().flatMap(({ preempted }) => preempted)).toEqual([])
   })
 

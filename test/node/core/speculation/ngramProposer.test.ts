@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Request } from '../../../../src/core/request.ts'
-import { Standing } from '../../../../src/core/schedule/standing.ts'
+import { SchedulingState } from '../../../../src/core/schedule/schedulingState.ts'
 import { NgramProposer } from '../../../../src/core/speculation/ngramProposer.ts'
 import { GREEDY } from '../../../helpers/coreFixtures.ts'
 
 function requestOf(tokens: readonly number[], id = 0): Request {
   const spec = { id, promptTokenIds: tokens, maxTotal: 10_000, sampling: GREEDY, priority: 0, cacheSalt: undefined }
-  return new Request(spec, new Standing(0, 1, 0, 1))
+  return new Request(spec, new SchedulingState(0, 1, 0, 1))
 }
 
 /** The rule, in its own words: the longest n-gram at the end, its latest earlier place, what followed there. */

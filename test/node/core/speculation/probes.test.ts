@@ -69,10 +69,10 @@ describe('catching up', () => {
     const begun = decisions.filter(({ reason }, i) => reason === 'probe' && decisions[i - 1]?.reason === 'catch-up')
     expect(begun.length).toBeGreaterThan(1)
     const catching = decisions.filter(({ reason }) => reason === 'catch-up')
-    expect(catching.every(({ k, follow }) => k === 0 && follow)).toBe(true)
+    expect(catching.every(({ k, runKvPass }) => k === 0 && runKvPass)).toBe(true)
     const idle = decisions.filter(({ k, reason }) => k === 0 && reason !== 'catch-up')
     expect(idle.length).toBeGreaterThan(500)
-    expect(idle.every(({ follow }) => !follow)).toBe(true)
+    expect(idle.every(({ runKvPass }) => !runKvPass)).toBe(true)
   })
 
   it('takes a small part of the time, however dear it is, and is done the more often the cheaper it is', () => {

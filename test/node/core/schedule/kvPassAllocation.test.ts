@@ -22,7 +22,7 @@ function draftingFrom(step: () => boolean, k = 2): DraftPolicy {
   return {
     decide: () => {
       const on = step()
-      return { k: on ? k : 0, reason: 'best', fewer: NOBODY, follow: on, goodput: [] }
+      return { k: on ? k : 0, reason: 'best', fewer: NOBODY, runKvPass: on, goodput: [] }
     },
     observe: () => {},
     forget: () => {},
@@ -48,17 +48,17 @@ describe('the drafter', () => {
         const rig = await runWorkload(eager, mostSteps(workload), {}, () => {}, drafting)
         const ends = new Map<number, number>()
         for (const { requests } of rig.runner.plans) {
-          for (const { generation, firstPosition, follows, catchUpFrom, catchUpTokens, m } of requests) {
+          for (const { generation, firstPosition, inKvPass, catchUpFrom, catchUpTokens, m } of requests) {
             const end = catchUpFrom + catchUpTokens.length
             if (catchUpTokens.length > 0) {
               expect(catchUpFrom).toBeGreaterThanOrEqual(ends.get(generation) ?? 0)
               expect(end).toBeLessThanOrEqual(firstPosition)
-              if (follows) expect(end).toBe(firstPosition)
+              if (inKvPass) expect(end).toBe(firstPosition)
               if (m > 0) seen.late++
               ends.set(generation, end)
               seen.caughtUp += catchUpTokens.length
             }
-            if (follows) {
+            if (inKvPass) {
               ends.set(generation, firstPosition + 1)
               seen.followed++
             }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { compareStanding, Standing } from '../../../../src/core/schedule/standing.ts'
+import { compareSchedulingOrder, SchedulingState } from '../../../../src/core/schedule/schedulingState.ts'
 import { engineOptions, mtp } from '../../../helpers/coreFixtures.ts'
 import { rowsOf, SchedulerRig } from '../../../helpers/schedulerRig.ts'
 
@@ -9,24 +9,24 @@ const arrivals = fc.array(fc.record({ rows: fc.nat(40), priority: fc.integer({ m
   maxLength: 30,
 })
 
-/** The standings of requests that arrive `rows` rows after one another. */
-function standings(some: readonly { rows: number; priority: number }[], agingTokens: number) {
+/** The scheduling states of requests that arrive `rows` rows after one another. */
+function states(some: readonly { rows: number; priority: number }[], agingTokens: number) {
   let clock = 0
   return some.map(({ rows, priority }, i) => {
     clock += rows
-    return { clock, priority, standing: new Standing(priority, i + 1, clock, agingTokens) }
+    return { clock, priority, schedulingState: new SchedulingState(priority, i + 1, clock, agingTokens) }
   })
 }
 
-describe('standing', () => {
+describe('the scheduling order', () => {
   it('is a total order: no two are equal, and it is the same whichever way round they are compared (44)', () => {
     fc.assert(
       fc.property(arrivals, fc.integer({ min: 1, max: 50 }), (some, aging) => {
-        const all = standings(some, aging).map(({ standing }) => standing)
-        const sorted = all.toSorted(compareStanding)
+        const all = states(some, aging).map(({ schedulingState }) => schedulingState)
+        const sorted = all.toSorted(compareSchedulingOrder)
         for (const [i, a] of sorted.entries()) {
           for (const [j, b] of sorted.entries()) {
-            expect(Math.sign(compareStanding(a, b))).toBe(Math.sign(i - j))
+            expect(Math.sign(compareSchedulingOrder(a, b))).toBe(Math.sign(i - j))
           }
         }
       }),
@@ -36,11 +36,11 @@ describe('standing', () => {
   it('is by priority among those that arrive together, ties by arrival (44)', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: -9, max: 9 }), { minLength: 1 }), (priorities) => {
-        const all = standings(
+        const all = states(
           priorities.map((priority) => ({ rows: 0, priority })),
           1,
         )
-        const sorted = all.map(({ standing }) => standing).sort(compareStanding)
+        const sorted = all.map(({ schedulingState }) => schedulingState).sort(compareSchedulingOrder)
         const expected = sorted.toSorted((a, b) => a.priority - b.priority || a.arrival - b.arrival)
         expect(sorted).toEqual(expected)
       }),
@@ -51,12 +51,12 @@ describe('standing', () => {
     let passed = 0
     fc.assert(
       fc.property(arrivals, fc.integer({ min: 1, max: 50 }), (some, aging) => {
-        const all = standings(some, aging)
+        const all = states(some, aging)
         for (const [i, earlier] of all.entries()) {
           for (const later of all.slice(i + 1)) {
             const better = earlier.priority - later.priority
             const rows = later.clock - earlier.clock
-            const passes = compareStanding(later.standing, earlier.standing) < 0
+            const passes = compareSchedulingOrder(later.schedulingState, earlier.schedulingState) < 0
             expect(passes).toBe(rows < better * aging)
             if (passes && rows > 0) passed++
           }
