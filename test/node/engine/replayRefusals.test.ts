@@ -126,7 +126,7 @@ describe('a trace', () => {
       'an answer cut short that goes on',
       /\["rows",\[(\d+),\d+\]/,
       '["rows",{"accepted":1,"ids":[$1]}',
-      /was cut at a stop, but/,
+      /was cut short, yet/,
     ],
     ['an outcome too many', /\["rows",/, '["rows",[],', /here is one more outcome|ids committed/],
     ['no outcome at all', /\n\["rows",.*/, '\n["rows"]', /the outcome of 1 requests is missing/],
@@ -151,7 +151,7 @@ describe('a trace', () => {
       ['["end",0,"abort"]', '["rows",[]]'],
       /request 0 has ended already/,
     ],
-    ['a request beyond its end', '["end"', [], /at its length limit, but did not end/],
+    ['a request beyond its end', '["end"', [], /at its length limit, yet it goes on/],
     ['a step whose rows are not heard of', '["rows"', [], /the outcome of 1 requests is missing/],
     ['a step without its end', '["step"', [], /step 1 has no end/],
     [
