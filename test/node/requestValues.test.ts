@@ -103,7 +103,10 @@ const MEANINGS: Readonly<Record<keyof SamplingFields, Meaning>> = {
   },
   ignore_eos: { valid: (value) => typeof value === 'boolean' },
   cache_salt: { valid: (value) => isText(value) && String(value).length <= 128 },
-  stop: { valid: (value) => (Array.isArray(value) ? Array.from(value).every(isText) : isText(value)) },
+  stop: {
+    valid: (value) =>
+      Array.isArray(value) || value instanceof Uint32Array ? Array.from(value).every(isText) : isText(value),
+  },
   stop_token_ids: { valid: isIdList },
   logit_bias: {
     valid: (value) =>
