@@ -104,8 +104,10 @@ const MEANINGS: Readonly<Record<keyof SamplingFields, Meaning>> = {
   ignore_eos: { valid: (value) => typeof value === 'boolean' },
   cache_salt: { valid: (value) => isText(value) && String(value).length <= 128 },
   stop: {
-    valid: (value) =>
-      Array.isArray(value) || value instanceof Uint32Array ? Array.from(value).every(isText) : isText(value),
+    valid: (value) => {
+      const list = listOf(value)
+      return list ? list.every(isText) : isText(value)
+    },
   },
   stop_token_ids: { valid: isIdList },
   logit_bias: {
@@ -120,9 +122,14 @@ const MEANINGS: Readonly<Record<keyof SamplingFields, Meaning>> = {
   },
 }
 
+/** Typed arrays are lists too: an empty one is an empty list of anything. */
+function listOf(value: unknown): unknown[] | undefined {
+  const typed = ArrayBuffer.isView(value) && !(value instanceof DataView)
+  return typed || Array.isArray(value) ? Array.from(value as unknown[]) : undefined
+}
+
 function isIdList(value: unknown): boolean {
-  const list = ArrayBuffer.isView(value) && !(value instanceof DataView) ? Array.from(value as Uint8Array) : value
-  return Array.isArray(list) && Array.from(list).every(isId)
+  return listOf(value)?.every(isId) ?? false
 }
 
 describe('any value', () => {
@@ -185,6 +192,8 @@ describe('any value', () => {
     await fc.assert(fc.asyncProperty(fields, anyValue, check), {
       numRuns: 1500,
       examples: [
+        ['stop', new Uint32Array()],
+        ['stop', new Uint8Array([1])],
         ['top_k', 2 ** 32 + 1],
         ['temperature', 1e-50],
         ['temperature', 1e300],
