@@ -1,6 +1,6 @@
 /**
- * Accepted by position: a bar for each position of a run of drafts, as long as the share of its drafts that were right, with that
- * share and the number of trials beside it. A pure function to a display list; it never knows what draws it, nor the engine.
+ * The chart of acceptance by position: one bar per draft position, whose length is the position's acceptance rate, with the rate
+ * and the number of verified drafts beside it. A pure function to a display list. It must never know the painter or the engine.
  */
 
 import type { SpeculationStats } from '../protocol/speculation.ts'
@@ -12,21 +12,21 @@ export interface AcceptanceChartInput extends Pick<SpeculationStats, 'verified' 
   readonly width: number
   readonly height: number
   readonly theme: ChartTheme
-  /** said when no draft was verified */
+  /** shown when no draft was verified */
   readonly emptyText: string
 }
 
-/** Room for the names at the left, for shares and for trials at the right. */
+/** Widths of the columns: position on the left, rate and number of trials on the right. */
 const NAME_WIDTH = 56
 const SHARE_WIDTH = 48
 const TRIALS_WIDTH = 66
 const MOST_PITCH = 26
 const BAR_HEIGHT = 10
 const TEXT_SIZE = 13
-/** A share that is small, but not 0, is still seen. */
+/** Keeps a small rate above 0 visible. */
 const LEAST_BAR_PX = 1.5
 
-/** Height in which the bars of so many positions, or the words in their place, stand comfortably. */
+/** A suitable height for so many positions, or for the empty text. */
 export function acceptanceHeight(positions: number): number {
   return Math.max(1, positions) * 22
 }
@@ -41,7 +41,7 @@ export function acceptanceChart(input: AcceptanceChartInput): DisplayList {
   return verified.flatMap((_, index) => row(input, index, top + (index + 0.5) * pitch))
 }
 
-/** @param middle y of the row's centre line */
+/** @param middle y of the row's centre */
 function row({ verified, accepted, width, theme }: AcceptanceChartInput, index: number, middle: number): Shape[] {
   const trials = verified[index] ?? 0
   const share = trials > 0 ? (accepted[index] ?? 0) / trials : 0
@@ -62,7 +62,7 @@ function row({ verified, accepted, width, theme }: AcceptanceChartInput, index: 
   return shapes
 }
 
-/** @param middle y that the small letters stand around */
+/** @param middle y of the text's vertical centre */
 function text(
   role: string,
   x: number,

@@ -1,6 +1,6 @@
 /**
- * The block map: one cell per KV block, in the colour of the request that holds it, or of what it is otherwise. A pure
- * function to a display list.
+ * The block map: one cell per KV block, in the colour of the request that holds it, or of its state: free, cached or shared.
+ * A pure function to a display list.
  */
 
 import { CACHED_BLOCK, SHARED_BLOCK } from '../protocol/blockMap.ts'
@@ -8,7 +8,7 @@ import type { DisplayList, Shape } from './displayList.ts'
 import { type ChartTheme, requestColour } from './theme.ts'
 
 export interface BlockMapInput {
-  /** [totalBlocks] a request's id, FREE_BLOCK, CACHED_BLOCK or SHARED_BLOCK */
+  /** [totalBlocks], each a request id, FREE_BLOCK, CACHED_BLOCK or SHARED_BLOCK */
   readonly owners: Int32Array
   readonly width: number
   readonly height: number
@@ -20,7 +20,7 @@ export interface BlockGrid {
   readonly cell: number
 }
 
-/** Columns and cell size with which so many square cells fill the box best; never larger than `largest`. */
+/** The number of columns for which `cells` square cells are largest in the box, and their size, at most `largest`. */
 export function blockGrid(cells: number, width: number, height: number, largest = 16): BlockGrid {
   let best: BlockGrid = { columns: Math.max(1, cells), cell: 0 }
   for (let columns = 1; columns <= Math.max(1, cells); columns++) {

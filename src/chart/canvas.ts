@@ -1,10 +1,10 @@
-/** Paints a display list on a canvas, on whole device pixels. It never knows what is drawn. */
+/** Paints a display list on a canvas, snapped to device pixels. It must never know what the shapes mean. */
 
 import { type DisplayList, FONT_FAMILY, type RectShape, type Shape } from './displayList.ts'
 
 /**
- * Paints `shapes` on `canvas` of width x height CSS pixels; `ratio` is device pixels per CSS pixel. The canvas is
- * resized only when its size changes, so a repaint allocates nothing.
+ * Paints `shapes` on `canvas`, width x height in CSS pixels; `ratio` is device pixels per CSS pixel. The canvas is resized
+ * only when its size changes, because resizing allocates.
  */
 export function paint(
   canvas: HTMLCanvasElement,
@@ -30,7 +30,7 @@ function draw(context: CanvasRenderingContext2D, shape: Shape, ratio: number): v
       fillSnapped(context, shape, ratio)
       break
     case 'line': {
-      // The axis-parallel lines of the charts are filled rectangles: a stroke would straddle two device pixels.
+      // Lines are horizontal or vertical and drawn as filled rectangles: a stroke would straddle two device pixels.
       const half = shape.width / 2
       const x = Math.min(shape.x1, shape.x2) - (shape.x1 === shape.x2 ? half : 0)
       const y = Math.min(shape.y1, shape.y2) - (shape.y1 === shape.y2 ? half : 0)
@@ -51,7 +51,7 @@ function draw(context: CanvasRenderingContext2D, shape: Shape, ratio: number): v
   }
 }
 
-/** Both edges are rounded, not the size: parts of a bar meet without a seam. */
+/** Rounds both edges instead of the size, so that stacked segments meet without a gap. */
 function fillSnapped(context: CanvasRenderingContext2D, shape: RectShape, ratio: number): void {
   const [left, top] = [snap(shape.x, ratio), snap(shape.y, ratio)]
   const width = snap(shape.x + shape.width, ratio) - left

@@ -1,6 +1,6 @@
 /**
- * The display list: what a chart computes and a painter draws. Positions are CSS pixels from the top left corner.
- * It never knows a canvas, a document or what the shapes mean; `role` says it for tests, styles and readers of an SVG.
+ * The display list: shapes that a chart computes and a painter draws. Positions are CSS pixels from the top left corner. `role`
+ * names what a shape stands for: the class of an SVG element. It must never know a canvas or a document.
  */
 
 export interface RectShape {
@@ -30,7 +30,7 @@ export interface TextShape {
   readonly kind: 'text'
   readonly role: string
   readonly x: number
-  /** of the baseline */
+  /** y of the baseline */
   readonly y: number
   readonly text: string
   readonly fill: string

@@ -1,6 +1,6 @@
 /**
- * The step-token chart: a stacked bar per engine step against the line of `maxNumBatchedTokens`. A pure function from
- * step records to a display list; it never knows what draws it, nor the engine.
+ * The step-token chart: one stacked bar of rows per engine step, and a line at `maxNumBatchedTokens`. A pure function from step
+ * records to a display list. It must never know the painter or the engine.
  */
 
 import type { StepRecord } from '../protocol/stepRecord.ts'
@@ -22,19 +22,19 @@ export interface StepChartInput {
   readonly records: readonly StepRecord[]
   /** B, `maxNumBatchedTokens` */
   readonly limit: number
-  /** shown after the last record */
+  /** a refused step, drawn after the last record */
   readonly refused?: RefusedStep | undefined
   readonly width: number
   readonly height: number
   readonly theme: ChartTheme
-  /** distance of two bars; without it all steps are fitted where they can be seen */
+  /** bounds of the distance between bars; default: FITTED */
   readonly widths?: BarWidths
   readonly title?: string
-  /** names of the colours below the title */
+  /** whether to draw a legend below the title */
   readonly legend?: boolean
-  /** index of a step to point out; the refused step's is the number of records */
+  /** index of the highlighted step; the refused step's index is the number of records */
   readonly selected?: number | undefined
-  /** said when there is nothing to draw */
+  /** shown when there are no steps */
   readonly emptyText?: string
 }
 
@@ -45,7 +45,7 @@ export interface StepChart {
 
 type Part = 'base' | 'accepted' | 'rejected' | 'prefill'
 
-/** The parts of a bar from the ground up, and their names. */
+/** The segments of a bar from bottom to top, with their names in the legend. */
 export const STEP_PARTS: readonly { readonly part: Part; readonly name: string }[] = [
   { part: 'base', name: 'base rows' },
   { part: 'accepted', name: 'accepted drafts' },
@@ -54,7 +54,7 @@ export const STEP_PARTS: readonly { readonly part: Part; readonly name: string }
 ]
 
 const FITTED: BarWidths = { minPitch: 5, maxPitch: 56 }
-/** So thin an overrun is still seen: a few rows of hundreds are less than a pixel. */
+/** Keeps an overrun visible: a few rows of hundreds would be less than a pixel. */
 const LEAST_OVERRUN_PX = 3
 const LABEL_SIZE = 11
 const TITLE_SIZE = 13
@@ -98,7 +98,7 @@ function plotBox(input: StepChartInput): Box {
   }
 }
 
-/** Title, legend, channel, grid and row numbers. */
+/** Background, title, legend, the area below the limit, grid and row numbers. */
 function frame(shapes: Shape[], input: StepChartInput, layout: StepLayout, most: number): void {
   const { theme, limit, width, height } = input
   const { plot } = layout
@@ -149,7 +149,7 @@ function legend(shapes: Shape[], theme: ChartTheme, y: number): void {
   }
 }
 
-/** One step's rows from the ground up; what lies beyond the limit is overrun, whatever part it belongs to. */
+/** One step's segments from bottom to top; rows above the limit are drawn as overrun, whatever their kind. */
 function bar(
   shapes: Shape[],
   layout: StepLayout,
@@ -214,7 +214,7 @@ function selection(layout: StepLayout, index: number, theme: ChartTheme): Shape 
   return { kind: 'rect', role: 'selection', x, y: plot.y, width: pitch, height: plot.height, fill: theme.selection }
 }
 
-/** The line lies just below the limit, so that what goes beyond it is seen from the first pixel. */
+/** The line is drawn just below the limit, so that it hides no pixel of an overrun. */
 function limitLine(shapes: Shape[], input: StepChartInput, layout: StepLayout): void {
   const y = rowsY(layout, input.limit) + 1
   const end = layout.plot.x + layout.plot.width
@@ -225,7 +225,7 @@ function limitLine(shapes: Shape[], input: StepChartInput, layout: StepLayout): 
   )
 }
 
-/** Step numbers at round steps, so that a label moves along with its bar. */
+/** Labels round step numbers rather than fixed positions, so that a label moves along with its bar. */
 function stepLabels(shapes: Shape[], input: StepChartInput, layout: StepLayout): void {
   const y = layout.plot.y + layout.plot.height + 15
   const distance = tickDistance(44 / layout.pitch)
@@ -238,7 +238,7 @@ function stepLabels(shapes: Shape[], input: StepChartInput, layout: StepLayout):
   }
 }
 
-/** Says the refusal beside its bar, on the side that has room. */
+/** Labels the refused step, on the side of its bar that has room. */
 function refusedLabel(shapes: Shape[], layout: StepLayout, refused: RefusedStep, input: StepChartInput): void {
   const index = layout.first + layout.count - 1
   const left = barLeft(layout, index)

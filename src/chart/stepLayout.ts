@@ -1,6 +1,6 @@
 /**
- * Where the bars of the step-token chart stand: scale, window of the last steps that fit, and the way back from a
- * pointer's x to a step. It never knows colours.
+ * The geometry of the step-token chart: its scale, the window of the last steps that fit, and the step at a pointer's x. It
+ * must never know colours.
  */
 
 import type { Box } from './displayList.ts'
@@ -24,16 +24,17 @@ export interface BarWidths {
   readonly maxPitch: number
 }
 
-/** Room above the highest bar or the limit, so that the line's crest and a label are never cut. */
+/** Room above the highest bar or the limit line, so that neither the line nor a label is cut off. */
 const HEADROOM = 1.12
 
-/** Index of the first step shown: only the last ones are, once all would stand closer than `minPitch`. */
+/** Index of the first step shown: only the last steps are, where all of them would be closer than `minPitch`. */
 export function firstShown(plot: Box, steps: number, widths: BarWidths): number {
   return Math.max(0, steps - Math.max(1, Math.floor(plot.width / widths.minPitch)))
 }
 
 /**
- * Fits `steps` bars into `plot`: as wide as `maxPitch` allows. `most` is the largest number of rows of any step or the limit, whichever is more.
+ * Fits the last of `steps` bars into `plot`, each as wide as `maxPitch` allows.
+ * @param most the limit or the rows of the largest step, whichever is more
  */
 export function stepLayout(plot: Box, steps: number, most: number, widths: BarWidths): StepLayout {
   const first = firstShown(plot, steps, widths)
@@ -48,23 +49,23 @@ export function barLeft(layout: StepLayout, index: number): number {
   return layout.plot.x + (index - layout.first) * layout.pitch + (layout.pitch - layout.barWidth) / 2
 }
 
-/** Height of so many rows, in pixels. */
+/** Height of `rows` in pixels. */
 export function rowsHeight(layout: StepLayout, rows: number): number {
   return (rows / layout.top) * layout.plot.height
 }
 
-/** y of so many rows above the ground line. */
+/** y of the top of a bar of `rows`. */
 export function rowsY(layout: StepLayout, rows: number): number {
   return layout.plot.y + layout.plot.height - rowsHeight(layout, rows)
 }
 
-/** The step whose column holds x, or undefined beside the bars. Inverse of `barLeft`. */
+/** Index of the step whose column contains x; undefined outside the columns. Inverse of `barLeft`. */
 export function stepAt(layout: StepLayout, x: number): number | undefined {
   const column = Math.floor((x - layout.plot.x) / layout.pitch)
   return column >= 0 && column < layout.count ? layout.first + column : undefined
 }
 
-/** A round distance between ticks: the smallest 1, 2 or 5 times a power of ten that is at least `least`. */
+/** Distance between ticks: the smallest 1, 2 or 5 times a power of ten that is at least `least`, and at least 1. */
 export function tickDistance(least: number): number {
   if (!(least > 1)) return 1
   const power = 10 ** Math.floor(Math.log10(least))

@@ -1,23 +1,23 @@
-/** A step in words and numbers: what the chart says about the step under the pointer. Never knows how it is shown. */
+/** Texts about a step, such as the numbers of the step under the pointer. They must never know how they are shown. */
 
 import type { StepRecord } from '../protocol/stepRecord.ts'
 
-/** A step whose rows the buffers refused (BUDGET_EXCEEDED): it ran nothing, so there is no record of it. */
+/** A step refused with BUDGET_EXCEEDED: it did not run, so it has no record. */
 export interface RefusedStep {
   readonly step: number
   readonly rows: number
   readonly limit: number
 }
 
-/** A name and its number, ready to be shown. */
+/** A name and its formatted value. */
 export type Figure = readonly [name: string, value: string]
 
-/** Real rows of a step. */
+/** The rows that a step computed, as opposed to those it was charged. */
 export function rowsOf(record: StepRecord): number {
   return record.baseRows + record.draftRows + record.prefillRows
 }
 
-/** The numbers of one step, most telling first. */
+/** The numbers of one step, most important first. */
 export function stepFigures(record: StepRecord): readonly Figure[] {
   const rows = rowsOf(record)
   const { ms } = record
@@ -46,7 +46,7 @@ export function refusedFigures(refused: RefusedStep): readonly Figure[] {
   ]
 }
 
-/** One sentence about a chart for those who cannot see it. */
+/** The step-token chart as one sentence, for screen readers. */
 export function chartSummary(records: readonly StepRecord[], limit: number, refused?: RefusedStep): string {
   if (records.length === 0 && !refused) return `Step-token chart, no steps yet; at most ${limit} rows in a step.`
   const rows = records.map(rowsOf)

@@ -1,11 +1,11 @@
-/** Writes a display list as an SVG document: the same list gives the same characters. It never knows what is drawn. */
+/** Writes a display list as an SVG document, deterministically. It must never know what the shapes mean. */
 
 import { type DisplayList, FONT_FAMILY, type Shape } from './displayList.ts'
 
 export interface SvgOptions {
   readonly width: number
   readonly height: number
-  /** said in place of the picture */
+  /** the text alternative */
   readonly title: string
 }
 
@@ -39,7 +39,7 @@ function element(shape: Shape): string {
   }
 }
 
-/** A thousandth of a pixel is finer than any screen. */
+/** Rounded to a thousandth of a pixel, which is finer than any screen. */
 function number(value: number): string {
   return String(Number(value.toFixed(3)))
 }
@@ -52,7 +52,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** Text for an element or an attribute. What XML 1.0 cannot hold at all (control characters, lone surrogates) is U+FFFD. */
+/** Escapes text for an element or an attribute. Characters that XML 1.0 forbids (controls, lone surrogates) become U+FFFD. */
 export function escapeXml(text: string): string {
   return text.replace(/[&<>"']|[^\t\n\r\u{20}-\u{D7FF}\u{E000}-\u{FFFD}\u{10000}-\u{10FFFF}]/gu, (character) => {
     return ENTITIES[character] ?? '\uFFFD'

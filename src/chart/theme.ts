@@ -1,30 +1,30 @@
-/** Colours of the charts on a light and on a dark ground. The page takes its swatches from here too. Plain data. */
+/** Colours of the charts on a light and on a dark background. The page's legends use them too. */
 
 export interface ChartTheme {
-  /** what the chart stands on */
+  /** background of the chart */
   readonly ground: string
-  /** the rows that the buffers hold: the plot below the limit */
+  /** background of the plot below the limit */
   readonly channel: string
   readonly grid: string
   readonly muted: string
   readonly ink: string
-  /** the line of maxNumBatchedTokens */
+  /** line at maxNumBatchedTokens */
   readonly limit: string
   readonly base: string
   readonly accepted: string
   readonly rejected: string
   readonly prefill: string
-  /** rows beyond the limit */
+  /** rows above the limit */
   readonly overrun: string
-  /** the part below the limit of a step that was refused */
+  /** a refused step's rows below the limit */
   readonly refused: string
-  /** the column of the step under the pointer */
+  /** column of the selected step */
   readonly selection: string
   /** a free block of the KV cache */
   readonly free: string
-  /** a free block that holds a reusable prefix */
+  /** a free block whose contents the prefix cache may reuse */
   readonly cached: string
-  /** a block that several requests read */
+  /** a block that several requests hold */
   readonly shared: string
   /** OKLCH lightness and chroma of a request's colour */
   readonly requestColour: readonly [lightness: number, chroma: number]
@@ -70,7 +70,7 @@ export const DARK_THEME: ChartTheme = {
   requestColour: [0.76, 0.11],
 }
 
-/** A request's colour, the same in the block map and on its card: neighbouring ids are far apart in hue, alike in weight. */
+/** A request's colour in the block map and on its card. Successive ids differ widely in hue, not in lightness or chroma. */
 export function requestColour(id: number, theme: ChartTheme): string {
   const [lightness, chroma] = theme.requestColour
   const hue = Math.round((190 + id * 137.508) % 360)

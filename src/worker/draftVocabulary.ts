@@ -1,6 +1,6 @@
 /**
- * The part of the vocabulary that drafts come from: the first so many ids of a file, or of the order in which the tokenizer was
- * learnt. It must never know how a draft is made.
+ * The draft vocabulary: the ids that drafts are chosen from, taken from a file or from the order of the tokenizer's merges
+ * (most frequent first), and cut to `draftVocabSize`. It must never know how a draft is made.
  */
 
 import type { ModelFiles } from '../loader/source.ts'
@@ -11,7 +11,7 @@ import { frequencyOrder } from '../tokenizer/frequencyOrder.ts'
 type Asked = Pick<SpeculativeLoadOptions, 'draftVocabSize' | 'draftVocabFile'>
 
 /**
- * @returns ids, ascending, so that the first of equal logits has the lowest; undefined: all of the vocabulary
+ * @returns ids in ascending order, so that a tie of logits goes to the lowest id; undefined: the whole vocabulary
  * @throws INVALID_OPTION when there are fewer ids than asked for, MODEL_FORMAT naming the fault in the file, MODEL_FETCH
  */
 export async function draftVocabulary(
@@ -33,7 +33,7 @@ export async function draftVocabulary(
   return ids.length === vocabSize ? undefined : ids
 }
 
-/** The file's own faults, with the option that named it. */
+/** Reads the file's ids; errors name the option as well as the file. */
 async function readIds(files: Pick<ModelFiles, 'readJson'>, file: string, vocabSize: number): Promise<number[]> {
   try {
     return checkIds(file, await files.readJson(file), vocabSize)

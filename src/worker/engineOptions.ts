@@ -1,6 +1,6 @@
 /**
- * Engine options completed with defaults for one model, and checked against it. Types were checked before the options came
- * here. It must never know the adapter.
+ * Completes the engine options with defaults and checks them against the model. Their types have been checked already. It must
+ * never know the adapter.
  */
 
 import { BLOCK_SIZE } from '../core/cost.ts'
@@ -24,7 +24,7 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
     maxNumBatchedTokens: given.maxNumBatchedTokens ?? 256,
     maxNumSeqs: given.maxNumSeqs ?? 16,
     maxModelLen: given.maxModelLen ?? Math.min(DEFAULT_MAX_MODEL_LEN, model.maxPositions),
-    // Less than one block is left as it is, for the message that refuses it.
+    // A value below one block is not rounded to 0, so that the error shows it.
     kvCacheTokens: kvCacheTokens < BLOCK_SIZE ? kvCacheTokens : kvCacheTokens - (kvCacheTokens % BLOCK_SIZE),
     speculative: given.speculative && resolveSpeculative(given.speculative),
     budgetPolicy: given.budgetPolicy ?? 'exact',
@@ -46,7 +46,7 @@ export function resolveOptions(given: ServiceOptions, model: ModelLimits): Engin
   return options
 }
 
-/** @throws INVALID_OPTION when a field of one method is given to the other */
+/** @throws INVALID_OPTION for a field of the other method */
 function resolveSpeculative(given: SpeculativeLoadOptions): SpeculativeOptions {
   const { method, numSpeculativeTokens, adaptive = true, promptLookupMin, promptLookupMax } = given
   const { draftVocabSize, draftVocabFile } = given
@@ -60,7 +60,7 @@ function resolveSpeculative(given: SpeculativeLoadOptions): SpeculativeOptions {
   return { method, numSpeculativeTokens, adaptive, draftVocabSize }
 }
 
-/** A field of another method would be passed over in silence. */
+/** Refuses fields of another method, which would otherwise be ignored silently. */
 function refuseFields(method: string, owner: string, fields: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(fields)) {
     if (value === undefined) continue

@@ -1,6 +1,6 @@
 /**
- * From a model's URL to everything that serves it, on this thread's GPU: files, spec, options, plan, runner, tokenizer. The
- * order is that of cost: whatever can be refused is refused before weights are fetched. It must never know requests.
+ * Loads a model from its URL onto this thread's GPU: files, spec, options, memory plan, runner, tokenizer. Everything that can
+ * be refused is refused before weights are fetched. It must never know requests.
  */
 
 import type { StepRunner } from '../core/stepRunner.ts'
@@ -22,7 +22,7 @@ import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { draftVocabulary } from './draftVocabulary.ts'
 import { resolveOptions } from './engineOptions.ts'
 
-/** A runner, and what it says about itself in `stats()`. */
+/** A runner with the fields that `stats()` reports. */
 export interface LoadedRunner extends StepRunner {
   readonly kernels: Readonly<Record<string, string>>
   readonly batchInvariant: boolean
@@ -34,10 +34,10 @@ export interface LoadedModel {
   readonly info: LoadedEngine
   readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>
   readonly defaults: GenerationDefaults
-  /** undefined: the model has none, so it takes and gives ids alone */
+  /** undefined: the model has none; prompts and outputs are then token ids only */
   readonly tokenizer: Tokenizer | undefined
   readonly runner: LoadedRunner
-  /** settles when the device goes away by itself */
+  /** settles when the device is lost other than by `dispose` */
   readonly lost: Promise<WeirError>
   dispose(): void
 }
@@ -54,13 +54,13 @@ export interface LoadControl {
   readonly onProgress: (progress: LoadProgress) => void
 }
 
-/** Where models come from: the GPU, or a test. */
+/** Loads models onto the GPU, or stands in for it in tests. */
 export interface ModelLoader {
   /** @throws BACKEND_UNAVAILABLE */
   probe(): Promise<AdapterInfo>
   /** @throws INVALID_OPTION, MODEL_FETCH, MODEL_FORMAT */
   plan(modelUrl: string, options: ServiceOptions): Promise<MemoryPlan>
-  /** @throws what both of them throw, LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED; nothing stays allocated then */
+  /** @throws as `probe` and `plan`, and LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED, after freeing what was allocated */
   load(modelUrl: string, options: ServiceOptions, control: LoadControl): Promise<LoadedModel>
 }
 
@@ -131,11 +131,11 @@ async function loadOnto(
 interface ModelDescription extends Omit<LoadedEngine, 'adapter' | 'warnings'> {
   readonly files: ModelFiles
   readonly spec: ModelSpec
-  /** ids that drafts come from; undefined: all */
+  /** ids of the draft vocabulary; undefined: all */
   readonly draftVocab: readonly number[] | undefined
 }
 
-/** What a model's small files and headers tell. */
+/** Everything known from the model's JSON files and weight headers. */
 async function describeModel(
   modelUrl: string,
   given: ServiceOptions,
@@ -152,7 +152,7 @@ async function describeModel(
   return { files, spec, options, memory, draftVocab, model: modelInfo(files, spec) }
 }
 
-/** How many tokens a file lists is known once it was read. */
+/** Sets `draftVocabSize` to the number of ids found: a file may set it alone. */
 function withDraftVocab(options: EngineOptions, draftVocabSize: number | undefined): EngineOptions {
   const { speculative } = options
   return speculative?.method === 'mtp' ? { ...options, speculative: { ...speculative, draftVocabSize } } : options

@@ -1,9 +1,9 @@
 /**
- * The run loop: one step after another while there is work, with a turn of the event loop between two steps, so that new
- * requests and aborts come in. It must never know what a step is.
+ * The run loop: runs steps while the engine has work, and returns to the event loop between steps so that new requests and
+ * aborts are received. It must never know what a step does.
  */
 
-/** What the loop drives. */
+/** The part of the engine that the loop calls. */
 export interface Steppable {
   hasWork(): boolean
   step(): Promise<unknown>
@@ -15,18 +15,18 @@ export class StepLoop {
   #running: Promise<void> | undefined
   #stopped = false
 
-  /** @param onError what a step threw; the loop has stopped for good when it is called */
+  /** @param onError called with what a step threw, after the loop has stopped for good */
   constructor(engine: Steppable, onError: (thrown: unknown) => void) {
     this.#engine = engine
     this.#onError = onError
   }
 
-  /** Says that there may be work. */
+  /** Starts the loop if it is idle: there may be work. */
   wake(): void {
     if (!this.#stopped) this.#running ??= this.#run()
   }
 
-  /** Lets no further step begin; settles once none is in flight. */
+  /** Starts no further step; settles when the step in flight has ended. */
   async stop(): Promise<void> {
     this.#stopped = true
     await this.#running
@@ -35,7 +35,7 @@ export class StepLoop {
   async #run(): Promise<void> {
     const turn = new EventLoopTurn()
     try {
-      // The first turn lets requests that are issued together begin together.
+      // Requests submitted in the same task are then scheduled in the same first step.
       await turn.pass()
       while (!this.#stopped && this.#engine.hasWork()) {
         await this.#engine.step()
@@ -52,8 +52,9 @@ export class StepLoop {
 }
 
 /**
- * A message to oneself: unlike a timer it is neither clamped to 4 ms nor throttled in a background tab. The two ports take
- * turns, because Node empties one port, with all that is posted to it meanwhile, before it looks at the next.
+ * Yields to the event loop by posting a message to itself: unlike a timer, a message is neither clamped to 4 ms nor throttled
+ * in a background tab. The two ports alternate, because Node drains a port, newly posted messages included, before it serves
+ * another.
  */
 class EventLoopTurn {
   #from: MessagePort

@@ -1,16 +1,16 @@
 /**
- * News of samples, gathered while a step is being worked up and sent as one message when it is over. It must never know where
- * news comes from.
+ * Collects the updates of samples while a step's results are processed, and sends them as one message per step. It must never
+ * know where updates come from.
  */
 
 import { WeirError } from '../protocol/errors.ts'
 import type { SampleUpdate, ServiceListener } from '../protocol/service.ts'
 import type { StepRecord } from '../protocol/stepRecord.ts'
 
-/** Whom news is for: one object per sample, the same all along. */
+/** The sample that an update is for, compared by identity: always pass the same object for a sample. */
 export type Addressee = Pick<SampleUpdate, 'id' | 'index'>
 
-/** How a sample came to its end; that of the last one ends the generation. */
+/** How a sample ended; `end` is set on the last sample of a generation. */
 export type SampleEnd = Pick<SampleUpdate, 'finish_reason' | 'debug' | 'end'>
 
 export class Outbox {
@@ -21,18 +21,18 @@ export class Outbox {
     this.#listener = listener
   }
 
-  /** Adds text and tokens to what the next message brings to a sample. */
+  /** Appends text and tokens to the sample's next update. */
   add(to: Addressee, text: string, tokenIds: readonly number[]): void {
     this.#updates.set(to, this.#extended(to, text, tokenIds))
   }
 
-  /** The sample's last news: how it ended, and the text that was held back until then. */
+  /** The sample's last update: how it ended, and the text that was held back until then. */
   end(to: Addressee, text: string, how: SampleEnd | WeirError): void {
     const update = this.#extended(to, text, [])
     this.#updates.set(to, { ...update, ...(how instanceof WeirError ? { error: how.toData() } : how) })
   }
 
-  /** Sends what there is. A step's message goes out even when it brings nothing to any request: its record is news. */
+  /** Sends the collected updates. A step's record is sent even when there are none. */
   send(record?: StepRecord): void {
     const updates = [...this.#updates.values()]
     this.#updates.clear()

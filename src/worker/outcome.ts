@@ -1,9 +1,9 @@
-/** An answer that keeps its error's code over any transport. */
+/** Turns a result or a thrown error into a plain value, so that an error keeps its code over any transport. */
 
 import { WeirError } from '../protocol/errors.ts'
 import type { Outcome } from '../protocol/service.ts'
 
-/** What `answer` gives or throws; `answer` runs at once. */
+/** The value that `answer` returns, or the error it throws; `answer` is called synchronously. */
 export async function outcome<T>(answer: () => T | Promise<T>): Promise<Outcome<T>> {
   try {
     return { ok: true, value: await answer() }

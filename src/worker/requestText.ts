@@ -1,5 +1,5 @@
 /**
- * The text of one request as it grows: ids in, settled text out, up to a stop string. It must never know the engine.
+ * Detokenizes the output of one request incrementally, up to a stop string. It must never know the engine.
  */
 
 import { StopMatcher } from '../tokenizer/stopStrings.ts'
@@ -14,7 +14,7 @@ export class RequestText {
 
   /**
    * @param stop strings that end the text and are not part of it
-   * @param stopIds ids that end it; like stop strings they are not part of it (as in vLLM), whatever they stand for
+   * @param stopIds ids that end the text; their own text is left out, as in vLLM
    */
   constructor(tokenizer: Tokenizer, stop: readonly string[], stopIds: readonly number[]) {
     this.#detokenizer = streamingDetokenizer(tokenizer)
@@ -23,8 +23,8 @@ export class RequestText {
   }
 
   /**
-   * The text that these tokens settle.
-   * @returns kept: how many of them there are up to the end of a stop string; undefined while there is none
+   * Adds tokens; `text` is what can be sent, since no later token changes it.
+   * @returns kept: how many of the tokens to keep, up to the one that completed a stop string; undefined without a match
    */
   push(ids: readonly number[]): { readonly text: string; readonly kept: number | undefined } {
     const pieces = ids.map((id) => (this.#stopIds.has(id) ? '' : this.#detokenizer.push(id)))
@@ -33,7 +33,7 @@ export class RequestText {
     return { text, kept: match?.pieces }
   }
 
-  /** What was held back, once no more tokens come; nothing after a stop string. */
+  /** After the last token: the text that was held back; '' after a stop string. */
   finish(): string {
     if (this.#stopped) return ''
     const { text, match } = this.#stops.push([this.#detokenizer.flush()])

@@ -1,6 +1,6 @@
 /**
- * Who is who: generations by the caller's id, their samples by the engine's, which are counted here. It must never know what
- * becomes of either.
+ * Maps the caller's request ids to sample groups and the engine's request ids, which are assigned here, to samples. It must
+ * never know what a request does.
  */
 
 import { WeirError } from '../protocol/errors.ts'
@@ -11,15 +11,15 @@ import type { RequestText } from './requestText.ts'
 import { type Sample, SampleGroup } from './sampleGroup.ts'
 
 export class SampleDirectory {
-  /** those with a sample that goes on, by the caller's id */
+  /** groups with an unfinished sample, by the caller's id */
   readonly #groups = new Map<number, SampleGroup>()
-  /** those that go on, by the engine's id */
+  /** unfinished samples, by the engine's id */
   readonly #samples = new Map<number, Sample>()
   #nextEngineId = 0
 
   /**
-   * Enters a generation of n samples.
-   * @param text made for each of them
+   * Adds a generation of n samples.
+   * @param text makes the detokenizer of one sample
    * @throws INVALID_REQUEST when the id is in use
    */
   open(id: number, n: number, seed: number, text: () => RequestText | undefined): SampleGroup {
@@ -44,17 +44,17 @@ export class SampleDirectory {
     return this.#samples.get(engineId)
   }
 
-  /** Strikes a sample out that came to its end. @returns what holds for all of its generation, with the last one */
+  /** Removes a finished sample. @returns the end of its generation, with the last sample */
   end(sample: Sample, usage: Usage): GenerationEnd | undefined {
     const group = this.#groups.get(sample.id)
-    assert(group, `generation ${sample.id} goes on`)
+    assert(group, `generation ${sample.id} is unfinished`)
     this.#samples.delete(sample.engineId)
     const end = group.end(sample, usage)
     if (end) this.#groups.delete(sample.id)
     return end
   }
 
-  /** Strikes a whole generation out. @returns its samples */
+  /** Removes a whole generation. @returns its samples */
   drop(id: number): readonly Sample[] {
     const { samples } = this.#groups.get(id) ?? { samples: [] }
     for (const { engineId } of samples) this.#samples.delete(engineId)

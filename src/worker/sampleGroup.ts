@@ -1,6 +1,6 @@
 /**
- * The parallel samples of one prompt: to the engine each is a request of its own, to the caller they are one generation. It must
- * never know the engine.
+ * The parallel samples of one prompt: separate requests to the engine, one generation to the caller (vLLM: ParentRequest). It
+ * must never know the engine.
  */
 
 import { speculationUsage, summedCounts } from '../metrics/speculationUsage.ts'
@@ -10,11 +10,11 @@ import { at } from '../util/math.ts'
 import type { RequestText } from './requestText.ts'
 
 export interface Sample {
-  /** of the generation, as the caller chose it */
+  /** the caller's id of the generation */
   readonly id: number
-  /** part of the seed's key */
+  /** index among the generation's samples, part of the noise key */
   readonly index: number
-  /** of the engine's request */
+  /** id of the engine's request */
   readonly engineId: number
   /** undefined: the model has no tokenizer */
   readonly text: RequestText | undefined
@@ -22,7 +22,7 @@ export interface Sample {
 
 export class SampleGroup {
   readonly seed: number
-  /** by index */
+  /** ordered by `index` */
   readonly samples: readonly Sample[]
   readonly #usages: Usage[] = []
   #ended = 0
@@ -32,7 +32,7 @@ export class SampleGroup {
     this.samples = samples
   }
 
-  /** Counts a sample that came to its end. @returns what holds for all of them, with the last one */
+  /** Counts a finished sample. @returns the end of the generation, with the last sample */
   end(sample: Sample, usage: Usage): GenerationEnd | undefined {
     this.#usages[sample.index] = usage
     this.#ended += 1
@@ -40,7 +40,7 @@ export class SampleGroup {
   }
 }
 
-/** One prompt, however many samples: they share it. */
+/** The samples' usage added up; the shared prompt is counted once. */
 function totalUsage(usages: readonly Usage[]): Usage {
   const { prompt_tokens, prompt_tokens_details } = at(usages, 0)
   const sum = (count: (usage: Usage) => number) => usages.reduce((total, usage) => total + count(usage), 0)

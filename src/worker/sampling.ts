@@ -1,5 +1,5 @@
 /**
- * The fields of a request: checked one by one, completed with the model's own defaults. It must never know the prompt.
+ * Checks the fields of a request and completes them with the model's generation defaults. It must never know the prompt.
  */
 
 import { MAX_LOGIT_BIASES, numberParams, type SamplingParams } from '../core/samplingParams.ts'
@@ -12,9 +12,9 @@ import { shownValue } from '../util/shownValue.ts'
 
 /** A request's fields after defaults and checks. */
 export interface RequestFields {
-  /** of the first sample */
+  /** `sampleIndex` is that of the first sample */
   readonly sampling: SamplingParams
-  /** undefined: as many as fit */
+  /** undefined: up to maxModelLen */
   readonly maxTokens: number | undefined
   readonly stop: readonly string[]
   readonly stopTokenIds: readonly number[]
@@ -23,7 +23,7 @@ export interface RequestFields {
   readonly n: number
   readonly priority: number
   readonly cacheSalt: string | undefined
-  /** undefined: as many as the engine has */
+  /** drafts per step; undefined: the engine's number */
   readonly maxDrafts: number | undefined
 }
 
@@ -50,7 +50,7 @@ const CHECKS = {
 } satisfies Readonly<Record<keyof SamplingFields, Check>>
 
 /**
- * @param vocabSize ids are below it
+ * @param vocabSize token ids must be below it
  * @throws INVALID_REQUEST naming the field, its value and what is allowed
  */
 export function readFields(fields: SamplingFields, defaults: GenerationDefaults, vocabSize: number): RequestFields {
@@ -61,7 +61,7 @@ export function readFields(fields: SamplingFields, defaults: GenerationDefaults,
     sampling: {
       ...numbers,
       temperature: temperature < GREEDY_BELOW ? 0 : temperature,
-      // As many as there are, or more, is all of them; what is left fits the table's word.
+      // vocabSize or more keeps every token, which 0 stands for; the rest fits a word of the request table.
       topK: topK > 0 && topK < vocabSize ? topK : 0,
       logitBias: Object.entries(fields.logit_bias ?? {}).map(([id, bias]) => [Number(id), bias]),
       seed: fields.seed ?? drawSeed(),
@@ -100,7 +100,7 @@ function unknownField(field: string): WeirError {
   )
 }
 
-/** 53 random bits: every seed that a request may name. */
+/** A seed of 53 random bits, the range that a request may set. */
 function drawSeed(): number {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2))
   return (high >>> 11) * 2 ** 32 + low
@@ -116,7 +116,7 @@ function isSalt(value: unknown): boolean {
 }
 
 function isBias(value: unknown, vocabSize: number): boolean {
-  // A Map or an array would look empty or like something else.
+  // Object.entries of a Map is empty, and of an array it gives indices.
   if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Map) return false
   const entries = Object.entries(value)
   return (

@@ -1,6 +1,6 @@
 /**
- * One loaded model at work: requests go in as text or ids, the engine runs them step by step, and each step's news goes out in
- * one message. Text lives here: the engine below knows ids alone. It must never know how the model was loaded.
+ * Serves one loaded model: takes requests as text or ids, runs the engine, and sends the updates of each step as one message.
+ * Text is handled here; the engine knows ids only. It must never know how the model was loaded.
  */
 
 import { EngineCore } from '../engine/engineCore.ts'
@@ -42,7 +42,7 @@ export class Serving {
       },
     })
     this.#loop = new StepLoop(this.#engine, (thrown) => this.#fail(WeirError.from(thrown)))
-    // A device may go away while no step is there to notice.
+    // The device may be lost while no step is running.
     void model.lost.then((error) => this.#fail(error))
   }
 
@@ -60,7 +60,7 @@ export class Serving {
     const text = () => tokenizer && new RequestText(tokenizer, stop, stopIds)
     this.#begin(id, this.#directory.open(id, n, sampling.seed, text), {
       promptTokenIds,
-      // A prompt that leaves no room is refused as such.
+      // At least 1, so that a prompt that fills maxModelLen is refused for its length, not for its max_tokens.
       maxTokens: maxTokens ?? Math.max(1, maxModelLen - promptTokenIds.length),
       sampling,
       priority,
@@ -74,13 +74,13 @@ export class Serving {
     this.#loop.wake()
   }
 
-  /** Ends all samples of a request with what they have; one that has ended already is left alone. */
+  /** Ends the unfinished samples of a request with the output they have so far. */
   abort(id: number): void {
     for (const { engineId } of this.#directory.group(id)?.samples ?? []) this.#engine.abort(engineId)
     this.#outbox.send()
   }
 
-  /** Requests under way keep their blocks. */
+  /** Running requests keep their blocks. */
   resetPrefixCache(): void {
     this.#engine.resetPrefixCache()
   }
@@ -89,7 +89,7 @@ export class Serving {
     const { info, runner } = this.#model
     const { kernels, batchInvariant, allocatedBytes } = runner
     const stats = this.#engine.stats()
-    // The caller knows its own ids; what stands for no request is passed on.
+    // The caller's ids in place of the engine's; FREE_BLOCK and the like are kept.
     const blockOwners = stats.blockOwners.map((owner) => this.#directory.sample(owner)?.id ?? owner)
     return { ...stats, blockOwners, plannedBytes: info.memory.totalBytes, allocatedBytes, kernels, batchInvariant }
   }
@@ -99,7 +99,7 @@ export class Serving {
     return this.#engine.trace()
   }
 
-  /** Ends every request with DISPOSED. The device goes first: a step in flight then ends at once. */
+  /** Ends every request with DISPOSED. The device is destroyed before the loop stops, so that a step in flight fails at once. */
   async dispose(): Promise<void> {
     this.#fail(new WeirError('DISPOSED', 'the model was disposed of: load it again'))
     this.#model.dispose()
@@ -110,7 +110,7 @@ export class Serving {
     const { info, tokenizer } = this.#model
     if (typeof prompt === 'string') {
       if (!tokenizer) throw noTokenizer('prompt', 'prompt_token_ids')
-      // Before it is tokenised, which every other request would wait for.
+      // Before tokenisation, which blocks every other request of this worker.
       checkLength(prompt, tokenizer.leastTokens(prompt.length), info.options.maxModelLen)
       return tokenizer.encode(prompt)
     }
@@ -123,7 +123,7 @@ export class Serving {
     )
   }
 
-  /** Adds all samples or none. */
+  /** Adds all samples to the engine, or none. */
   #begin(id: number, { samples }: SampleGroup, request: Omit<NewRequest, 'id'>): void {
     try {
       for (const { engineId, index } of samples) {
@@ -135,7 +135,7 @@ export class Serving {
     }
   }
 
-  /** Takes the samples of a request back, whatever they stand at; nothing more is said of them. */
+  /** Aborts all samples of a request without sending further updates. */
   #drop(id: number): void {
     for (const { engineId } of this.#directory.drop(id)) this.#engine.abort(engineId)
   }
