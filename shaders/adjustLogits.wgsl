@@ -1,7 +1,7 @@
-// Changes the logits of requests that ask for it before a token is chosen, in place and in vLLM's order: a bias is added, then
-// come the penalties for tokens that the request has seen. The drafts before a row in this step count as output, so that a row
-// that is verified gets what it would get without speculation. What is masked or no number stays as it is. One invocation per
-// chunk of a row, cut as for sampleChunks; leaves there what must be added to the digest for it to be that of the raw logits.
+// Applies logit bias and then penalties, in place and in vLLM's order, to rows of requests that set them. A row's drafts up to
+// its position count as output tokens, so that a verified row gets the logits it would get without speculation. Logits that are
+// infinite or NaN are left as they are. One invocation per chunk of a row, in the chunks of sampleChunks. `chunks` gets the
+// difference between the digests of the raw and the adjusted logits.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
 @group(0) @binding(2) var<storage, read> rowPlan: array<vec2u>;
@@ -20,7 +20,7 @@ override VOCAB_SIZE: u32;
 override CHUNKS: u32;
 override DIGEST: bool;
 
-// A logit is cut here before it is adjusted, so that no penalty makes it infinite.
+// Logits are clamped to this magnitude first, so that no penalty makes them infinite.
 const MOST_ADJUSTED: f32 = 3e36;
 
 @compute @workgroup_size(64)
@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (table[tableRow].adjusts == 0u) {
     return;
   }
-  // The row of a draft holds its id: this row's own draft, if it has one, comes before the token that is sampled here.
+  // `ids` of a draft row is the draft itself, which precedes the token sampled at that row; hence `<= row`.
   let firstDraft = requests[index].firstRow + requests[index].n - requests[index].k;
   var drafts = vec4u(NO_TOKEN);
   for (var j = 0u; firstDraft + j <= row; j++) {

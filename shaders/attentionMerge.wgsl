@@ -1,4 +1,4 @@
-// Folds the partials that splits of a row left behind, in ascending order of splits (ORDER.md: merge of splits). One invocation
+// Merges the partial results of a row's splits in ascending order (flash decoding; ORDER.md: merge of splits). One invocation
 // per (merge, head, group of four dims).
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> merges: array<Merge>;
@@ -7,7 +7,7 @@
 
 struct Merge {
   row: u32,
-  // part of its first split; the next lies partStride further
+  // partial of the first split; the next split's is partStride further on
   firstPart: u32,
   partStride: u32,
   partCount: u32,

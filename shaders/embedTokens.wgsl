@@ -1,5 +1,5 @@
-// out = embedding of each row's token, one invocation per four elements. The embedding lies like every weight matrix, so that
-// it serves as the head of a tied model too. An id outside the vocabulary reads its last row.
+// out = embedding of each row's token, one invocation per four elements. The embedding has the layout of every weight matrix,
+// because it is also the LM head of a tied model. An id outside the vocabulary reads the last token's embedding.
 override HIDDEN_SIZE: u32;
 override VOCAB_SIZE: u32;
 // true: the embedding is zero where the row's position is 0

@@ -1,6 +1,6 @@
-// The drafter's KV pass: for each of its rows the position, the token that follows and the KV slot, where the target's hidden state
-// is kept too. A request's rows are those of earlier steps that are caught up on, then those of this step; one after the accepted
-// row writes nothing. One invocation per row.
+// The rows of the drafter's KV pass: position, next token and KV slot of each; the slot also addresses the target's hidden state.
+// A request's catch-up rows of earlier steps come first, then its rows of this step. Rows after the last
+// accepted one get NO_SLOT. One invocation per row.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
 @group(0) @binding(2) var<storage, read> drafterPlan: array<vec2u>;
@@ -19,7 +19,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (row >= pass_.rows) {
     return;
   }
-  // x: index of the request in this step, y: the token after the row, if it comes with the plan
+  // x: index of the request in this step, y: the next token, if the host knows it
   let planned = drafterPlan[row];
   let request = requests[planned.x];
   let offset = row - request.kvPassRow;
@@ -32,7 +32,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let firstSampled = request.n - 1u - request.k;
     if ((request.flags & SAMPLES) != 0u && own >= firstSampled) {
       let j = own - firstSampled;
-      // an accepted draft is the token that was sampled there
+      // An accepted draft equals the token sampled at the row before it.
       next = results[planned.x].tokens[min(j, 4u)];
       valid = j <= results[planned.x].accepted && results[planned.x].numericError == 0u;
     }

@@ -1,5 +1,5 @@
-// Table row of each sampled row, absolute position of the token it samples, and where the head finds its hidden state: at the
-// row, or BY_SLOT at the row's KV slot. Of a row without a slot nobody reads the logits. One invocation per sampled row.
+// For each sampled row: its table row, the position of the token to sample, and the index of its hidden state, which is the row
+// or, with BY_SLOT, its KV slot. The logits of a row without a slot are never used. One invocation per sampled row.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> rowIndex: array<u32>;
 @group(0) @binding(2) var<storage, read> positions: array<u32>;

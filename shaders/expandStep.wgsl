@@ -1,5 +1,5 @@
 // Expands the plan's requests into token rows: id, position, KV slot and table row of each. One invocation per row.
-// A decoding request's ids and position come from its table row, so the host need not know them yet.
+// A decoding request's ids and position come from its table row, because the host may not know them yet.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
 @group(0) @binding(2) var<storage, read> rowPlan: array<vec2u>;
@@ -18,7 +18,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (row >= pass_.rows) {
     return;
   }
-  // x: index of the request in this step, y: the id that comes with the plan
+  // x: index of the request in this step, y: the row's token id, if the host knows it
   let planned = rowPlan[row];
   let request = requests[planned.x];
   let offset = row - request.firstRow;

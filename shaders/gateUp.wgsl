@@ -1,6 +1,6 @@
-// y = silu(x G^T) * (x U^T), a workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows and
-// both matrices, then the ranges meet in workgroup memory and are folded in order, four rows at a time as in `linear`.
-// Columns past N read their neighbours' words and are not written.
+// y = silu(x G^T) * (x U^T), one workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows and
+// both matrices; the range sums are then added in order through workgroup memory, four rows at a time as in `linear`.
+// Columns past N read words of other columns and are not written.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 8u;
 
@@ -47,8 +47,8 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lan
   }
 }
 
-// The ranges of four rows added left to right: lane (i, column) of the first four gets row i's. Every lane of the workgroup
-// calls it.
+// Adds the range sums of four rows left to right; for i < 4, lane (i, column) returns the sum of row i. Contains barriers: every
+// lane of the workgroup must call it.
 fn fold(laneSums: vec4f, lane: u32) -> f32 {
   sums[lane] = laneSums;
   workgroupBarrier();
@@ -69,7 +69,7 @@ fn store(firstRow: u32, column: u32, lane: u32, gateSum: f32, upSum: f32) {
   }
 }
 
-// Column i of the result holds the i-th elements of a group in four rows. A row past the last one reads the last one's.
+// Column i holds the i-th elements of a group in four rows. Rows past the last one read the last row.
 fn fourInputs(row: u32, group: u32) -> mat4x4f {
   let rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(pass_.rows - 1u));
   let at = rows * (K / 4u) + group;

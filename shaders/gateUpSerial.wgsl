@@ -1,5 +1,5 @@
-// y = silu(x G^T) * (x U^T), one invocation per 4 columns and up to 4 rows, no barrier: the tile of `linearSerial`, its two
-// halves the two matrices. Columns past N read their neighbours' words and are not written.
+// y = silu(x G^T) * (x U^T), one invocation per 4 columns and up to 4 rows, no barriers: the tile of `linearSerial`, with one
+// matrix in each half. Columns past N read words of other columns and are not written.
 const COLUMNS: u32 = 4u;
 const ROWS: u32 = 4u;
 
@@ -76,7 +76,7 @@ fn twoRows(row: u32, column: u32) {
 }
 
 fn fourRows(row: u32, column: u32) {
-  // a row past the last one reads the last one's input
+  // Rows past the last one read the last row.
   let inputs = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(pass_.rows - 1u)) * (K / 4u);
   var gates = mat4x4f();
   var ups = mat4x4f();
@@ -100,7 +100,7 @@ fn fourRows(row: u32, column: u32) {
   }
 }
 
-// The words of four neighbouring columns; column i of the result holds their i-th elements.
+// Loads the words of four consecutive columns, transposed: column i holds their i-th elements.
 fn gateColumns(group: u32, column: u32) -> mat4x4f {
   let at = group * N + column;
   return transpose(mat4x4f(

@@ -1,4 +1,4 @@
-// Copies rows: out[row] = x[rowIndex[row]], or nothing where the index is NO_SLOT. One invocation per four elements.
+// Copies rows: out[row] = x[rowIndex[row]]; out is left as it is where the index is NO_SLOT. One invocation per four elements.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> rowIndex: array<u32>;
 @group(2) @binding(0) var<storage, read> x: array<vec4f>;

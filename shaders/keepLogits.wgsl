@@ -1,4 +1,4 @@
-// Keeps the raw logits of the sampled rows for the host: what follows changes them in place, and drafts overwrite them.
+// Copies the raw logits of the sampled rows for the host: later kernels adjust them in place, and draft passes overwrite them.
 // One invocation per logit.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [rows][VOCAB_SIZE], the bits of f32

@@ -1,6 +1,6 @@
-// y = x W^T + bias, a workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows, then the
-// ranges meet in workgroup memory and are folded in order, four rows at a time: software drivers clear that memory word by
-// word, so it is kept small. Columns past N read their neighbours' words and are not written.
+// y = x W^T + bias, one workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows; the range
+// sums are then added in order through workgroup memory, four rows at a time to keep that memory small, because software
+// drivers zero it word by word. Columns past N read words of other columns and are not written.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 8u;
 
@@ -48,8 +48,8 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lan
   }
 }
 
-// The ranges of four rows added left to right: lane (i, column) of the first four gets row i's. Every lane of the workgroup
-// calls it.
+// Adds the range sums of four rows left to right; for i < 4, lane (i, column) returns the sum of row i. Contains barriers: every
+// lane of the workgroup must call it.
 fn fold(laneSums: vec4f, lane: u32) -> f32 {
   sums[lane] = laneSums;
   workgroupBarrier();
@@ -78,7 +78,7 @@ fn store(firstRow: u32, column: u32, lane: u32, sum: f32) {
   }
 }
 
-// Where the inputs of four rows start in x. A row past the last one reads the last one's.
+// Where the inputs of four rows start in x. Rows past the last one read the last row.
 fn inputStarts(row: u32) -> vec4u {
   var rows = min(vec4u(row, row + 1u, row + 2u, row + 3u), vec4u(pass_.rows - 1u));
   if (GATHER) {
@@ -87,7 +87,7 @@ fn inputStarts(row: u32) -> vec4u {
   return rows * (K / 4u);
 }
 
-// Column i of the result holds the i-th elements of a group in four rows.
+// Column i holds the i-th elements of a group in four rows.
 fn fourInputs(starts: vec4u, group: u32) -> mat4x4f {
   return transpose(mat4x4f(x[starts.x + group], x[starts.y + group], x[starts.z + group], x[starts.w + group]));
 }

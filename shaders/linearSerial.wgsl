@@ -1,6 +1,6 @@
-// y = x W^T + bias, one invocation per 8 columns and up to 4 rows, no barrier. On a processor the loads are what costs, so a
-// tile of 4 by 8 sums shares them; one row and two, which a lone request with a draft has, have paths of their own. A larger tile
-// is a little faster and compiles much slower. Columns past N read their neighbours' words and are not written.
+// y = x W^T + bias, one invocation per 8 columns and up to 4 rows, no barriers. On a CPU loads dominate, so a tile of 4 by 8 sums
+// shares them; there are separate paths for one row and two (a single request without and with a draft). A larger tile is
+// slightly faster and compiles much slower. Columns past N read words of other columns and are not written.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 
@@ -110,7 +110,7 @@ fn fourRows(row: u32, column: u32) {
   }
 }
 
-// Where the row's input starts in x. A row past the last one reads the last one's.
+// Where the row's input starts in x. Rows past the last one read the last row.
 fn inputStart(row: u32) -> u32 {
   var source = min(row, pass_.rows - 1u);
   if (GATHER) {
@@ -119,7 +119,7 @@ fn inputStart(row: u32) -> u32 {
   return source * (K / 4u);
 }
 
-// The words of four neighbouring columns; column i of the result holds their i-th elements.
+// Loads the words of four consecutive columns, transposed: column i holds their i-th elements.
 fn fourColumns(group: u32, column: u32) -> mat4x4f {
   let at = group * WEIGHT_COLUMNS + FIRST_COLUMN + column;
   return transpose(mat4x4f(

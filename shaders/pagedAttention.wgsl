@@ -1,8 +1,8 @@
-// Ragged attention over the paged cache. A workgroup takes one item (some rows of one request over some splits of keys) and one
-// KV head; the query heads of that KV head are packed, so a key is read once for all of them. Where the packed rows of an item
-// are more than PACKED_ROWS, workgroups along z share them out. K and V pass through workgroup
-// memory, STAGE_KEYS at a time. A lane owns one or more (packed row, group of four dims) and runs their sums alone; scores are
-// shared out over (packed row, key). Order of sums: ORDER.md. Work lists after FlashInfer's plan, packing after vLLM's kernel.
+// Ragged attention over the paged KV cache. A workgroup computes one item (some rows of one request over some splits of keys) for
+// one KV head. The query heads of that KV head are packed with the rows, so that a key is read once for all of them; an item of
+// more than PACKED_ROWS packed rows is divided among workgroups along z. K and V are staged in workgroup memory, STAGE_KEYS at a
+// time. A lane owns one or more (packed row, group of four dims) and computes their sums alone; scores are distributed over
+// (packed row, key). Order of sums: ORDER.md. Work lists after FlashInfer's plan, packing after vLLM's kernel.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> items: array<Item>;
 @group(0) @binding(2) var<storage, read> positions: array<u32>;
@@ -18,13 +18,13 @@ struct Item {
   rowCount: u32,
   firstSplit: u32,
   splitCount: u32,
-  // NO_PART: folds its splits and writes `out`; else row i of its one split leaves a partial at firstPart + i
+  // NO_PART: the item folds its splits and writes `out`; otherwise it has one split, whose row i writes partial firstPart + i
   firstPart: u32,
 }
 
 override HEADS: u32;
 override MAX_BLOCKS: u32;
-// most (row, query head of the KV head) of a workgroup
+// packed rows, (row, query head of the KV head), of a workgroup at most
 override PACKED_ROWS: u32;
 // divides KEY_TILE
 override STAGE_KEYS: u32;
@@ -36,12 +36,12 @@ var<workgroup> stage: array<KvWord, STAGE_KEYS * HEAD_VECS>;
 var<workgroup> scores: array<f32, PACKED_ROWS * KEY_TILE>;
 var<workgroup> weights: array<f32, PACKED_ROWS * KEY_TILE>;
 
-// Rotated by the key, so that lanes which read one dim of many keys meet no bank conflict.
+// Each key's dims are rotated by the key, so that lanes reading the same dim of different keys have no bank conflicts.
 fn stageIndex(key: u32, d: u32) -> u32 {
   return key * HEAD_VECS + (d + key) % HEAD_VECS;
 }
 
-// Stages keys [first, first + STAGE_KEYS) of `half` (0: K, valueHalf(): V); those from `end` on are left as they are.
+// Stages keys [first, first + STAGE_KEYS) of `half` (0: K, valueHalf(): V). Keys from `end` on are not loaded.
 fn load(lane: u32, first: u32, end: u32, blocks: u32, kvHead: u32, half: u32) {
   for (var i = lane; i < STAGE_KEYS * HEAD_VECS; i += LANES) {
     let slot = i / HEAD_VECS;
@@ -80,10 +80,10 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   }
   let packedRows = min(PACKED_ROWS, item.rowCount * group - firstPacked);
   let blocks = tableRows[item.firstRow] * MAX_BLOCKS;
-  // the last row sees most; the host's bound of its position may be higher
+  // The last row attends to the most keys. Its position is exact here; the plan has an upper bound only.
   let keys = positions[item.firstRow + item.rowCount - 1u] + 1u;
 
-  // of each owned (packed row, dims): its number among them all, its place in q and out, the keys it sees
+  // for each (packed row, dims) that the lane owns: its index, its offset in q and out, and how many keys its row attends to
   var owned = array<u32, LANE_VECS>();
   var place = array<u32, LANE_VECS>();
   var sees = array<u32, LANE_VECS>();
@@ -128,7 +128,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         workgroupBarrier();
       }
 
-      // Scores past what a row sees are never read.
+      // Scores of keys that a row does not attend to are never read.
       for (var j = 0u; j < LANE_VECS; j++) {
         if (owned[j] < packedRows * HEAD_VECS && sees[j] > tile) {
           let first = owned[j] / HEAD_VECS * KEY_TILE;

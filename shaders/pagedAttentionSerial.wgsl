@@ -1,6 +1,6 @@
-// Attention over the paged cache without barriers: one invocation takes a row and two query heads of one KV head, so that a
-// key is loaded and unpacked once for both, and folds all splits itself: it needs neither work list nor merge. Keys go in fours,
-// which spares private memory traffic, not arithmetic. Neighbouring invocations share a KV head. Order of sums: ORDER.md.
+// Attention over the paged KV cache without barriers: one invocation computes a row for two query heads of one KV head, so that a
+// key is loaded and unpacked once for both. It folds all splits itself and needs neither work list nor merge. Keys are processed
+// in fours to save private memory traffic. Neighbouring invocations share a KV head. Order of sums: ORDER.md.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> tableRows: array<u32>;
@@ -12,15 +12,15 @@
 override HEADS: u32;
 override MAX_BLOCKS: u32;
 
-// Fours of keys in a tile.
+// groups of four keys in a tile
 const QUADS: u32 = KEY_TILE / 4u;
 
-// One element group of q against the same group of four keys.
+// Adds the products of one group of four dims of q with four keys to their scores.
 fn scoreQuad(acc: vec4f, x: vec4f, keys: mat4x4f) -> vec4f {
   return vec4f(chain(acc.x, x, keys[0]), chain(acc.y, x, keys[1]), chain(acc.z, x, keys[2]), chain(acc.w, x, keys[3]));
 }
 
-// Four values in ascending order; one that is not visible is skipped, whatever its slot holds.
+// Adds four weighted values in ascending order; one that is not visible is skipped, whatever its slot contains.
 fn addQuad(acc: vec4f, p: vec4f, values: mat4x4f, visible: vec4<bool>) -> vec4f {
   var sum = fma(vec4f(p.x), values[0], acc);
   sum = select(sum, fma(vec4f(p.y), values[1], sum), visible.y);
@@ -28,7 +28,7 @@ fn addQuad(acc: vec4f, p: vec4f, values: mat4x4f, visible: vec4<bool>) -> vec4f 
   return select(sum, fma(vec4f(p.w), values[3], sum), visible.w);
 }
 
-// The same group of four consecutive slots of a block.
+// Loads one group of four dims of four consecutive slots of a block.
 fn loadQuad(word: u32) -> mat4x4f {
   return mat4x4f(
     unpackKv(cache[word]),
@@ -51,7 +51,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (row >= pass_.rows) {
     return;
   }
-  // Of an odd group the last pair is the same head twice.
+  // With an odd number of heads, the last pair is the same head twice.
   let member = invocation.x % pairs * 2u;
   let firstHead = row * HEADS + kvHead * group;
   let head0 = (firstHead + member) * HEAD_VECS;
@@ -59,7 +59,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   let keys = positions[row] + 1u;
   let blocks = tableRows[row] * MAX_BLOCKS;
 
-  // HEAD_VECS, but no compiler can tell: Mesa would unroll every loop over it and take a minute.
+  // Equals HEAD_VECS, but is not a constant to the compiler: Mesa would unroll every loop over it, which takes a minute.
   let vecs = min(HEAD_VECS, arrayLength(&q));
 
   var query0 = array<vec4f, HEAD_VECS>();
@@ -68,7 +68,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     query0[d] = q[head0 + d];
     query1[d] = q[head1 + d];
   }
-  // the fold over splits, x and y of the two heads
+  // the state folded over splits; x and y are the two heads
   var foldM = vec2f(NO_SCORE);
   var foldL = vec2f();
   var fold0 = array<vec4f, HEAD_VECS>();

@@ -1,5 +1,5 @@
-// RMSNorm, 16 lanes per row and 4 rows per workgroup: lane r sums the squares of range r; then every lane folds the 16 sums
-// in order and writes every 16th group of four. BY_SLOT a row is written to its KV slot, and not at all where it has none.
+// RMSNorm, 16 lanes per row and 4 rows per workgroup: lane r sums the squares of range r; then every lane adds the 16 sums in
+// order and writes every 16th group of four. With BY_SLOT a row is written at its KV slot, if it has one.
 const ROWS: u32 = 4u;
 
 override K: u32;

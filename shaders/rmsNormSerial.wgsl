@@ -1,4 +1,4 @@
-// RMSNorm, one invocation per row, no barrier. BY_SLOT a row is written to its KV slot, and not at all where it has none.
+// RMSNorm, one invocation per row, no barriers. With BY_SLOT a row is written at its KV slot, if it has one.
 override K: u32;
 override EPS: f32;
 override OUT_STRIDE: u32;

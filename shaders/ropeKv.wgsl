@@ -1,5 +1,5 @@
-// QK-norm where the model has it, RoPE and the write of K and V to the cache. 16 lanes share a head, one per range of the
-// norm's sum; a workgroup takes 4 heads of one row. Input rows are [query heads | key heads | value heads].
+// QK-norm where the model has it, RoPE, and the write of K and V to the cache. 16 lanes share a head, one per range of the
+// norm's sum; a workgroup computes 4 heads of one row. Input rows are [query heads | key heads | value heads].
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
@@ -15,7 +15,7 @@ override EPS: f32;
 override QUERY_SCALE: f32;
 // false: the input has no query heads and `q` is not written
 override WRITE_QUERY: bool;
-// false: heads are rotated as they are, and the norms not read
+// false: heads are rotated without a norm, and the norm weights are not read
 override QK_NORM: bool;
 
 const HALF_VECS: u32 = HEAD_VECS / 2u;
@@ -35,7 +35,7 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_id) l
   let lane = local.x;
   let first = (row * inputHeads + head) * HEAD_VECS;
 
-  // The last workgroup of a row may have heads to spare: they meet the barrier and do nothing else.
+  // Lanes without a head, in a row's last workgroup, only reach the barrier.
   if (QK_NORM) {
     var sum = 0.0;
     if (head < queryHeads + KV_HEADS) {

@@ -1,6 +1,6 @@
-// QK-norm where the model has it, RoPE and the write of K and V to the cache, one invocation per (row, head); neighbours are
-// the heads of a row. Input rows are [query heads | key heads | value heads]. For adapters on which workgroups and barriers
-// are what costs.
+// QK-norm where the model has it, RoPE, and the write of K and V to the cache, without barriers: one invocation per (row, head),
+// heads of a row next to each other. Input rows are [query heads | key heads | value heads]. For adapters on which workgroups
+// and barriers are expensive.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> positions: array<u32>;
 @group(0) @binding(2) var<storage, read> slots: array<u32>;
@@ -16,7 +16,7 @@ override EPS: f32;
 override QUERY_SCALE: f32;
 // false: the input has no query heads and `q` is not written
 override WRITE_QUERY: bool;
-// false: heads are rotated as they are, and the norms not read
+// false: heads are rotated without a norm, and the norm weights are not read
 override QK_NORM: bool;
 
 const HALF_VECS: u32 = HEAD_VECS / 2u;

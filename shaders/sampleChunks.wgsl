@@ -1,21 +1,21 @@
-// The best token of every chunk of a row of logits, and the chunk's part of the row's digest. Chunk c holds the ids c,
-// c + CHUNKS, c + 2 CHUNKS, …: neighbouring invocations read neighbouring logits.
+// Finds the best token of every chunk of a row of logits, and the chunk's part of the row's digest. Chunk c holds the ids c,
+// c + CHUNKS, c + 2 CHUNKS, …, so that neighbouring invocations read neighbouring logits.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [rows]
 @group(0) @binding(1) var<storage, read> sampledTable: array<u32>;
-// [rows] absolute position of the token that is sampled
+// [rows] position of the token to sample
 @group(0) @binding(2) var<storage, read> sampledPositions: array<u32>;
 @group(0) @binding(3) var<storage, read> table: array<TableRow>;
 // [rows][VOCAB_SIZE], the bits of f32
 @group(2) @binding(0) var<storage, read> logits: array<u32>;
 // [rows] keys
 @group(2) @binding(1) var<storage, read> thresholds: array<u32>;
-// [rows][CHUNKS]; of rows that adjustLogits changed it holds the difference to the digest of their raw logits
+// [rows][CHUNKS]; for rows that adjustLogits changed, `digest` holds the raw digest minus the adjusted one on entry
 @group(2) @binding(2) var<storage, read_write> chunks: array<Chunk>;
 
 override VOCAB_SIZE: u32;
 override CHUNKS: u32;
-// every row is greedy and the table is not read (drafting)
+// for draft passes: every row is greedy, and the request table is not read
 override GREEDY: bool;
 override DIGEST: bool;
 
@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   var sampled = false;
   var adjusts = false;
   var inverseTemperature = 1.0f;
-  // keeps logit / T finite
+  // logits are clamped to it, so that logit / T stays finite
   var limit = 0.0f;
   var lowest = NEGATIVE_INFINITY_KEY + 1u;
   var noiseKey = vec4u(0u, 0u, 0u, 0u);
@@ -46,7 +46,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
       noiseKey = rowKey(seed, table[tableRow].sampleIndex, sampledPositions[row]);
     }
   }
-  // Ids ascend, so that a tie keeps the lowest.
+  // Ids are visited in ascending order, so a tie keeps the lowest.
   var best = Chunk(0u, NO_TOKEN, vec2u(0u, 0u));
   if (DIGEST && adjusts) {
     best.digest = chunks[row * CHUNKS + chunk].digest;
@@ -54,7 +54,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   var invalid = false;
   var next = chunk;
   while (next < VOCAB_SIZE) {
-    // On to the next token that needs noise, which is dear: software drivers run both sides of a branch.
+    // Skips to the next token that needs noise, which is expensive: software drivers execute both sides of a branch.
     var token = next;
     var bits = 0u;
     var found = false;

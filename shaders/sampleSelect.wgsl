@@ -1,6 +1,6 @@
-// Folds a row's chunks into its token and digest. A row with a NaN or +infinity, or without a token that is not masked, gives
-// NO_TOKEN. Logits may be of part of the vocabulary: then the token is the id of the best column, and as ids ascend by column, a
-// tie still keeps the lowest.
+// Reduces a row's chunks to its token and digest. The token is NO_TOKEN where the row has a NaN or +infinity, or every token is
+// masked. The logits may be of part of the vocabulary: `tokenIds` then maps columns to ids, in ascending order, so that a tie
+// still goes to the lowest id.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [columns]
 @group(1) @binding(0) var<storage, read> tokenIds: array<u32>;
@@ -12,9 +12,9 @@
 @group(2) @binding(2) var<storage, read_write> digests: array<vec2u>;
 
 override CHUNKS: u32;
-// without it `digests` is not written
+// false: `digests` is not written
 override DIGEST: bool;
-// columns are not ids: `tokenIds` has them; without it `tokenIds` is not read
+// `tokenIds` maps columns to ids; false: columns are ids, and `tokenIds` is not read
 override SUBSET: bool;
 
 @compute @workgroup_size(16)
@@ -29,7 +29,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     let chunk = chunks[row * CHUNKS + i];
     best.digest += chunk.digest;
     invalid = invalid || chunk.token == INVALID_TOKEN;
-    // Between equal scores the lowest id.
+    // A tie goes to the lowest id.
     if (chunk.rank > best.rank || (chunk.rank == best.rank && chunk.token < best.token)) {
       best.rank = chunk.rank;
       best.token = chunk.token;

@@ -1,6 +1,6 @@
-// The smallest logit that min-p, top-k and then top-p keep, as a key (lib/logitKey.wgsl), 0 where nothing is cut. Tokens that tie
-// with it are all kept; top-p is a share of what the other two kept. One workgroup per row: a radix select over the keys, 8 bits
-// at a time from the top, on integer masses (lib/mass.wgsl), so lanes may add in any order.
+// The smallest logit that min-p, top-k and then top-p keep, as a key (lib/logitKey.wgsl); 0 where nothing is cut. All tokens that
+// tie with it are kept. Top-p is a share of what min-p and top-k kept. One workgroup per row: a radix select over the keys, from
+// the highest 8 bits down, on integer masses (lib/mass.wgsl), so that lanes may add in any order.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [rows]
 @group(0) @binding(1) var<storage, read> sampledTable: array<u32>;
@@ -13,7 +13,7 @@
 override VOCAB_SIZE: u32;
 
 struct Search {
-  // mass of the keys above the prefix
+  // mass of the keys greater than any with the prefix
   above: vec2u,
   goal: vec2u,
   prefix: u32,
@@ -25,7 +25,8 @@ var<workgroup> search: Search;
 var<workgroup> peakBin: atomic<u32>;
 var<workgroup> peakKey: u32;
 
-// Adds up the row's masses by digit. A run of tokens in one bin is summed in registers: in the first digit nearly all share it.
+// Builds the histogram of the row's masses by digit. Consecutive tokens of the same bin are summed in registers before an
+// atomic add: nearly all tokens share the first digit.
 fn fillBins(lane: u32, base: u32, lowest: u32, prefix: u32, mask: u32, shift: u32, byShare: bool, softmax: Softmax) {
   var runBin = 0u;
   var run = vec2u(0u, 0u);
@@ -69,7 +70,7 @@ fn totalMass() -> vec2u {
   return carried(total);
 }
 
-// Finds the digit at which the masses from the top down reach the goal; one lane.
+// Finds the digit at which the masses, summed from the greatest key down, reach the goal. Called by one lane.
 fn descend(shift: u32) {
   var above = search.above;
   var bin = 255u;
@@ -83,7 +84,7 @@ fn descend(shift: u32) {
   search.prefix |= bin << shift;
 }
 
-// The greatest key at which the tokens from the top down reach `topK` of them or, where that is 0, a share of `topP`.
+// The greatest key such that the tokens with that key or a greater one number `topK` or, where topK is 0, have the share `topP`.
 fn selectKey(lane: u32, base: u32, lowest: u32, topK: u32, topP: f32, softmax: Softmax) -> u32 {
   if (lane == 0u) {
     search = Search(vec2u(0u, 0u), countGoal(topK), 0u);

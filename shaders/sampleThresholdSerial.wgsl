@@ -1,6 +1,6 @@
-// sampleThreshold with one invocation per row and no barrier. Software drivers run both sides of a branch, so what is rare is
-// kept out of the passes over the vocabulary: after three of them (largest, coarse bins, list) the radix select works on a list
-// of the few keys that can be the threshold. Where they do not fit the list it works on the row.
+// sampleThreshold with one invocation per row and no barriers. Software drivers execute both sides of a branch, so rare cases are
+// kept out of the loops over the vocabulary: after three of them (largest logit, coarse bins, list) the radix select runs over a
+// list of the few keys that can be the threshold, or over the whole row where they do not fit the list.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 // [rows]
 @group(0) @binding(1) var<storage, read> sampledTable: array<u32>;
@@ -18,14 +18,14 @@ var<private> highBins: array<u32, 256>;
 var<private> lowBins: array<u32, 256>;
 var<private> list: array<u32, LIST_SIZE>;
 
-// Where keys are read: `count` of them, from the list or from the row.
+// Where `count` keys are read from: the list or the row.
 struct Source {
   listed: bool,
   base: u32,
   count: u32,
 }
 
-// The keys that a digit's bins are for: at least `lowest` and starting with `prefix`.
+// One digit of the radix select, and the keys it bins: those of at least `lowest` that start with `prefix`.
 struct Digit {
   lowest: u32,
   prefix: u32,
@@ -64,7 +64,7 @@ fn totalMass() -> vec2u {
   return carried(total);
 }
 
-// How far below the peak a key is, in 255 steps and the rest. Never falls as keys fall.
+// The distance of a key below the peak, in 255 bins and one for the rest. A smaller key never has a lower bin.
 fn coarseBin(key: u32, softmax: Softmax) -> u32 {
   let range = 17.0f * max(softmax.temperature, 1.0f);
   let logit = keyLogit(key);
@@ -72,7 +72,7 @@ fn coarseBin(key: u32, softmax: Softmax) -> u32 {
   return select(255u, min(255u, u32((softmax.peak - logit) * (255.0f / range))), near);
 }
 
-// Lists the keys from the peak down to the coarse bin at which their mass reaches the goal.
+// Lists the keys from the peak down to the end of the coarse bin in which their mass reaches the goal.
 fn listKeys(base: u32, goal: vec2u, softmax: Softmax) -> Source {
   var coarse = 0u;
   var mass = carried(binMass(0u));
@@ -98,14 +98,14 @@ fn isCandidate(key: u32, digit: Digit) -> bool {
   return key >= digit.lowest && (key & digit.mask) == digit.prefix;
 }
 
-// The greatest key, of those from `lowest` up, at which the mass from the top down reaches the goal.
+// The greatest key of at least `lowest` such that the mass of the keys not below it reaches the goal.
 fn selectKey(source: Source, lowest: u32, goal: vec2u, byShare: bool, softmax: Softmax) -> u32 {
   var digit = Digit(lowest, 0u, 0u, 24u);
   var above = vec2u(0u, 0u);
   for (var i = 0u; i < 4u; i++) {
     digit.shift = 24u - 8u * i;
     clearBins();
-    // Two loops, because a loop that no lane enters is what these drivers do skip.
+    // Two loops instead of a branch: these drivers skip a loop that no lane enters.
     for (var j = 0u; j < source.count && !byShare; j++) {
       let key = keyAt(source, j);
       if (isCandidate(key, digit)) {
@@ -131,7 +131,7 @@ fn selectKey(source: Source, lowest: u32, goal: vec2u, byShare: bool, softmax: S
   return digit.prefix;
 }
 
-// Mass of the keys from `lowest` up.
+// Mass of the keys of at least `lowest`.
 fn shareFrom(source: Source, lowest: u32, softmax: Softmax) -> vec2u {
   var total = vec2u(0u, 0u);
   for (var i = 0u; i < source.count; i++) {

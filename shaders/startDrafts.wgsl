@@ -1,5 +1,5 @@
-// The first draft pass: the row of the KV pass that each drafting request starts from, the one of its last token that counts. Its
-// K and V are in the cache already, so it has no slot to write. One invocation per drafting request.
+// Prepares the first draft pass: each drafting request starts from its last valid row of the KV pass. That row's K and V are in
+// the cache already, so its slot is NO_SLOT. One invocation per drafting request.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
 @group(0) @binding(2) var<storage, read> draftRequests: array<u32>;

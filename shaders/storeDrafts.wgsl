@@ -1,5 +1,5 @@
-// Ends a draft pass: keeps each drafted token for the next step's verification and for the host, and moves the row on to the
-// next position. One invocation per drafting request.
+// Ends a draft pass: stores each draft in the request table, to be verified in the next step, and in the results for the host;
+// advances the row to the next position. One invocation per drafting request.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> draftRequests: array<u32>;
 @group(0) @binding(2) var<storage, read> draftTableRows: array<u32>;
@@ -20,7 +20,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   }
   let tableRow = draftTableRows[draft];
   let position = draftPositions[draft] + 1u;
-  // A drafter without a finite logit proposes token 0: the target decides anyway.
+  // A drafter without a finite logit proposes token 0; the target model verifies it like any draft.
   let proposed = select(tokens[draft], 0u, tokens[draft] == NO_TOKEN);
   results[draftRequests[draft]].proposed[pass_.draft] = proposed;
   table[tableRow].drafts[pass_.draft] = proposed;

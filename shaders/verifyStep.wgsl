@@ -1,6 +1,6 @@
-// Verification by the one-hot rule: the sampled token of verify row j is kept, and the next row counts only while it equals
-// draft j + 1. Drafts are argmax, so this is exactly the rejection rule (Leviathan et al. 2023 with a one-hot q), and the output
-// equals decoding without speculation. Advances the request's table row and counts what it committed. One invocation per request.
+// Verifies drafts: the token sampled at row j is committed, and draft j + 1 is accepted only if it equals that token. Drafts are
+// argmax, so this is exactly rejection sampling (Leviathan et al. 2023 with a one-hot q), and the output equals decoding without
+// speculation. Advances the request's table row and counts its committed tokens for penalties. One invocation per request.
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> requests: array<StepRequest>;
 @group(0) @binding(2) var<storage, read> ids: array<u32>;

@@ -1,5 +1,5 @@
-// `adjustments`, [S][VOCAB_SIZE + MAX_BIASES]: what adjusts the logits of each running request, one word per token of the
-// vocabulary and then its biases as f32. The host fills a request's words at admission, verification counts on.
+// `adjustments`, [S][VOCAB_SIZE + MAX_BIASES]: for each running request, one word per token of the vocabulary and then the biases
+// as f32. The host fills a request's words at admission; verifyStep increments the counts.
 //
 //     bit 31: the token is in the prompt;  bits 22 to 30: 1 + the index of its bias, 0 for none;  bits 0 to 21: times in the output
 const MAX_BIASES: u32 = 300u;

@@ -1,10 +1,10 @@
-// What a chunk of a row's vocabulary contributes to the choice. 16 bytes.
+// The result of sampling within one chunk of a row's vocabulary. 16 bytes.
 struct Chunk {
-  // the best score's key (lib/logitKey.wgsl), 0 where it keeps no token
+  // key of the best score (lib/logitKey.wgsl); 0 where every token is cut
   rank: u32,
-  // NO_TOKEN where it keeps none, INVALID_TOKEN where it holds a NaN or +infinity
+  // the best token; NO_TOKEN where every token is cut, INVALID_TOKEN where a logit is NaN or +infinity
   token: u32,
-  // sums of pcg2d(id, bits) over its raw logits
+  // sum of pcg2d(id, bits) over the chunk's raw logits
   digest: vec2u,
 }
 

@@ -1,4 +1,4 @@
-// Four cached values as float16, through core pack2x16float: no device feature needed.
+// Four cached values as float16, by pack2x16float, which needs no `shader-f16`.
 alias KvWord = vec2u;
 
 fn packKv(value: vec4f) -> KvWord {

@@ -1,13 +1,13 @@
-// What min-p, top-k and top-p compare and sum, as integers, so that any order of summation gives the same threshold. A mass is (high, low),
-// high * 4096 + low. A token weighs exp((logit - peak) / T) * 2^24 for top-p and 1 for top-k. Needs lib/logitKey.wgsl.
-// Up to 2^20 tokens neither half overflows.
+// Token weights of min-p, top-k and top-p as integers, so that any order of summation gives the same threshold. A mass
+// (high, low) stands for high * 4096 + low; up to 2^20 tokens neither half overflows. A token weighs
+// exp((logit - peak) / T) * 2^24 for top-p and 1 for top-k. Needs lib/logitKey.wgsl.
 struct Softmax {
   // the row's largest logit
   peak: f32,
   temperature: f32,
 }
 
-// The key of the smallest logit that min-p keeps; 0 where it is off.
+// Key of the smallest logit that min-p keeps; 0 where min-p is off.
 fn marginKey(softmax: Softmax, margin: f32) -> u32 {
   return select(0u, logitKey(bitcast<u32>(softmax.peak - margin)), margin >= 0.0f);
 }
@@ -26,12 +26,12 @@ fn carried(mass: vec2u) -> vec2u {
   return vec2u(mass.x + (mass.y >> 12u), mass.y & 4095u);
 }
 
-// Both carried.
+// Whether mass >= goal; both must be carried.
 fn reaches(mass: vec2u, goal: vec2u) -> bool {
   return mass.x > goal.x || (mass.x == goal.x && mass.y >= goal.y);
 }
 
-// The top k tokens.
+// The mass of k tokens.
 fn countGoal(k: u32) -> vec2u {
   return vec2u(k >> 12u, k & 4095u);
 }

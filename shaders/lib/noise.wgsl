@@ -1,7 +1,7 @@
-// Hashes and the noise of sampling. pcg2d and pcg4d: Jarzynski and Olano, "Hash Functions for GPU Rendering", Journal of
-// Computer Graphics Techniques 9(3), 2020.
+// Hashes and the noise of Gumbel-max sampling. pcg2d and pcg4d: Jarzynski and Olano, "Hash Functions for GPU Rendering",
+// Journal of Computer Graphics Techniques 9(3), 2020.
 
-// Below this a temperature counts as 0, so that logit / temperature cannot overflow.
+// A temperature below this is greedy, so that logit / temperature cannot overflow.
 const MIN_TEMPERATURE: f32 = 1e-5f;
 
 fn isGreedy(temperature: f32) -> bool {
@@ -37,7 +37,7 @@ fn rowKey(seed: vec2u, sampleIndex: u32, position: u32) -> vec4u {
   return pcg4d(vec4u(seed, sampleIndex, position));
 }
 
-// A standard exponential variate, -log1p(-v). `log` near 1 is far off on some drivers, so small v take the series.
+// A standard exponential variate, -log1p(-v). `log` near 1 is inaccurate on some drivers, so small v use the series.
 fn exponential(bits: u32) -> f32 {
   let v = min((f32(bits) + 0.5f) * 0x1p-32f, 1.0f - 0x1p-24f);
   if (v < 0x1p-8f) {
@@ -46,7 +46,7 @@ fn exponential(bits: u32) -> f32 {
   return -log(1.0f - v);
 }
 
-// The token with the largest logit / T + gumbel is a draw from softmax(logit / T).
+// Gumbel noise: the token with the largest logit / T + gumbel is a sample from softmax(logit / T).
 fn gumbel(key: vec4u, token: u32) -> f32 {
   return -log(exponential(pcg4d(vec4u(key.xyz, key.w ^ token)).w));
 }

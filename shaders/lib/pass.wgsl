@@ -1,4 +1,4 @@
-// How much of its buffers a pass uses. A step has one pass over the target's rows, one over the sampled rows, and one per draft.
+// How much of its buffers a pass uses; the passes of a step are listed in src/runner/passes.ts.
 struct Pass {
   // rows of this pass
   rows: u32,
