@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { build } from 'vite'
 import { dawnEnvironment, ensureBrowser, hasGpu } from './browser.mjs'
 
-/** Core alone, with a heap that can be read. */
+/** These need no GPU, and run with access to the garbage collector. */
 const CORE_BENCHES = ['scheduler']
-/** On the engine with Dawn in Node. */
+/** These run the engine on Dawn in Node. */
 const GPU_BENCHES = ['policies', 'speculation']
 const BUNDLE = 'out/bench/bundle'
 
@@ -20,7 +20,7 @@ if (unknown.length > 0) {
 for (const name of all.filter((each) => names.includes(each))) {
   await bundle(name)
   if (CORE_BENCHES.includes(name)) run(name, ['--expose-gc', '--max-semi-space-size=256'], {})
-  // A Vulkan driver must be in the environment before Node starts.
+  // The Vulkan driver is chosen by environment variables, which must be set before Node starts.
   else run(name, [], hasGpu() ? {} : dawnEnvironment(ensureBrowser()))
 }
 
@@ -31,7 +31,7 @@ function bundle(name) {
 }
 
 function run(name, flags, environment) {
-  // Dawn's threads outlive the benchmark.
+  // Dawn's threads would keep the process alive.
   const script = `import('./${BUNDLE}/${name}.js').then(({ run }) => run()).then(() => process.exit(0))`
   const child = spawnSync(process.execPath, [...flags, '--input-type=module', '--eval', script], {
     stdio: 'inherit',

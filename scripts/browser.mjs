@@ -1,4 +1,4 @@
-// Finds a Chromium-based browser, installs one where there is none, and says how to use its software GPU from Node.
+// Finds a Chromium-based browser, or installs one, and sets up its software Vulkan driver for Dawn in Node.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -25,7 +25,7 @@ export const HEADLESS_FLAGS = [
   '--disable-sync',
 ]
 
-/** The path of an installed browser, or undefined. WEIR_BROWSER names one. */
+/** The path of an installed browser, or undefined. WEIR_BROWSER overrides the search. */
 export function installedBrowser() {
   if (process.env.WEIR_BROWSER) return process.env.WEIR_BROWSER
   const folders = (process.env.PATH ?? '').split(delimiter)
@@ -33,7 +33,7 @@ export function installedBrowser() {
   return [...onPath, ...PLACES, ...playwrightBrowsers()].find((path) => existsSync(path))
 }
 
-/** The path of a browser; installs one if none is there, and ends the process with one line if that fails too. */
+/** The path of a browser, installed if there is none; exits the process with a message if that fails. */
 export function ensureBrowser() {
   const found = installedBrowser()
   if (found) return found
@@ -56,7 +56,7 @@ export function ensureBrowser() {
   process.exit(1)
 }
 
-/** Whether this machine has a GPU of its own that Dawn can use. */
+/** Whether this machine has a hardware GPU that Dawn can use. */
 export function hasGpu() {
   if (process.platform !== 'linux') return true
   if (existsSync('/proc/driver/nvidia/version')) return true
@@ -64,8 +64,8 @@ export function hasGpu() {
 }
 
 /**
- * Environment in which Node's Dawn finds an adapter; it must be set before Node starts.
- * On a machine without a GPU: SwiftShader beside the browser, and its Vulkan loader where the system has none.
+ * Environment variables with which Dawn in Node finds an adapter; they must be set before Node starts. On a machine without a
+ * GPU: the SwiftShader installed with the browser, and its Vulkan loader where the system has none.
  */
 export function dawnEnvironment(browser) {
   if (process.env.VK_ICD_FILENAMES || process.env.VK_DRIVER_FILES || hasGpu()) return {}
@@ -89,7 +89,7 @@ function playwrightBrowsers() {
     .map((name) => join(cache, name, 'chrome-linux', 'chrome'))
 }
 
-/** One line that names the browser and its version. */
+/** The browser's name and version. */
 export function browserVersion(browser) {
   try {
     return execFileSync(browser, ['--version'], { encoding: 'utf8' }).trim()

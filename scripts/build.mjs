@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
 
 const GZIP_LIMIT = 100 * 1024
-/** URLs of sources in index.js, and what they are in dist/, in the form that other bundlers look for. */
+/** URLs in the sources, and their replacements in dist/, in the form that other bundlers recognise. */
 const FILE_URLS = new Map([
   ["new URL('../../worker/main.ts', import.meta.url)", "new URL('./worker.js', import.meta.url)"],
   ["new URL('../../worker/replay.ts', import.meta.url)", "new URL('./replay.js', import.meta.url)"],
@@ -26,7 +26,7 @@ async function buildLibrary() {
   }
   const workerText = readFileSync('dist/whole.js', 'utf8')
   rmSync('dist/whole.js')
-  // A Blob has no place that a relative URL could count from.
+  // A worker made from a Blob cannot resolve relative URLs.
   if (/sourceMappingURL|import\.meta|import\(/.test(workerText)) fail('the copy of the worker is not whole')
   if (!readFileSync('dist/worker.js', 'utf8').includes('webpackIgnore'))
     fail('bundlers would resolve what worker.js loads')
@@ -51,7 +51,7 @@ async function buildPage() {
   console.log('page: site/')
 }
 
-/** One entry with everything it imports in one file, unless it is split. Returns the files that went into it. */
+/** Builds one entry, as a single file unless `split`. @returns the source files that it includes */
 async function buildModule(name, entry, { plugins = [], define = {}, split = false } = {}) {
   const results = await build({
     configFile: false,
@@ -70,7 +70,7 @@ async function buildModule(name, entry, { plugins = [], define = {}, split = fal
   return results.flatMap((result) => result.output.flatMap((file) => file.moduleIds ?? []))
 }
 
-/** The licences of the packages that were bundled, which ask to go with the code. */
+/** The licences of the bundled packages, which must be distributed with the code. */
 function bundledLicenses(sources) {
   const folders = sources.map((file) => /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(file)?.[0]).filter(Boolean)
   return [...new Set(folders)]
@@ -82,8 +82,8 @@ function bundledLicenses(sources) {
 }
 
 /**
- * The worker's modules are files of their own, built separately: the URLs of their sources become those of the files. They are
- * put back only after Vite has looked for workers and assets to bundle itself.
+ * Replaces the URLs of the worker's sources by those of their separately built files. A placeholder stands in for them until the
+ * bundle is generated, so that Vite does not bundle workers and assets itself.
  */
 function filesBesideIndex() {
   const urls = [...FILE_URLS].map(([source, file], index) => ({ source, file, placeholder: `__WEIR_FILE_${index}__` }))
@@ -104,7 +104,7 @@ function filesBesideIndex() {
       for (const output of Object.values(bundle)) {
         if (output.type !== 'chunk') continue
         for (const { file, placeholder } of urls) output.code = output.code.replace(placeholder, file)
-        // In quotes: what stands in backticks not every bundler takes for a file's name.
+        // The minifier writes backticks, which not every bundler recognises as a file name.
         output.code = output.code.replace(/import\(`([^`$]+)`\)/g, "import('$1')")
       }
       if (found.size !== urls.length) this.error(`of ${urls.map(({ source }) => source)} src has ${[...found]}`)
@@ -113,8 +113,8 @@ function filesBesideIndex() {
 }
 
 /**
- * Keeps the declarations that `entry` reaches. Their imports are of `.ts` files; a package has `.d.ts` files, which are imported
- * as `.js`.
+ * Removes the declarations that `entry` does not import, directly or indirectly, and rewrites imports of `.ts` to `.js`, which
+ * resolve to `.d.ts` in a package.
  */
 function keepPublicTypes(folder, entry) {
   const reached = [join(folder, entry)]
@@ -130,7 +130,7 @@ function keepPublicTypes(folder, entry) {
   for (const path of all) if (path.endsWith('.d.ts') && !reached.includes(path)) rmSync(path)
 }
 
-/** @param always what every page loads @param onNeed what few do */
+/** @param always files that every page loads @param onNeed files loaded only when needed */
 function reportSizes(always, onNeed) {
   const total = always.reduce((sum, path) => sum + reportSize(path), 0)
   console.log(`together gzipped ${kib(total)} of ${kib(GZIP_LIMIT)}; loaded on need:`)
@@ -148,7 +148,7 @@ function reportSize(path) {
   return gzipped
 }
 
-/** The package's tarball, without its scripts, which would build it, and whatever settings of npm have led here. */
+/** Packs the tarball: without running its scripts, which would build again, and even when called under `npm --dry-run`. */
 function pack() {
   const folder = 'out/pack'
   rmSync(folder, { recursive: true, force: true })

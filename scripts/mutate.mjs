@@ -1,6 +1,6 @@
-// Breaks the scheduler in many ways, one at a time and in a copy of the tree, and checks that the test named for each fails.
-// The list is test/mutations/*.mjs; test/node/mutations.md is the same as a table, which `--write` brings up to date. Other
-// arguments pick mutations by words. Exit status 1 if any survives, no longer applies, or its test fails in the unbroken copy.
+// Mutation tests of the scheduler: applies one mutation at a time to a copy of the tree, and checks that the test named for it
+// fails. The mutations are in test/mutations/*.mjs; `--write` regenerates their table, test/node/mutations.md. Other arguments
+// select mutations by words. Exit status 1 if a mutation survives or no longer applies, or its test fails in the unmutated copy.
 import { spawnSync } from 'node:child_process'
 import {
   cpSync,
@@ -33,13 +33,13 @@ const PARTS = {
 }
 const MUTATIONS = Object.values(PARTS).flat()
 
-/** Copied, because a linked file would import the sources beside its real place. */
+/** Copied, not linked: a linked file would resolve its imports in the original tree. */
 const COPIED = ['src', 'test', 'shaders', 'package.json', 'tsconfig.json', 'vite.config.ts', 'vitest.config.ts']
 
-/** Milliseconds of one run of Vitest. A test that a mutation keeps from ending is no proof: name another one. */
+/** Time limit of one run of Vitest in milliseconds. A timeout does not count as caught: name a test that fails instead. */
 const LIMIT = 180_000
 
-/** One seed in all runs, or a property test might catch a mutation today and miss it tomorrow; and no shrinking. */
+/** A fixed seed, so that property tests catch a mutation reproducibly, and no shrinking. */
 const SEED = `import fc from 'fast-check'\nfc.configureGlobal({ seed: 1, endOnFailure: true })\n`
 
 const write = process.argv.includes('--write')
@@ -91,7 +91,7 @@ function isCaught(mutation) {
   return failure !== undefined
 }
 
-/** Whether each named test is there and passes in the unbroken copy. */
+/** Whether each named test exists and passes in the unmutated copy. */
 function unbrokenPasses() {
   const files = [...new Set(chosen.map(({ test }) => test))]
   const { tests, trouble } = vitest(files, [...new Set(chosen.map(({ title }) => title))])
@@ -135,7 +135,7 @@ function vitest(files, titles) {
 function makeCopy() {
   for (const name of COPIED) cpSync(join(ROOT, name), join(copy, name), { recursive: true })
   symlinkSync(join(ROOT, 'public'), join(copy, 'public'), 'junction')
-  // Package by package: what tools keep in node_modules stays in the copy.
+  // Links each package rather than node_modules, so that caches of tools are written to the copy.
   mkdirSync(join(copy, 'node_modules'))
   for (const name of readdirSync(join(ROOT, 'node_modules'))) {
     if (name.startsWith('.')) continue
@@ -145,7 +145,7 @@ function makeCopy() {
   replaceOnce(join(copy, 'vitest.config.ts'), "name: 'node', ", "name: 'node', setupFiles: ['./seed.mjs'], ")
 }
 
-/** @returns the file's text before */
+/** @returns the original text */
 function replaceOnce(path, from, to) {
   const text = readFileSync(path, 'utf8')
   const times = text.split(from).length - 1
@@ -157,14 +157,14 @@ function replaceOnce(path, from, to) {
   return text
 }
 
-/** What is wrong with an entry of the list. @param {Mutation} mutation */
+/** The faults of an entry of the list. @param {Mutation} mutation */
 function misfits({ words, file, from, to }) {
   const times = readFileSync(join(ROOT, 'src', file), 'utf8').split(from).length - 1
   const found = times === 1 ? [] : [`src/${file} has the text of "${words}" ${times} times, not once`]
   return from === to ? [...found, `"${words}" changes nothing`] : found
 }
 
-/** Compares the page with the list, or writes it. */
+/** Compares mutations.md with the list, or writes it. */
 function pageFaults() {
   const [introduction = ''] = readFileSync(PAGE, 'utf8').split(/^## /m)
   const sections = Object.entries(PARTS).map(([name, mutations]) => {

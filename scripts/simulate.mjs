@@ -1,4 +1,4 @@
-// Runs the scheduler simulator: the real scheduler in virtual time, no GPU. `--help` lists its arguments.
+// Runs the scheduler simulator: the real engine and scheduler in virtual time, without a GPU. `--help` lists its arguments.
 import { createServer } from 'vite'
 
 const server = await createServer({

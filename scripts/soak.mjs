@@ -1,4 +1,5 @@
-// Runs the scheduler's blast test for long. WEIR_SOAK_STEPS: steps, a million by default; WEIR_BLAST_SEED: the first seed.
+// Runs the scheduler's randomised test (test/soak/blast.ts) at length. WEIR_SOAK_STEPS: steps, a million by default;
+// WEIR_BLAST_SEED: the first seed.
 import { spawnSync } from 'node:child_process'
 import { build } from 'vite'
 

@@ -1,5 +1,5 @@
-// Tries the packed library in the set-ups of test/apps/setups.ts, in a real browser, and prints a line for each. Bundlers are
-// installed from the registry that npm is configured with. Arguments: the beginnings of set-ups' names (default: all).
+// Tests the packed library with the bundlers and set-ups of test/apps/setups.ts in a real browser, and prints a line for each.
+// Bundlers are installed from npm's configured registry. Arguments: prefixes of the set-ups' names (default: all).
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { stripVTControlCharacters } from 'node:util'
@@ -32,7 +32,7 @@ const failed = tried.filter(({ status }) => status === 'failed').length
 console.log(`${tried.length - failed} passed, ${failed} failed`)
 process.exit(tried.length === 0 || failed > 0 ? 1 : 0)
 
-/** The message of a failure in one line, without its stack. */
+/** The message of a failure on one line, without its stack. */
 function reason([message = '']) {
   const [text] = stripVTControlCharacters(message).split(/\n\s+at /)
   return text.replace(/\s+/g, ' ').slice(0, 400)

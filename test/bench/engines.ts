@@ -1,4 +1,4 @@
-/** The engine in this process, on Dawn. */
+/** Runs the engine in this Node process, on Dawn, without a worker. */
 
 import { LLM, type LoadOptions } from '../../src/index.ts'
 import { createService } from '../../src/worker/service.ts'
@@ -8,18 +8,17 @@ import { replayModule } from '../helpers/replayModule.ts'
 
 export const FAIRY_TALES = MODELS['fairy-tales']
 
-/** Loads a model into an engine of this process, on Dawn. */
 export function load(modelUrl: string, options: LoadOptions, gpu = nodeGpu()): Promise<LLM> {
   const service = createService({ gpu, now: () => performance.now(), fetch: folderFetch as typeof fetch }, replayModule)
   return LLM.connect(service, modelUrl, options)
 }
 
 /**
- * One device for all engines that are held against each other, so that each kernel is compiled once for all of them. What a driver
- * makes of a kernel may differ from device to device: SwiftShader's code for the same attention was found 40 % slower in one of six.
+ * One device shared by all engines of a comparison, so that each kernel is compiled once. A driver may compile a kernel differently
+ * for each device: SwiftShader's code for the same attention kernel was 40 % slower on one device of six.
  */
 export class OneDevice {
-  /** for `load`: whoever opens a device here gets the same */
+  /** passed to `load`; every `requestDevice` returns the same device */
   readonly gpu: GPU
   #device: GPUDevice | undefined
   #destroy = () => {}
@@ -38,7 +37,7 @@ export class OneDevice {
     this.#destroy()
   }
 
-  /** Engines destroy their device when they are disposed of; the others live on. */
+  /** The device's `destroy` does nothing until `close`, since a disposed engine destroys its device, which others still use. */
   async #open(adapter: GPUAdapter, wanted?: GPUDeviceDescriptor): Promise<GPUDevice> {
     if (this.#device) return this.#device
     const device = await adapter.requestDevice(wanted)

@@ -1,4 +1,4 @@
-/** What benchmarks say: medians, tables, files. */
+/** Output of the benchmarks: medians, ratios, tables, files. */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 
@@ -18,12 +18,12 @@ export interface Ratio {
   readonly high: number
 }
 
-/** Student's t at 97.5 % for 1…19 degrees of freedom; of more the last is a little on the safe side. */
+/** Student's t at 97.5 % for 1…19 degrees of freedom; the last value, used for more, is slightly conservative. */
 const T_SMALL = [
   12.71, 4.3, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23, 2.2, 2.18, 2.16, 2.14, 2.13, 2.12, 2.11, 2.1, 2.09,
 ]
 
-/** The geometric mean of ratios, with its interval by Student's t on their logarithms: a ratio and its inverse weigh alike. */
+/** The geometric mean of ratios, with its 95 % interval by Student's t on their logarithms. */
 export function ratio(values: readonly number[]): Ratio {
   const logs = values.map(Math.log)
   const mean = logs.reduce((sum, value) => sum + value, 0) / logs.length
@@ -32,7 +32,7 @@ export function ratio(values: readonly number[]): Ratio {
   return { mean: Math.exp(mean), low: Math.exp(mean - half), high: Math.exp(mean + half) }
 }
 
-/** Prints rows under a header, numbers to the right. */
+/** Prints a table, the first column aligned left and the others right. */
 export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
   const all = [header, ...rows]
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
@@ -45,7 +45,7 @@ export function printTable(header: readonly string[], rows: readonly (readonly s
   }
 }
 
-/** Writes a file of the benchmark and says so. */
+/** Writes an output file and prints its path. */
 export function writeFigure(name: string, content: string): void {
   mkdirSync(FOLDER, { recursive: true })
   writeFileSync(`${FOLDER}/${name}`, content)

@@ -1,4 +1,4 @@
-/** The budget policies on one fixed workload: the page's comparison, headless. Prints the table, writes charts and figures. */
+/** Compares the budget policies on one fixed workload, as the page does. Prints a table, writes charts and figures. */
 
 import { stepChart } from '../../src/chart/stepChart.ts'
 import { rowsOf } from '../../src/chart/stepText.ts'

@@ -1,6 +1,6 @@
 /**
- * The scheduler alone: microseconds and bytes of `schedule()`, `buildStepPlan()` and `settle()` with many requests running and
- * many waiting, and whether the heap grows. No GPU, no trace.
+ * Measures the scheduler alone: time and allocated bytes of `schedule()`, `buildStepPlan()` and `settle()` with many running and
+ * many waiting requests, and whether the heap grows. No GPU, no trace.
  */
 
 import { Scheduler } from '../../src/core/schedule/scheduler.ts'
@@ -18,7 +18,7 @@ interface Case {
   readonly drafts: number
   readonly running: number
   readonly waiting: number
-  /** another request comes in, and one goes, in every step */
+  /** in every step one request is added and one removed */
   readonly turnover: boolean
 }
 
@@ -32,9 +32,9 @@ interface Measured extends Case {
   readonly schedule: number
   readonly plan: number
   readonly settle: number
-  /** bytes that became garbage or stayed, per step */
+  /** bytes allocated per step */
   readonly bytes: number
-  /** bytes that stayed, per step */
+  /** bytes per step that remain after a garbage collection */
   readonly kept: number
   readonly rows: number
 }
@@ -76,7 +76,7 @@ function measure(one: Case): Measured {
   }
 }
 
-/** Bytes per step: what 200 steps allocate without a collection, and what a thousand leave behind after one. */
+/** Bytes allocated per step over 200 steps without a collection, and bytes kept per step after 1000 steps and a collection. */
 function heapOf(rig: Load): { readonly bytes: number; readonly kept: number } {
   const used = (): number => process.memoryUsage().heapUsed
   globalThis.gc?.()
@@ -95,7 +95,7 @@ interface StepTimes {
   readonly rows: number
 }
 
-/** A scheduler under a steady load: everybody decodes, two drafts of three are accepted. */
+/** A scheduler under a steady load: every running request decodes, with two of three drafts accepted. */
 class Load {
   readonly #scheduler: Scheduler
   readonly #options: EngineOptions

@@ -1,19 +1,17 @@
 /**
- * What speculation brings: tokens per second of 1, 4 and 16 streams without it, with 0 to 4 drafts of the model's own drafter,
- * from part of the vocabulary, with n-grams, and with the number of drafts chosen. Every round runs each setting once, in an order
- * drawn anew, so that a machine whose speed drifts slows all of them alike and nobody has always the same neighbour. A ratio is of
- * two runs of the same round; it is given as geometric mean with its 95 % interval. One setting is there twice: how far the two
- * seem apart says what the others' figures are worth. What the first round of an engine costs (a driver compiles, the controller
- * learns) is told apart.
+ * Measures speculative decoding: tokens per second of 1, 4 and 16 streams without it, with 0 to 4 MTP drafts, with a reduced draft
+ * vocabulary, with n-grams, and with an adaptive number of drafts. Every round runs each setting once, in random order, so that a
+ * drift of the machine's speed affects all settings alike. A ratio compares runs of the same round, and is given as geometric mean
+ * with its 95 % interval. One setting is included twice: the difference between the two shows the noise. The first round of an
+ * engine (kernels are compiled, the controller warms up) is reported separately.
  *
- * All engines are on one device, for a driver may compile the same kernel well for one device and badly for another. How well a device
- * has it differs too: whoever asks for hundredths has all of them opened anew several times; an interval is then that of the
- * openings' means.
+ * All engines share one device, because a driver may compile the same kernel differently for each. For differences of a few
+ * per cent, open the engines on several devices (WEIR_BENCH_OPENINGS): the interval is then over the means of the openings.
  *
- * WEIR_BENCH_ROUNDS: rounds that count, 20 by default. WEIR_BENCH_OPENINGS: how often the engines are opened, with an equal part of
- * the rounds, 1 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
- * WEIR_BENCH_TEMPERATURE: 0.8 by default; 0 is greedy, of which drafts guess more.
- * WEIR_BENCH_SETTINGS: names of settings, as they are printed, with semicolons between them; all by default.
+ * WEIR_BENCH_ROUNDS: measured rounds, 20 by default. WEIR_BENCH_OPENINGS: how often all engines are opened on a new device, with an
+ * equal part of the rounds each, 1 by default. WEIR_BENCH_STREAMS: numbers of streams, "1,4,16" by default.
+ * WEIR_BENCH_TEMPERATURE: 0.8 by default; 0 is greedy, which raises acceptance.
+ * WEIR_BENCH_SETTINGS: names of settings as printed, separated by semicolons; all by default.
  */
 
 import { OPENINGS as PROMPTS } from '../../src/demo/openings.ts'
@@ -24,7 +22,7 @@ import { median } from './figures.ts'
 import { type DeviceTimes, type Run, report } from './speculationReport.ts'
 import { OPENINGS, ROUNDS, SETTINGS, type Setting, STREAMS, TEMPERATURE, TOKENS } from './speculationSettings.ts'
 
-/** Fewer steps without drafts are no measure for those with them. */
+/** The least number of steps without drafts that the others are compared with. */
 const ENOUGH = 8
 
 interface Engine extends Setting {
@@ -39,7 +37,7 @@ export async function run(): Promise<void> {
   for (let opening = 1; opening <= OPENINGS; opening++) {
     const device = new OneDevice()
     const engines: Engine[] = []
-    // Who is opened first has its memory elsewhere.
+    // In random order, because the order of loading decides where an engine's memory lies.
     for (const setting of random.shuffled(SETTINGS)) {
       engines.push(await open(setting, device.gpu))
       console.log(`loaded: ${setting.name}`)
@@ -121,7 +119,7 @@ async function measure(
   }
 }
 
-/** Committed tokens per millisecond of some steps. */
+/** Committed tokens per millisecond of the given steps. */
 function goodput(records: readonly StepRecord[]): number {
   let tokens = 0
   let time = 0

@@ -1,4 +1,4 @@
-/** What the benchmark of speculation says of its runs. */
+/** The tables of the speculation benchmark, from its runs. */
 
 import type { LLM } from '../../src/index.ts'
 import { median, printTable, type Ratio, ratio, writeFigure } from './figures.ts'
@@ -8,24 +8,24 @@ export interface Run {
   readonly setting: string
   readonly streams: number
   readonly opening: number
-  /** of this opening; 0 does not count */
+  /** within this opening; round 0 is the warm-up */
   readonly round: number
   readonly tokensPerSecond: number
   readonly rowsPerStep: number
   readonly tokensPerStep: number
-  /** accepted of verified drafts; NaN without drafts */
+  /** accepted over verified drafts; NaN without drafts */
   readonly acceptance: number
-  /** tokens per millisecond of the steps that only decode, to that of those without drafts among them; NaN where few are without */
+  /** tokens/ms of the decode-only steps over that of those among them without drafts; NaN where the latter are few */
   readonly toBare: number
-  /** medians of the steps that only decode */
+  /** medians of the decode-only steps */
   readonly ms: Readonly<Record<'schedule' | 'encode' | 'wait' | 'gpu' | 'update', number>>
 }
 
-/** Milliseconds on the device of the steps that only decode, of one setting and number of streams. */
+/** GPU milliseconds of the decode-only steps of one setting and number of streams. */
 export interface DeviceTimes {
-  /** target model and choice of tokens, by draft rows */
+  /** target model and sampling, by number of draft rows */
   readonly verify: Map<number, number[]>
-  /** of the drafter */
+  /** drafter */
   readonly draft: number[]
 }
 
@@ -89,7 +89,7 @@ function runsOf(runs: readonly Run[], streams: number, setting: string): readonl
   return runs.filter((each) => each.streams === streams && each.setting === setting)
 }
 
-/** Of runs of the same round; of several openings their means. */
+/** Ratio of speeds between runs of the same round, averaged per opening where there are several. */
 function speedRatio(these: readonly Run[], others: readonly Run[]): Ratio {
   const pairs = these
     .filter(({ round }) => round > 0)
@@ -121,7 +121,7 @@ function summary(runs: readonly Run[], streams: number, setting: string) {
   }
 }
 
-/** The adaptive engine against the fixed number of drafts with the highest median. */
+/** Compares the adaptive setting with the fixed number of drafts that has the highest median speed. */
 function bestFixed(runs: readonly Run[], streams: number) {
   const speed = (name: string): number => summary(runs, streams, name).tokensPerSecond
   const fixed = FIXED.filter((each) => SETTINGS.includes(each))
@@ -129,7 +129,7 @@ function bestFixed(runs: readonly Run[], streams: number) {
   return { streams, name, toBest: speedRatio(runsOf(runs, streams, 'adaptive'), runsOf(runs, streams, name)) }
 }
 
-/** Of one stream: the device's time of a step of 1 + k rows to that of one row; [k - 1]. NaN without timestamps. */
+/** [k - 1]: GPU time of a step of 1 + k rows over that of one row, for a single stream. NaN without timestamps. */
 function verifyCost(times: ReadonlyMap<string, DeviceTimes>): number[] {
   const all = (draftRows: number): number =>
     median(SETTINGS.flatMap(({ name }) => times.get(`${name}, 1`)?.verify.get(draftRows) ?? []))

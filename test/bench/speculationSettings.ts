@@ -1,23 +1,23 @@
-/** What the benchmark of speculation is asked to compare, and for how long: see `speculation.ts`. */
+/** The settings and length of the speculation benchmark, from environment variables: see `speculation.ts`. */
 
 import type { SpeculativeLoadOptions } from '../../src/index.ts'
 
 const { WEIR_BENCH_ROUNDS = '20', WEIR_BENCH_STREAMS = '1,4,16', WEIR_BENCH_TEMPERATURE = '0.8' } = process.env
 const { WEIR_BENCH_SETTINGS, WEIR_BENCH_OPENINGS = '1' } = process.env
 export const OPENINGS = Number(WEIR_BENCH_OPENINGS)
-/** of each opening, and one that does not count */
+/** measured rounds per opening, besides the warm-up round */
 export const ROUNDS = Math.ceil(Number(WEIR_BENCH_ROUNDS) / OPENINGS)
 export const STREAMS = WEIR_BENCH_STREAMS.split(',').map(Number)
 export const TEMPERATURE = Number(WEIR_BENCH_TEMPERATURE)
 export const MOST = 4
-/** Tokens of each stream: of a single one more, because the steps are short and the machine is noisy. */
+/** Output tokens of each stream; more for a single one, whose short steps are noisier to measure. */
 export const TOKENS = (streams: number): number => (streams === 1 ? 64 : 32)
 const REDUCED_VOCAB = 1024
 
 export interface Setting {
   readonly name: string
   readonly speculative: SpeculativeLoadOptions | undefined
-  /** drafts that every request wants at most; undefined: as many as there are */
+  /** `num_speculative_tokens` of every request; undefined: the engine's number */
   readonly wanted?: number
 }
 
@@ -32,7 +32,7 @@ export const FIXED: readonly Setting[] = Array.from({ length: MOST + 1 }, (_, dr
   speculative: mtp(drafts),
 }))
 
-/** A drafter whose cache is kept up to date, and that nobody asks: what being able to draft costs. */
+/** A drafter whose KV cache is kept up to date but that no request uses: the overhead of being ready to draft. */
 export const READY: Setting = { name: `0 of ${MOST}`, speculative: mtp(MOST), wanted: 0 }
 
 const ALL: readonly Setting[] = [

@@ -1,6 +1,5 @@
 /**
- * The simulator's command line, as values. Everything unknown or malformed is refused by name; of an argument given twice the
- * later counts.
+ * Parses the simulator's command line. Unknown and malformed arguments are refused by name; the last of repeated arguments counts.
  */
 
 import { parseArgs } from 'node:util'
@@ -20,7 +19,7 @@ import type { WorkloadSpec } from './workload.ts'
 export interface SimulationArguments {
   readonly workload: WorkloadSpec
   readonly maxModelLen: number
-  /** at least one; they differ in what is compared */
+  /** at least one; they differ in the compared option */
   readonly variants: readonly Variant[]
   readonly device: DeviceModel
   readonly seed: number
@@ -28,10 +27,10 @@ export interface SimulationArguments {
   readonly task: 'simulate' | 'table' | 'help'
 }
 
-/** A command line that is refused; the message ends with the usage. */
+/** An invalid command line; the message ends with the usage. */
 export class ArgumentError extends Error {
   override readonly name = 'ArgumentError'
-  /** as on the command line, without dashes; undefined when it is not one argument's fault */
+  /** its name without dashes; undefined when the fault is not in a single argument */
   readonly argument: string | undefined
 
   constructor(argument: string | undefined, what: string) {
@@ -79,7 +78,7 @@ function draftVariants(given: GivenArguments): Variant[] {
   })
 }
 
-/** @param k a number of drafts, or none */
+/** @param k a number of drafts, or 'none' */
 function speculation(
   given: GivenArguments,
   name: ArgumentName,
@@ -147,7 +146,7 @@ function lengths(given: GivenArguments, name: 'prompt' | 'output'): LengthDistri
   return { kind, least, most: given.toNumber(name, values[1], least, Number.MAX_SAFE_INTEGER, true) }
 }
 
-/** At least one token of its own and one of output must fit beside the prefix. */
+/** The prefix must leave room for one more prompt token and one output token. */
 function sharedPrefix(given: GivenArguments, maxModelLen: number): WorkloadSpec['sharedPrefix'] {
   const [fraction, tokens] = given.text('shared-prefix').split(':')
   return {
@@ -156,7 +155,7 @@ function sharedPrefix(given: GivenArguments, maxModelLen: number): WorkloadSpec[
   }
 }
 
-/** A step must take some time, or an engine that works is never overtaken by an arrival. */
+/** A step must take some time, or the clock stands still and no further request arrives while the engine has work. */
 function rowCost(given: GivenArguments): RowCost {
   const { kind, values } = given.form('cost', { linear: 2, stepped: 3, flat: 1 })
   const [first, second, third] = values
@@ -168,7 +167,7 @@ function rowCost(given: GivenArguments): RowCost {
   return { kind, base, rows: given.toNumber('cost', second, 1, Number.MAX_SAFE_INTEGER, true), perStep: perUnit }
 }
 
-/** The command line by name, with what was not given filled in. */
+/** Argument values by name, with defaults. */
 class GivenArguments {
   readonly task: SimulationArguments['task']
   readonly #values: ReadonlyMap<string, string>
@@ -216,7 +215,7 @@ class GivenArguments {
     return this.#refuse(name, `takes ${range(least, most, whole)} in ${ARGUMENTS[name].value}, not '${text ?? ''}'`)
   }
 
-  /** `KIND:VALUE,VALUE` with as many values as its kind has. */
+  /** Parses `KIND:VALUE,VALUE`. @param kinds the number of values of each kind */
   form<K extends string>(name: ArgumentName, kinds: Readonly<Record<K, number>>): { kind: K; values: string[] } {
     const [head = '', ...rest] = this.text(name).split(':')
     const kind = this.oneOf(name, Object.keys(kinds) as K[], head)
@@ -240,7 +239,7 @@ class GivenArguments {
   }
 }
 
-/** What was given, by name; a flag has the value `true`. */
+/** The given arguments by name; a flag has the value 'true'. */
 function split(argv: readonly string[]): ReadonlyMap<string, string> {
   const named = Object.keys(ARGUMENTS).map((name) => [name, { type: 'string' }] as const)
   const flags = Object.keys(FLAGS).map((name) => [name, { type: 'boolean' }] as const)

@@ -1,18 +1,18 @@
-/** How long a step takes on the simulated device: a function of its size alone. Milliseconds. */
+/** The duration of a step on the simulated device, in milliseconds: a function of its size alone. */
 
 export type RowCost =
-  /** `base` and so much per row: a device that has much to do for each */
+  /** `base` plus `perRow` per row: a compute-bound device */
   | { readonly kind: 'linear'; readonly base: number; readonly perRow: number }
-  /** `base` and `perStep` for every begun group of `rows`: tiles */
+  /** `base` plus `perStep` per tile of `rows`, the last one rounded up */
   | { readonly kind: 'stepped'; readonly base: number; readonly rows: number; readonly perStep: number }
   /** the same for every step */
   | { readonly kind: 'flat'; readonly perStep: number }
 
 export interface StepCost {
   readonly rows: RowCost
-  /** of one draft pass; a step runs as many as the most drafts that one of its requests proposes */
+  /** per draft pass; a step has as many passes as the most drafts that any of its requests proposes */
   readonly perDraftPass: number
-  /** of a row of the drafter's KV pass */
+  /** per row of the drafter's KV pass */
   readonly perKvPassRow: number
 }
 

@@ -1,4 +1,4 @@
-/** How long prompts and outputs are, and when requests arrive. Draws only; what a model can take is the workload's business. */
+/** Random lengths of prompts and outputs, and arrival times. It must never know a model's limits. */
 
 import type { Random } from './random.ts'
 
@@ -12,7 +12,7 @@ export type ArrivalProcess =
   | { readonly kind: 'poisson' | 'uniform'; readonly perSecond: number }
   | { readonly kind: 'burst' }
 
-/** Tokens, at least 1. */
+/** Draws a number of tokens, at least 1. */
 export function drawLength(distribution: LengthDistribution, random: Random): number {
   switch (distribution.kind) {
     case 'fixed':
@@ -24,7 +24,7 @@ export function drawLength(distribution: LengthDistribution, random: Random): nu
   }
 }
 
-/** Milliseconds between two arrivals. */
+/** Draws the milliseconds until the next arrival. */
 export function drawGap(arrival: ArrivalProcess, random: Random): number {
   switch (arrival.kind) {
     case 'poisson':

@@ -1,10 +1,10 @@
-/** The figures of a run: what its timelines and step records add up to. It must never know how they are shown. */
+/** The metrics of a run, from its request timelines and step records. It must never know how they are shown. */
 
 import { type RefusedStep, rowsOf } from '../../../src/chart/stepText.ts'
 import type { BudgetPolicy, StepRecord } from '../../../src/protocol/stepRecord.ts'
 import type { SimulationRun } from './simulation.ts'
 
-/** Milliseconds, nearest rank. */
+/** Milliseconds, by the nearest-rank method. */
 export interface Quantiles {
   readonly p50: number
   readonly p95: number
@@ -24,26 +24,26 @@ export interface Figures {
   readonly tokensPerSecond: number
   readonly tokensPerStep: number
   readonly requestsPerSecond: number
-  /** undefined where there was nothing to measure */
+  /** undefined without samples */
   readonly timeToFirstToken: Quantiles | undefined
   readonly interToken: Quantiles | undefined
-  /** real rows over B, mean over steps; above 1 where a policy miscounts */
+  /** computed rows over B, mean over steps; may exceed 1 where a policy undercounts */
   readonly budgetUse: number
-  /** the same over the steps that left somebody short of rows; undefined without such a step */
+  /** the same over saturated steps, those in which a request lacked rows; undefined without any */
   readonly saturatedBudgetUse: number | undefined
   readonly saturatedSteps: number
-  /** real rows of the largest step, or of the one that was refused */
+  /** rows of the largest step, the refused one included */
   readonly mostRows: number
-  /** rows above B, in all steps that ran */
+  /** rows above B, summed over the steps that ran */
   readonly overrunRows: number
   readonly overrunSteps: number
   readonly preemptions: number
   readonly preemptedRequests: number
-  /** prefill rows of tokens that a preemption had thrown away */
+  /** prefill rows of tokens that were computed before a preemption */
   readonly recomputedRows: number
   /** accepted over verified drafts; undefined without drafts */
   readonly acceptance: number | undefined
-  /** tokens found in the prefix cache */
+  /** prompt tokens found in the prefix cache */
   readonly cachedTokens: number
   readonly refused: RefusedStep | undefined
 }

@@ -1,4 +1,4 @@
-/** The simulator's command: arguments in, a table on the console, charts and figures in a folder. */
+/** The simulator's command: parses arguments, prints a table, writes charts and figures to a folder. */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { ArgumentError, parseArguments, type SimulationArguments } from './arguments.ts'
@@ -9,7 +9,7 @@ import { usage } from './usage.ts'
 import { buildTrace } from './workload.ts'
 import { worstTable } from './worstStep.ts'
 
-/** @returns the exit status: 2 for a command line that is refused */
+/** @returns the exit status: 2 for an invalid command line */
 export async function run(argv: readonly string[]): Promise<number> {
   try {
     await perform(parseArguments(argv), argv)
@@ -21,7 +21,7 @@ export async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Runs every variant on one trace. */
+/** Runs every variant on the same trace. */
 export async function compare(given: SimulationArguments): Promise<readonly SimulationRun[]> {
   const { workload, variants, device, seed, maxModelLen } = given
   const trace = buildTrace(workload, maxModelLen, seed)

@@ -1,4 +1,4 @@
-/** Listens to the engine and writes down, in virtual time, what happens to whom. It must never know how steps are made. */
+/** Records each request's timeline, in virtual time, from the engine's hooks. It must never know how steps are scheduled. */
 
 import { BLOCK_SIZE, maxTotalTokens } from '../../../src/core/cost.ts'
 import type { EngineHooks, EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
@@ -8,12 +8,12 @@ import { type Demand, lacksRows } from './saturation.ts'
 import type { SimulatedRunner, VirtualClock } from './simulatedRunner.ts'
 import type { ArrivingRequest } from './workload.ts'
 
-/** What one request met. Times in milliseconds of the virtual clock. */
+/** The events of one request. Times are milliseconds of the virtual clock. */
 export interface RequestTimeline {
   readonly arrivedAt: number
   firstTokenAt: number | undefined
   lastTokenAt: number
-  /** one per token after the first step's; tokens that came together took an equal part of the time each */
+  /** inter-token latencies: one per token after the first step's; tokens of one step share its time equally */
   readonly gaps: number[]
   preemptions: number
   finished: boolean
@@ -21,15 +21,15 @@ export interface RequestTimeline {
 
 interface ObservedRequest {
   readonly timeline: RequestTimeline
-  /** as it stood before the step under way */
+  /** state before the current step */
   readonly demand: Demand
-  /** tokens that the step under way brought */
-  news: number
+  /** tokens that the current step committed */
+  newTokens: number
 }
 
 export class Observer implements EngineHooks {
   readonly records: StepRecord[] = []
-  /** numbers of the steps that left somebody short of rows */
+  /** numbers of the saturated steps: those in which a request lacked rows */
   readonly saturated = new Set<number>()
   readonly timelines: RequestTimeline[] = []
   readonly #options: EngineOptions
@@ -58,7 +58,7 @@ export class Observer implements EngineHooks {
     this.timelines.push(timeline)
     const opening = promptTokenIds.slice(0, BLOCK_SIZE).join()
     const demand = { opening, known, maxTotal: maxTotalTokens(known, maxTokens, this.#options), drafts: 0 }
-    this.#requests.set(id, { timeline, demand, news: 0 })
+    this.#requests.set(id, { timeline, demand, newTokens: 0 })
   }
 
   onTokens(id: number, ids: readonly number[]): undefined {
@@ -69,7 +69,7 @@ export class Observer implements EngineHooks {
     if (timeline.firstTokenAt === undefined) timeline.firstTokenAt = now
     else timeline.gaps.push(...ids.map(() => (now - timeline.lastTokenAt) / ids.length))
     timeline.lastTokenAt = now
-    request.news = ids.length
+    request.newTokens = ids.length
   }
 
   onFinish({ requestId, reason, debug }: EngineRequestEnd): void {
@@ -89,9 +89,9 @@ export class Observer implements EngineHooks {
     for (const { requestId, m } of plan.requests) {
       const request = this.#requests.get(requestId)
       if (!request) continue
-      request.demand.known += request.news
+      request.demand.known += request.newTokens
       request.demand.drafts = m
-      request.news = 0
+      request.newTokens = 0
     }
     for (const id of this.#ended.splice(0)) this.#requests.delete(id)
   }

@@ -1,6 +1,6 @@
-/** Randomness that a seed decides wholly: streams of numbers, and numbers that belong to a place. No clock, no global state. */
+/** Seeded randomness: streams of numbers, and a hash for numbers that depend on a position. No clock, no global state. */
 
-/** 32 bits that depend on every one of the integers, in this order. After MurmurHash3 (Appleby, public domain). */
+/** A 32-bit hash of integers, which depends on their order. After MurmurHash3 (Appleby, public domain). */
 export function hash(...values: readonly number[]): number {
   let h = 0x9e3779b9
   for (const value of values) {
@@ -11,7 +11,7 @@ export function hash(...values: readonly number[]): number {
   return h >>> 0
 }
 
-/** sfc32 (Doty-Humphrey, PractRand, public domain). One stream per purpose, so that no purpose shifts another's numbers. */
+/** sfc32 (Doty-Humphrey, PractRand, public domain). Each purpose has its own stream, so that it does not shift the numbers of others. */
 export class Random {
   #a: number
   #b: number

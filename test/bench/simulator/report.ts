@@ -1,4 +1,4 @@
-/** A simulation's figures as a table to read, a document to compute with, and a chart. It must never know where they go. */
+/** A simulation's figures as a text table, as JSON and as a chart. It must never know where they are written. */
 
 import { stepChart } from '../../../src/chart/stepChart.ts'
 import { svgDocument } from '../../../src/chart/svg.ts'
@@ -7,7 +7,7 @@ import type { Figures, Quantiles } from './figures.ts'
 import type { SimulationRun } from './simulation.ts'
 
 const SIZE = { width: 960, height: 300 }
-/** Bars so thin that a run of hundreds of steps is seen as a whole. */
+/** Thin bars, so that hundreds of steps fit. */
 const WIDTHS = { minPitch: 1.5, maxPitch: 56 }
 
 type Row = readonly [name: string, cell: (figures: Figures) => string]
@@ -42,7 +42,7 @@ export function figuresTable(runs: readonly Figures[]): string {
   return table(['', ...runs.map(({ name }) => name)], all)
 }
 
-/** What must be said beside figures of steps that no real engine would have run; empty without such steps. */
+/** One note per run that exceeded B, as real buffers would have refused the step. */
 export function overrunNotes(runs: readonly Figures[]): readonly string[] {
   return runs
     .filter(({ overrunSteps }) => overrunSteps > 0)
@@ -51,7 +51,7 @@ export function overrunNotes(runs: readonly Figures[]): readonly string[] {
     })
 }
 
-/** Rows under a header, the first column to the left and numbers to the right. */
+/** A text table, the first column aligned left and the others right. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows]
   const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? '').length)))
@@ -60,7 +60,7 @@ export function table(header: readonly string[], rows: readonly (readonly string
   return all.map((row) => row.map(pad).join('  ').trimEnd()).join('\n')
 }
 
-/** The step-token chart of the run's last steps, as many as can be told apart. */
+/** The step-token chart of as many of the run's last steps as fit. */
 export function chartSvg({ name, options, records, refused }: SimulationRun): string {
   const limit = options.maxNumBatchedTokens
   const title = `${name} at B = ${limit}, S = ${options.maxNumSeqs}, ${drafts(options.speculative)}`
@@ -77,7 +77,7 @@ export function chartSvg({ name, options, records, refused }: SimulationRun): st
   return svgDocument(shapes, { ...SIZE, title })
 }
 
-/** @param argv what the run can be repeated with */
+/** @param argv the command line, to repeat the run */
 export function figuresJson(argv: readonly string[], runs: readonly Figures[]): string {
   return `${JSON.stringify({ arguments: argv, runs }, null, 1)}\n`
 }

@@ -1,7 +1,7 @@
 /**
- * Whether a step lacked rows: the question behind "how much of the budget was used when it was wanted". Answered from plan,
- * record and lengths alone, not from what the scheduler says of itself. Where KV blocks, table rows or a limit on prompts may
- * have been what was short, the answer is no.
+ * Whether a step was saturated: whether a request could have used more rows than it got. Derived from the plan, the record and
+ * the requests' lengths alone, not from what the scheduler reports about itself. Where KV blocks, maxNumSeqs or
+ * maxNumPartialPrefills may have been the limit instead, the answer is no.
  */
 
 import { blocksNeeded, numSpeculativeTokens, watermarkBlocks } from '../../../src/core/cost.ts'
@@ -9,25 +9,25 @@ import type { PlannedRequest, StepPlan } from '../../../src/core/stepPlan.ts'
 import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
 
-/** What a request could have used, as it stood before the step. */
+/** The state of a request before the step, from which the rows it could use follow. */
 export interface Demand {
-  /** its first block of tokens, equal of requests that begin alike */
+  /** the first block of its prompt: requests with the same one may share a prefix */
   readonly opening: string
   /** committed tokens */
   known: number
   readonly maxTotal: number
-  /** drafts that its latest step proposed */
+  /** drafts proposed in its latest step */
   drafts: number
 }
 
-/** @param unfinished requests that had arrived and not ended before the step, by id */
+/** @param unfinished by id: requests that had arrived, and had not finished before the step */
 export function lacksRows(
   plan: StepPlan,
   record: StepRecord,
   unfinished: ReadonlyMap<number, Demand>,
   options: EngineOptions,
 ): boolean {
-  // A running request without a row: had it lacked blocks, somebody would have been preempted for it.
+  // A running request got no row. The cause is not blocks, for which the scheduler would have preempted a request.
   if (record.running > plan.requests.length) return true
   const free = record.totalBlocks - record.usedBlocks
   const waiting = new Map(unfinished)
@@ -54,7 +54,7 @@ export function lacksRows(
   return mayBegin && blocksNeeded(longest) + promised + watermarkBlocks(options) <= free
 }
 
-/** Whether it got fewer rows than it could have used, though there were blocks for all of them. */
+/** Whether the request got fewer rows than it could have used, although there were enough free blocks. */
 function wasCut(
   { ids, n, firstPosition }: PlannedRequest,
   { known, maxTotal, drafts }: Demand,
@@ -64,7 +64,7 @@ function wasCut(
 ): boolean {
   const threshold = options.longPrefillTokenThreshold || Number.POSITIVE_INFINITY
   const rows = ids ? Math.min(threshold, known - firstPosition) : 1 + Math.min(drafts, maxTotal - known - 1)
-  // A step whose blocks run short drops the drafts of all.
+  // A step that is short of blocks drops the drafts of all requests.
   if (n >= rows || (!ids && draftRows === 0)) return false
   const slots = Math.min(firstPosition + rows + numSpeculativeTokens(options), maxTotal)
   return blocksNeeded(slots) - blocksNeeded(firstPosition + n) <= free

@@ -1,7 +1,7 @@
 /**
- * A StepRunner whose device is a cost model: a step moves the virtual clock on and answers with tokens that are functions of
- * request and position. So whether a draft is right is a matter of its place, and every policy meets the same luck. It must
- * never know the scheduler. One step at a time: the first position of a decoding request is then exact.
+ * A StepRunner with a cost model for a device: a step advances the virtual clock and returns tokens that are a function of request
+ * and position. Whether a draft is accepted also depends on these alone, so all policies see the same acceptance. Runs one step at
+ * a time, so that the first position of a decoding request is exact. It must never know the scheduler.
  */
 
 import type { RefusedStep } from '../../../src/chart/stepText.ts'
@@ -13,14 +13,14 @@ import { type StepCost, stepMilliseconds } from './costModel.ts'
 import { hash } from './random.ts'
 import { VOCAB_SIZE } from './workload.ts'
 
-/** What becomes of a step with more rows than B: it runs all the same, or is refused as real buffers do. */
+/** What happens to a step with more rows than B: it runs, or it is refused with BUDGET_EXCEEDED as by real buffers. */
 export type Overrun = 'run' | 'refuse'
 
 export const OVERRUNS: readonly Overrun[] = ['run', 'refuse']
 
 export interface DeviceModel {
   readonly cost: StepCost
-  /** chance that a draft is right, given that those before it are */
+  /** probability that a draft is accepted, given that those before it are */
   readonly acceptance: number
   readonly overrun: Overrun
 }
@@ -31,9 +31,9 @@ export class VirtualClock {
 }
 
 export class SimulatedRunner implements StepRunner {
-  /** the plan that ran last */
+  /** the latest plan that ran */
   plan: StepPlan | undefined
-  /** the step that was refused, if one was */
+  /** the refused step, if any */
   refused: RefusedStep | undefined
   readonly #device: DeviceModel
   /** B */
@@ -68,7 +68,7 @@ export class SimulatedRunner implements StepRunner {
 
   #answer({ requestId, generation, n, k, m, samples, firstPosition }: PlannedRequest): RequestOutput {
     if (!samples) return { requestId, generation, accepted: 0, tokens: [], verified: [], proposed: [] }
-    // The position of the first token that is not known: the first draft's, if there are drafts.
+    // The first position whose token is not committed: that of the first draft, if there are drafts.
     const first = firstPosition + n - k
     const verified = this.#drafts(requestId, first, k)
     const wrong = verified.findIndex((_, i) => !this.#isRight(requestId, first + i))

@@ -1,6 +1,6 @@
 /**
- * One run of a trace through the real engine in virtual time: requests arrive when the clock has passed their time, a step
- * takes what the cost model says, and an idle engine jumps to the next arrival. Same input, same run.
+ * Runs a trace through the real engine in virtual time: requests arrive once the clock has reached their arrival time, a step takes
+ * the time of the cost model, and an idle engine skips to the next arrival. Deterministic.
  */
 
 import type { RefusedStep } from '../../../src/chart/stepText.ts'
@@ -12,7 +12,7 @@ import { Observer, type RequestTimeline } from './observer.ts'
 import { type DeviceModel, SimulatedRunner, VirtualClock } from './simulatedRunner.ts'
 import { type ArrivingRequest, VOCAB_SIZE } from './workload.ts'
 
-/** One of the engines that run a trace. */
+/** One of the compared engine configurations. */
 export interface Variant {
   readonly name: string
   readonly options: EngineOptions
@@ -20,19 +20,19 @@ export interface Variant {
 
 export interface SimulationRun extends Variant {
   readonly records: readonly StepRecord[]
-  /** numbers of the steps that left somebody short of rows */
+  /** numbers of the saturated steps: those in which a request lacked rows */
   readonly saturated: ReadonlySet<number>
   readonly requests: readonly RequestTimeline[]
-  /** the step that ended the run before its time */
+  /** the refused step, which ended the run */
   readonly refused: RefusedStep | undefined
   /** milliseconds */
   readonly endedAt: number
 }
 
 /**
- * Runs the trace to its end, or to the step that is refused.
+ * Runs the trace to its end, or to the first refused step.
  * @param trace in order of arrival
- * @param seed of the tokens and of which drafts are right
+ * @param seed decides the tokens, and which drafts are accepted
  */
 export async function simulate(
   trace: readonly ArrivingRequest[],
@@ -74,7 +74,7 @@ function addTo(engine: EngineCore, { id, promptTokenIds, maxTokens, priority }: 
   })
 }
 
-/** A step that the device refuses ends the engine; any other error is a defect. */
+/** Runs a step. A refusal by the device ends the run; any other error is rethrown. */
 async function runStep(engine: EngineCore, runner: SimulatedRunner): Promise<void> {
   try {
     await engine.step()

@@ -1,4 +1,4 @@
-/** The arguments of the simulator by name: what they take, what they are without being given, what they do. */
+/** The simulator's arguments by name: value, default and help text. */
 
 export interface ArgumentHelp {
   readonly value: string

@@ -1,12 +1,12 @@
-/** The trace of a simulation: which requests arrive when. Made once and run by every policy that is compared. */
+/** The trace of a simulation: its requests with their arrival times. All compared variants run the same trace. */
 
 import { type ArrivalProcess, drawGap, drawLength, type LengthDistribution } from './distributions.ts'
 import { Random } from './random.ts'
 
-/** Ids of the simulated model are below it. */
+/** Token ids of the simulated model are below it. */
 export const VOCAB_SIZE = 32_000
 
-/** Different prefixes among the requests that begin with a shared one. */
+/** Number of different shared prefixes. */
 const SHARED_PREFIXES = 4
 
 export interface WorkloadSpec {
@@ -14,9 +14,9 @@ export interface WorkloadSpec {
   readonly arrival: ArrivalProcess
   readonly prompt: LengthDistribution
   readonly output: LengthDistribution
-  /** this part of the requests has one of a few prefixes of so many tokens before its prompt */
+  /** `fraction` of the requests begin with one of SHARED_PREFIXES prefixes of `tokens` tokens */
   readonly sharedPrefix: { readonly fraction: number; readonly tokens: number } | undefined
-  /** each request draws one of them */
+  /** each request draws one at random */
   readonly priorities: readonly number[]
 }
 
@@ -29,7 +29,7 @@ export interface ArrivingRequest {
   readonly priority: number
 }
 
-/** In order of arrival; every request fits `maxModelLen`, whose excess is cut off prompt and output. */
+/** In order of arrival. Prompts and outputs are shortened so that every request fits `maxModelLen`. */
 export function buildTrace(spec: WorkloadSpec, maxModelLen: number, seed: number): readonly ArrivingRequest[] {
   const arrivals = new Random(seed, 1)
   const prompts = new Random(seed, 2)

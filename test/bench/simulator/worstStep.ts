@@ -1,7 +1,6 @@
 /**
- * The largest step of each policy under a saturating load, in settings whose figures are known: measured on the real
- * scheduler, and by the arithmetic of the rules alone. What FastDeploy ran before and after its PR #7438, against the exact
- * count.
+ * The largest step of each budget policy under a saturating load: measured on the real scheduler, and calculated from the policy's
+ * rule. Compares what FastDeploy did before and after its PR #7438 with exact counting.
  */
 
 import { BLOCK_SIZE, blocksNeeded } from '../../../src/core/cost.ts'
@@ -28,7 +27,7 @@ export const SETTINGS: readonly Setting[] = [
 
 const POLICIES: readonly BudgetPolicy[] = ['uncharged', 'reserve', 'exact']
 
-/** Output tokens of a decoding request: enough for a step with all its drafts while the long prompt runs. */
+/** Output tokens of a decoding request: enough for it to verify all its drafts while the long prompt is prefilled. */
 const DECODED = 24
 
 export function worstByArithmetic({ B, S, k }: Setting, policy: BudgetPolicy): number {
@@ -37,7 +36,7 @@ export function worstByArithmetic({ B, S, k }: Setting, policy: BudgetPolicy): n
   return budget + (S - 1) * k
 }
 
-/** Real rows of the largest step while S - 1 requests decode, every draft rejected, and a prompt longer than B comes in. */
+/** Computed rows of the largest step while S - 1 requests decode, every draft rejected, and a prompt longer than B is prefilled. */
 export function worstMeasured({ B, S, k }: Setting, budgetPolicy: BudgetPolicy): number {
   const maxModelLen = 2 * B + 1
   const rig = new SchedulerRig(
