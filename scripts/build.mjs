@@ -27,9 +27,9 @@ async function buildLibrary() {
   const workerText = readFileSync('dist/whole.js', 'utf8')
   rmSync('dist/whole.js')
   // A worker made from a Blob cannot resolve relative URLs.
-  if (/sourceMappingURL|import\.meta|import\(/.test(workerText)) fail('the copy of the worker is not whole')
+  if (/sourceMappingURL|import\.meta|import\(/.test(workerText)) fail('the copy of the worker must be self-contained')
   if (!readFileSync('dist/worker.js', 'utf8').includes('webpackIgnore'))
-    fail('bundlers would resolve what worker.js loads')
+    fail('worker.js imports without webpackIgnore: bundlers would resolve it')
   const define = { WORKER_TEXT: JSON.stringify(workerText) }
   sources.push(...(await buildModule('index', 'src/index.ts', { plugins: [filesBesideIndex()], define, split: true })))
   writeFileSync('dist/LICENSES.txt', bundledLicenses(sources))

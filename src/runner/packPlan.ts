@@ -42,7 +42,7 @@ export class PlanPacker {
   readonly passes: Uint32Array<ArrayBuffer>
   readonly #geometry: StepGeometry
   readonly #group: number
-  readonly #nobodyDrafts: readonly number[]
+  readonly #noDraftPasses: readonly number[]
   /** [S] by table row: 1 where the request has penalties or a logit bias */
   readonly #adjusts: Uint8Array
 
@@ -56,7 +56,7 @@ export class PlanPacker {
     this.#geometry = geometry
     this.#adjusts = new Uint8Array(geometry.seqs)
     this.#group = spec.numHeads / spec.numKvHeads
-    this.#nobodyDrafts = new Array<number>(geometry.drafts).fill(0)
+    this.#noDraftPasses = new Array<number>(geometry.drafts).fill(0)
   }
 
   /** Packs a plan that was checked to fit the buffers. */
@@ -151,7 +151,7 @@ export class PlanPacker {
       .map((request, index) => ({ index, m: request.m }))
       .filter(({ m }) => m > 0)
       .sort((a, b) => b.m - a.m || a.index - b.index)
-    if (order.length === 0) return this.#nobodyDrafts
+    if (order.length === 0) return this.#noDraftPasses
     order.forEach(({ index }, draft) => {
       this.draftRequests[draft] = index
     })

@@ -1,6 +1,6 @@
 /**
  * Checks on this device what `shaders/ORDER.md` requires but WGSL does not guarantee: that all code paths which can serve
- * the same row round alike. Takes milliseconds at the end of loading.
+ * the same row give the same bits. Takes milliseconds at the end of loading.
  */
 
 import { BLOCK_SIZE } from '../core/cost.ts'
