@@ -1,6 +1,6 @@
 /** Objects that frameworks may wrap in a proxy (Vue's `reactive`, say): there `this` is the proxy, which has no private fields. */
 
-/** Gives `object` methods of its own that keep it as their `this`, whoever calls them. */
+/** Binds the methods of `object` to it, so that they work through a proxy and as plain functions. */
 export function bindMethods(object: object): void {
   const prototype: object = Object.getPrototypeOf(object)
   for (const key of Reflect.ownKeys(prototype)) {

@@ -1,4 +1,4 @@
-/** The samples of an answer, put together from what each step brought to each. It must never know who waits for them. */
+/** The samples of an answer, assembled from the updates of each step. It must never know its consumers. */
 
 import type { GenerationChoice, PartialResult } from '../protocol/request.ts'
 import type { SampleUpdate } from '../protocol/service.ts'

@@ -51,7 +51,7 @@ export class GenerationStream implements Generation {
       this.#settle = { resolve, reject }
     })
     bindMethods(this)
-    // Whoever asks for the result handles its error; a generation nobody reads must not become an unhandled rejection.
+    // A caller that awaits the result handles its error; a generation that is never awaited must not become an unhandled rejection.
     this.#result.catch(() => {})
   }
 

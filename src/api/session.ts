@@ -48,7 +48,7 @@ export class Session {
     return stream
   }
 
-  /** Brings one step's news to its generations, then the step itself to `onStep`. */
+  /** Delivers a step's updates to their generations, then its record to `onStep`. */
   deliver(message: StepMessage): void {
     for (const update of message.updates) {
       const stream = this.#streams.get(update.id)
@@ -73,7 +73,7 @@ export class Session {
     return unwrap(await this.#service.trace())
   }
 
-  /** Ends every generation with DISPOSED and gives everything back; once, whoever else asks waits for the same. */
+  /** Ends every generation with DISPOSED and frees everything. Later calls wait for the first. */
   dispose(): Promise<void> {
     this.#disposal ??= this.#dispose()
     return this.#disposal

@@ -1,5 +1,5 @@
 /**
- * What is refused before anything runs: engine options that could not serve every valid request, and requests that are not
+ * Checks before anything runs: refuses engine options that could not serve every valid request, and requests that are not
  * valid. Counts with `cost.ts`, as the scheduler does. It must never know how a request is scheduled.
  */
 

@@ -1,7 +1,7 @@
 /**
- * A request, and what it is while it runs. `Request` is what must outlive a preemption or a lost device: everything the device
- * holds of it can be rebuilt from there. `RunningRequest` is made at admission and dropped at preemption or end. Neither knows
- * text, stop conditions or who asked.
+ * A request, and its state while it runs. `Request` outlives a preemption and a lost device: everything the device holds of it can
+ * be rebuilt from it. `RunningRequest` is made at admission and dropped at preemption or end. Neither knows text, stop conditions
+ * or the caller.
  *
  * While steps are in flight the core knows two bounds: of computed tokens (every draft in flight rejected, every one accepted)
  * and of committed ones. Slots, blocks and length limits go by the upper bound; with nothing in flight the two meet.
@@ -12,7 +12,7 @@ import { blocksNeeded } from './cost.ts'
 import type { SamplingParams } from './samplingParams.ts'
 import type { SchedulingState } from './schedule/schedulingState.ts'
 
-/** What a request is made of, after defaults and checks. */
+/** A request after defaults and checks. */
 export interface RequestSpec {
   readonly id: number
   readonly promptTokenIds: readonly number[]

@@ -4,7 +4,7 @@ import { byId, element, setText } from './dom.ts'
 import { policyAdvice } from './policyAdvice.ts'
 import { readSettings, type Settings, writeSettings } from './settings.ts'
 
-/** Settings that only a new engine takes up. */
+/** Settings that need a new engine. */
 const ENGINE_FIELDS = ['b', 's', 'drafts', 'adaptive', 'policy', 'trace'] as const
 
 /** Until the adapter is known, which may ask for less; what is said of policies is the same for both. */

@@ -28,7 +28,7 @@ export class FiguresPanel {
     figure('acceptance', percent(figures.acceptance))
   }
 
-  /** What steps do not say: how things stand after the last one, and who owns which block. Without stats: nothing is known. */
+  /** What step records lack: the state after the last step, and which request owns which block. `undefined`: not known. */
   showStats(stats: EngineStats | undefined): void {
     this.#owners = new Int32Array(stats?.blockOwners ?? [])
     figure('running', stats?.running.toString())

@@ -56,7 +56,7 @@ export interface EngineOptions {
   readonly maxModelLen: number
   /** tokens the KV cache holds, a multiple of the block size */
   readonly kvCacheTokens: number
-  /** who proposes drafts and how many; undefined: nobody */
+  /** the proposer and the number of drafts; undefined: no speculation */
   readonly speculative: SpeculativeOptions | undefined
   /** how rows are charged against B */
   readonly budgetPolicy: BudgetPolicy

@@ -1,8 +1,8 @@
 /** Speculation as it is reported: how many drafts a step was given and why, and what came of all drafts. Plain data, no behaviour. */
 
 /**
- * Why so many drafts. `best`: no other number has a better goodput. `hold`: another one has, but k does not rise beside prompts; or
- * nobody decodes. `probe`: tried in order to measure. `catch-up`: none, because the drafter first takes up tokens that it missed.
+ * Why the step has this many drafts. `best`: no other number has a better goodput. `hold`: another one has, but k does not rise beside prompts; or
+ * no request decodes. `probe`: tried in order to measure. `catch-up`: none, because the drafter first processes tokens that it missed.
  * `warm-up`: steps without drafts are measured first. `off`: drafts would lose even if all were accepted. `fixed`: not chosen.
  */
 export type DraftReason = 'best' | 'hold' | 'probe' | 'catch-up' | 'warm-up' | 'off' | 'fixed'

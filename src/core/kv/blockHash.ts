@@ -1,5 +1,5 @@
 /**
- * Chained hashes of full blocks: equal content after an equal prefix has an equal hash. Only a hint: whoever finds a block by
+ * Chained hashes of full blocks: equal content after an equal prefix has an equal hash. Only a hint: a caller that finds a block by
  * its hash compares the content, so a collision costs a miss and nothing else. Pure; it must never know a block.
  */
 

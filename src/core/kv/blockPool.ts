@@ -1,7 +1,7 @@
 /**
  * The KV blocks, and how many hold each: free + held = total, always. A block is handed out to one holder; others may join it.
  * Taking more than are free, or giving back what nobody holds, is an error of ours. It must never know who holds a block, nor
- * what is in it: whoever gives the last hold back says whether the content is worth keeping.
+ * what is in it: the caller that frees the last reference says whether the content is worth keeping.
  */
 
 import { assert, at } from '../../util/math.ts'

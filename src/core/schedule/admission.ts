@@ -1,6 +1,7 @@
 /**
- * Which waiting requests come in, in scheduling order: while a table row is free and the whole known sequence fits
- * beside what prompts under way still need. Admitting on the first chunk alone would preempt and recompute without end.
+ * Chooses the waiting requests to admit, in scheduling order: while a table row is free, and the blocks of the whole known
+ * sequence are free beside those that running prefills still need. Admitting by the first chunk alone would thrash: preempt and
+ * recompute without end.
  *
  * A request that does not fit may be overtaken a bounded number of times. A request whose prefix another one is computing waits
  * until it is in the cache.
@@ -22,7 +23,7 @@ export interface Candidate {
   readonly cached: CachedPrefix
 }
 
-/** What a step has for those who come in. */
+/** What a step has left for requests to admit. */
 export interface StepCapacity {
   rowsLeft: number
   freeBlocks: number
@@ -51,10 +52,10 @@ export class AdmissionRound {
   #assumedAdmitted = 0
   #waitReason: WaitReason | undefined
 
-  /** @param room read at each call; written by `wantedRows` alone */
-  constructor(state: AdmissionState, room: StepCapacity) {
+  /** @param capacity read at each call; written by `wantedRows` alone */
+  constructor(state: AdmissionState, capacity: StepCapacity) {
     this.#state = state
-    this.#capacity = room
+    this.#capacity = capacity
   }
 
   /** Why the first request that stays does so; undefined if none was refused. */
@@ -86,7 +87,7 @@ export class AdmissionRound {
     for (const { schedulingState } of this.#passed) schedulingState.overtaken++
   }
 
-  /** Rows that waiting requests could use, counted up to `enough`. Afterwards this object is of no more use. */
+  /** Rows that waiting requests could use, counted up to `enough`. Call it last: it counts requests as admitted. */
   wantedRows(enough: number): number {
     const { longPrefillTokenThreshold } = this.#state.options
     let wanted = 0
@@ -101,7 +102,7 @@ export class AdmissionRound {
     return Math.min(wanted, enough)
   }
 
-  /** Whether nobody may pass those that stay. */
+  /** Whether no request may overtake those that stay. */
   #mayNotOvertake(): boolean {
     const passed = this.#passed
     return (
@@ -109,7 +110,7 @@ export class AdmissionRound {
     )
   }
 
-  /** Why nobody at all can come in; asked before any prefix is looked up. */
+  /** Why no request can be admitted, whatever its length; checked before any prefix is looked up. */
   #noCapacityReason(): WaitReason | undefined {
     if (this.#state.running.freeSlots <= this.#assumedAdmitted) return 'slots'
     return this.#capacity.rowsLeft <= 0 ? 'rows' : undefined

@@ -17,7 +17,7 @@ export class RunningSet {
     this.#freeTableRows = Array.from({ length: maxNumSeqs }, (_, row) => maxNumSeqs - 1 - row)
   }
 
-  /** First come those that matter most. */
+  /** In scheduling order. */
   get ordered(): readonly RunningRequest[] {
     return this.#ordered
   }

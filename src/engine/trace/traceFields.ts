@@ -1,4 +1,4 @@
-/** Checks of the values of a trace's lines. Whatever is wrong is said in a few words; who reads the line adds its number. */
+/** Checks of the values of a trace's lines. An error names the field in a few words; the caller adds the line number. */
 
 import { WeirError } from '../../protocol/errors.ts'
 
