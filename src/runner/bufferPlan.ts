@@ -16,7 +16,7 @@ import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
 import { HIDDEN_STATES } from './forward.ts'
-import { type StepGeometry, stepGeometry } from './geometry.ts'
+import { type GpuGeometry, gpuGeometry } from './gpuGeometry.ts'
 import { draftsFromSubset } from './head.ts'
 import { qkvColumns } from './modelOps.ts'
 import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from './packPlan.ts'
@@ -31,7 +31,7 @@ export interface EnginePlan {
 }
 
 export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): EnginePlan {
-  const geometry = stepGeometry(spec, options)
+  const geometry = gpuGeometry(spec, options)
   const passes = geometry.drafts > 0 ? 2 : 1
   const answer = answerBytes(geometry.seqs, geometry.sampled, spec.vocabSize, options.debug.logits)
   return {
@@ -66,7 +66,7 @@ export function memoryPlan(spec: ModelSpec, options: EngineOptions, tensors: Ten
   }
 }
 
-function kvCachePlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeometry): BufferPlan[] {
+function kvCachePlans(spec: ModelSpec, options: EngineOptions, geometry: GpuGeometry): BufferPlan[] {
   const names = spec.layers.map((_layer, index) => `kv.${index}`)
   if (geometry.drafts > 0) names.push('kv.mtp')
   const bytes = kvBytes(geometry.totalBlocks, spec.numKvHeads, spec.headDim, options.kvCacheDtype)
@@ -76,7 +76,7 @@ function kvCachePlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeo
 }
 
 /** The inputs that the host writes each step, and the request table. */
-function stepPlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeometry): BufferPlan[] {
+function stepPlans(spec: ModelSpec, options: EngineOptions, geometry: GpuGeometry): BufferPlan[] {
   const { rows, seqs, sampled, drafts, maxBlocks, maxParts } = geometry
   return [
     { name: 'passes', bytes: passBytes(drafts), use: 'uniform' },
@@ -92,7 +92,7 @@ function stepPlans(spec: ModelSpec, options: EngineOptions, geometry: StepGeomet
   ]
 }
 
-function rowPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
+function rowPlans(spec: ModelSpec, geometry: GpuGeometry): BufferPlan[] {
   const { rows, maxParts } = geometry
   const queries = spec.numHeads * spec.headDim
   return [
@@ -111,7 +111,7 @@ function rowPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
   ]
 }
 
-function samplingPlans(spec: ModelSpec, geometry: StepGeometry, logits: LogitsDebug): BufferPlan[] {
+function samplingPlans(spec: ModelSpec, geometry: GpuGeometry, logits: LogitsDebug): BufferPlan[] {
   const { sampled, seqs, adjustments } = geometry
   return [
     words('sampledTable', sampled),
@@ -127,7 +127,7 @@ function samplingPlans(spec: ModelSpec, geometry: StepGeometry, logits: LogitsDe
   ]
 }
 
-function drafterPlans(spec: ModelSpec, geometry: StepGeometry): BufferPlan[] {
+function drafterPlans(spec: ModelSpec, geometry: GpuGeometry): BufferPlan[] {
   const { rows, seqs, draftVocab } = geometry
   return [
     ...(draftsFromSubset({ spec, geometry }) ? [words('draftIds', draftVocab, 'speculative.draftVocabSize')] : []),

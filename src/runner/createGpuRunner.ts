@@ -20,7 +20,7 @@ import { allBuffers, planBuffers } from './bufferPlan.ts'
 import { chooseKernels } from './chooseKernels.ts'
 import { drafterOps } from './drafter.ts'
 import { targetOps } from './forward.ts'
-import { type StepGeometry, stepGeometry } from './geometry.ts'
+import { type GpuGeometry, gpuGeometry } from './gpuGeometry.ts'
 import { GpuRunner } from './gpuRunner.ts'
 import { draftsFromSubset } from './head.ts'
 import { KERNEL_SETS, type KernelSet, variantNames } from './kernelSet.ts'
@@ -68,7 +68,7 @@ export async function createGpuRunner(from: GpuRunnerOptions): Promise<GpuRunner
 
 async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults): Promise<GpuRunner> {
   const { gpu, spec, options, weights, now } = from
-  const geometry = stepGeometry(spec, options)
+  const geometry = gpuGeometry(spec, options)
   const plan = planBuffers(spec, options, weights.tensors)
   const parts = weightParts(spec, geometry.drafts > 0, weights.tensors)
   await arena.allocate(allBuffers(plan))
@@ -164,7 +164,7 @@ function hostOutOfMemory(cause: RangeError): WeirError {
 }
 
 /** The columns of the LM head for the reduced draft vocabulary; undefined where drafts come from all of it. */
-function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: StepGeometry): ColumnCopy | undefined {
+function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: GpuGeometry): ColumnCopy | undefined {
   if (!draftsFromSubset({ spec, geometry })) return undefined
   assert(draftVocab?.length === geometry.draftVocab, `${geometry.draftVocab} ids of the draft vocabulary`)
   return { from: headBuffer(spec), to: DRAFT_HEAD, columns: draftVocab }
@@ -174,7 +174,7 @@ function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: StepGeometr
  * Writes the constant buffers: the rotary table, the ids of the draft vocabulary, and the attention items of a draft
  * pass, one per row.
  */
-function writeConstants(from: GpuRunnerOptions, arena: Arena, geometry: StepGeometry): void {
+function writeConstants(from: GpuRunnerOptions, arena: Arena, geometry: GpuGeometry): void {
   const { gpu, spec, options, draftVocab } = from
   const { queue } = gpu.device
   queue.writeBuffer(arena.buffer('rope'), 0, ropeTable(spec.ropeTheta, spec.headDim, options.maxModelLen))

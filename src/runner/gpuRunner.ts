@@ -3,6 +3,7 @@
  * and reads the results back once. It allocates no GPU resource in a step. It must never know text, queues or budgets.
  */
 
+import { checkBudget } from '../core/budgetCheck.ts'
 import type { StepOutput, StepPlan } from '../core/stepPlan.ts'
 import type { StepRunner } from '../core/stepRunner.ts'
 import type { Arena } from '../gpu/arena.ts'
@@ -12,8 +13,7 @@ import type { ReadbackRing, ReadbackSlot } from '../gpu/readback.ts'
 import type { PassTimer } from '../gpu/timing.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { WeirError } from '../protocol/errors.ts'
-import { checkBudget } from './budgetCheck.ts'
-import type { StepGeometry } from './geometry.ts'
+import type { GpuGeometry } from './gpuGeometry.ts'
 import { encodeProgram, type StepPass } from './program.ts'
 import { answerBytes, answerSources, gpuTimes, type LogitsDebug, parseAnswer } from './stepResults.ts'
 import type { StepUpload } from './stepUpload.ts'
@@ -23,7 +23,7 @@ export interface GpuRunnerParts {
   readonly gpu: Gpu
   readonly faults: DeviceFaults
   readonly spec: ModelSpec
-  readonly geometry: StepGeometry
+  readonly geometry: GpuGeometry
   readonly arena: Arena
   readonly upload: StepUpload
   /** the target's compute pass, then the drafter's */

@@ -8,7 +8,7 @@ import { embedTokens } from '../kernels/embedTokens.ts'
 import type { WeightDtype } from '../kernels/weights.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { KvCacheDtype } from '../protocol/engineOptions.ts'
-import type { StepGeometry } from './geometry.ts'
+import type { GpuGeometry } from './gpuGeometry.ts'
 import type { KernelSet } from './kernelSet.ts'
 import { type PassName, passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
@@ -17,7 +17,7 @@ import type { StepCounts } from './stepCounts.ts'
 /** What every op builder needs: model, sizes, kernels and buffers. */
 export interface ModelContext {
   readonly spec: ModelSpec
-  readonly geometry: StepGeometry
+  readonly geometry: GpuGeometry
   readonly kernels: KernelSet
   readonly kvDtype: KvCacheDtype
   /** the buffer of that name in the plan */

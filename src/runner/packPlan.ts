@@ -8,7 +8,7 @@ import { adjustsLogits } from '../core/samplingParams.ts'
 import type { PlannedRequest, StepPlan, TableWrite } from '../core/stepPlan.ts'
 import { type AttentionRows, planAttention } from '../kernels/attentionPlan.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import type { StepGeometry } from './geometry.ts'
+import type { GpuGeometry } from './gpuGeometry.ts'
 import { passBytes, writePasses } from './passes.ts'
 import type { StepCounts } from './stepCounts.ts'
 
@@ -40,13 +40,13 @@ export class PlanPacker {
   /** [S]: indices of drafting requests, most drafts first, so that each draft pass runs a prefix */
   readonly draftRequests: Uint32Array<ArrayBuffer>
   readonly passes: Uint32Array<ArrayBuffer>
-  readonly #geometry: StepGeometry
+  readonly #geometry: GpuGeometry
   readonly #group: number
   readonly #noDraftPasses: readonly number[]
   /** [S] by table row: 1 where the request has penalties or a logit bias */
   readonly #adjusts: Uint8Array
 
-  constructor(spec: ModelSpec, geometry: StepGeometry) {
+  constructor(spec: ModelSpec, geometry: GpuGeometry) {
     this.requests = new Uint32Array(geometry.seqs * REQUEST_WORDS)
     this.rowPlan = new Uint32Array(geometry.rows * 2)
     this.drafterPlan = new Uint32Array(geometry.drafts > 0 ? geometry.rows * 2 : 0)

@@ -1,6 +1,6 @@
 /** How many entries of its buffers a step uses, from which the grid of every dispatch follows. */
 
-import type { StepGeometry } from './geometry.ts'
+import type { GpuGeometry } from './gpuGeometry.ts'
 
 export interface StepCounts {
   readonly rows: number
@@ -24,7 +24,7 @@ export function drafterRuns({ kvPass, drafting }: StepCounts): boolean {
 }
 
 /** Upper bounds of the counts over all steps. */
-export function mostCounts({ rows, sampled, seqs, drafts, maxParts }: StepGeometry): StepCounts {
+export function mostCounts({ rows, sampled, seqs, drafts, maxParts }: GpuGeometry): StepCounts {
   return {
     rows,
     sampled,

@@ -5,20 +5,20 @@ import type { Arena } from '../gpu/arena.ts'
 import { packAdjustments } from '../kernels/adjustLogits.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { assert } from '../util/math.ts'
-import type { StepGeometry } from './geometry.ts'
+import type { GpuGeometry } from './gpuGeometry.ts'
 import { PlanPacker, TABLE_ROW_WORDS, tableRowWords } from './packPlan.ts'
 import { drafterRuns, type StepCounts } from './stepCounts.ts'
 
 export class StepUpload {
   readonly #queue: GPUQueue
   readonly #arena: Arena
-  readonly #geometry: StepGeometry
+  readonly #geometry: GpuGeometry
   readonly #packer: PlanPacker
   /** scratch: the `adjustments` row of one request */
   readonly #adjustments: Uint32Array<ArrayBuffer>
   readonly #vocabSize: number
 
-  constructor(queue: GPUQueue, arena: Arena, spec: ModelSpec, geometry: StepGeometry) {
+  constructor(queue: GPUQueue, arena: Arena, spec: ModelSpec, geometry: GpuGeometry) {
     this.#queue = queue
     this.#arena = arena
     this.#geometry = geometry

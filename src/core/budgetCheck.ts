@@ -1,9 +1,9 @@
-/** Recounts a step plan against the planned buffers before anything is encoded: the last check of the token budget. */
+/** Recounts a step plan against the planned buffers before anything of it runs: the last check of the token budget. */
 
-import type { StepPlan } from '../core/stepPlan.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { assert } from '../util/math.ts'
-import type { StepGeometry } from './geometry.ts'
+import type { StepGeometry } from './stepGeometry.ts'
+import type { StepPlan } from './stepPlan.ts'
 
 /** @throws BUDGET_EXCEEDED with both numbers when the plan holds more rows than the buffers. */
 export function checkBudget(plan: StepPlan, geometry: StepGeometry): void {
@@ -20,11 +20,11 @@ export function checkBudget(plan: StepPlan, geometry: StepGeometry): void {
   assert(counted, 'the row counts of a plan match its requests')
 }
 
-function limit(step: number, what: string, rows: number, most: number, knob: string): void {
+function limit(step: number, what: string, rows: number, most: number, option: string): void {
   if (rows <= most) return
   throw new WeirError(
     'BUDGET_EXCEEDED',
-    `step ${step} has ${rows} ${what}, the buffers hold ${most}: raise ${knob}, or set budgetPolicy to "exact"`,
+    `step ${step} has ${rows} ${what}, the buffers hold ${most}: raise ${option}, or set budgetPolicy to "exact"`,
     { step, rows, limit: most },
   )
 }
