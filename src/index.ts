@@ -21,6 +21,8 @@ export type {
 } from './protocol/request.ts'
 export type {
   AdapterInfo,
+  BackendDevice,
+  DeviceInfo,
   EngineStats,
   LatencySummary,
   MemoryPlan,

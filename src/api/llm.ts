@@ -4,15 +4,22 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { EngineOptions, GenerateOptions, LoadOptions, PromptInput, WorkerOptions } from '../protocol/options.ts'
+import type {
+  BackendOptions,
+  GenerateOptions,
+  LoadedOptions,
+  LoadOptions,
+  PromptInput,
+  WorkerOptions,
+} from '../protocol/options.ts'
 import type { Replay } from '../protocol/replay.ts'
-import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
+import type { DeviceInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, ModelInfo } from '../protocol/service.ts'
 import type { AsyncDisposal } from './asyncDisposal.ts'
 import { bindMethods } from './bindMethods.ts'
 import type { Generation } from './generation.ts'
 import { IN_PROCESS, type Link } from './link.ts'
 import { modelUrl } from './modelUrl.ts'
-import { checkLoadOptions, readLoadOptions, readWorkerOptions } from './options.ts'
+import { checkLoadOptions, readLoadOptions, readProbeOptions, readWorkerOptions } from './options.ts'
 import { callBack, Session, unwrap, warn } from './session.ts'
 import { aborted, untilAborted } from './signal.ts'
 import { workerService } from './transport.ts'
@@ -25,8 +32,9 @@ export interface LLM extends AsyncDisposal {}
 export class LLM {
   readonly model: ModelInfo
   /** after defaults, checks and rounding */
-  readonly options: EngineOptions
-  readonly adapter: AdapterInfo
+  readonly options: LoadedOptions
+  /** what the engine runs on, and why */
+  readonly device: DeviceInfo
   /** every byte the engine holds on the device */
   readonly memory: MemoryPlan
   readonly #session: Session
@@ -34,18 +42,20 @@ export class LLM {
   private constructor(engine: LoadedEngine, session: Session) {
     this.model = engine.model
     this.options = engine.options
-    this.adapter = engine.adapter
+    this.device = engine.device
     this.memory = engine.memory
     this.#session = session
     bindMethods(this)
   }
 
   /**
-   * The adapter that `load` would use.
-   * @throws BACKEND_UNAVAILABLE saying why there is none and what to do; INVALID_OPTION
+   * What `load` would run on: the GPU or the processor, and why.
+   * @throws BACKEND_UNAVAILABLE saying why there is nothing and what to do; INVALID_OPTION
    */
-  static async probe(options?: WorkerOptions | null): Promise<AdapterInfo> {
-    return inWorker(workerSource(readWorkerOptions(options)), async (service) => unwrap(await service.probe()))
+  static async probe(options?: (WorkerOptions & BackendOptions) | null): Promise<DeviceInfo> {
+    const given = readProbeOptions(options)
+    const wanted = checkLoadOptions(given)
+    return inWorker(workerSource(given), async (service) => unwrap(await service.probe(wanted)))
   }
 
   /**

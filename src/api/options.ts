@@ -5,8 +5,8 @@
 
 import { SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
-import type { LoadOptions, WorkerOptions } from '../protocol/options.ts'
-import { OPTION_NUMBERS, SPECULATIVE_NUMBERS } from '../protocol/ranges.ts'
+import type { BackendOptions, LoadOptions, WorkerOptions } from '../protocol/options.ts'
+import { BACKEND_NUMBERS, OPTION_NUMBERS, SPECULATIVE_NUMBERS } from '../protocol/ranges.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
 import { BUDGET_POLICIES } from '../protocol/stepRecord.ts'
 import { nearestName } from '../util/nearestName.ts'
@@ -24,7 +24,13 @@ type Checks = Readonly<Record<string, Check>>
 const FLAG: Check = { allowed: 'true or false', accepts: (value) => typeof value === 'boolean' }
 const CALLBACK: Check = { allowed: 'a function', accepts: (value) => typeof value === 'function' }
 
+const BACKEND_CHECKS = {
+  backend: oneOf('auto', 'webgpu', 'wasm'),
+  numThreads: BACKEND_NUMBERS.numThreads,
+} satisfies Readonly<Record<keyof BackendOptions, Check>>
+
 const SERVICE_CHECKS = {
+  ...BACKEND_CHECKS,
   ...OPTION_NUMBERS,
   speculative: { allowed: "{ method: 'mtp' | 'ngram', numSpeculativeTokens, … } or undefined", accepts: isRecord },
   budgetPolicy: oneOf(...BUDGET_POLICIES),
@@ -55,13 +61,15 @@ const SPECULATIVE_CHECKS: Checks = {
   draftVocabFile: { allowed: 'a URL', accepts: (value) => typeof value === 'string' && value !== '' },
 }
 
+/** Options of `LLM.probe`. */
+export type ProbeOptions = WorkerOptions & BackendOptions
+
 const SPECULATIVE_NEEDS = ['method', 'numSpeculativeTokens']
 
 const DEBUG_CHECKS: Checks = { logits: oneOf('digest', 'full'), steps: FLAG, trace: FLAG }
 
 /** Options that a user of other runtimes may look for, and why there are none. */
 const NOT_HERE: Readonly<Record<string, string>> = {
-  backend: 'the engine runs on WebGPU alone',
   quantization: 'weights are used as the model has them; quantised ones are not supported',
 }
 
@@ -105,9 +113,16 @@ export function checkLoadOptions(options: LoadOptions): ServiceOptions {
 }
 
 /**
- * Where a worker comes from, read once.
+ * Where a worker comes from and what it runs on, read once.
  * @throws INVALID_OPTION naming the option, its value and what is allowed
  */
+export function readProbeOptions(options: ProbeOptions | null | undefined): ProbeOptions {
+  const given = readLoadOptions(options)
+  checkRecord('', given, { ...WORKER_CHECKS, ...BACKEND_CHECKS })
+  return given
+}
+
+/** Where a worker comes from, read once. @throws INVALID_OPTION as above */
 export function readWorkerOptions(options: WorkerOptions | null | undefined): WorkerOptions {
   const given = readLoadOptions(options)
   checkRecord('', given, WORKER_CHECKS)

@@ -6,7 +6,7 @@
 import { type Endpoint, proxy, releaseProxy, wrap } from 'comlink'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
-import type { AdapterInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Outcome } from '../protocol/service.ts'
+import type { DeviceInfo, EngineStats, LlmService, LoadedEngine, MemoryPlan, Outcome } from '../protocol/service.ts'
 import type { Link } from './link.ts'
 import type { StartedWorker } from './worker/startWorker.ts'
 
@@ -44,7 +44,7 @@ export function remoteService(endpoint: Endpoint, lost: Promise<WeirError>): Llm
   const remote = wrap<LlmService>(endpoint)
   const call = untilLost(lost)
   return {
-    probe: () => call<Outcome<AdapterInfo>>(remote.probe()),
+    probe: (options) => call<Outcome<DeviceInfo>>(remote.probe(options)),
     plan: (modelUrl, options) => call<Outcome<MemoryPlan>>(remote.plan(modelUrl, options)),
     load: (modelUrl, options, listener) => call<Outcome<LoadedEngine>>(remote.load(modelUrl, options, proxy(listener))),
     submit: (id, prompt, fields) => call<Outcome<null>>(remote.submit(id, prompt, fields)),

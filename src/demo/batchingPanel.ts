@@ -4,10 +4,10 @@ import { type LLM, WeirError } from '../index.ts'
 import { type BatchingResult, compareBatching, timingText, verdict, type Way } from './batching.ts'
 import { byId, element, setText } from './dom.ts'
 import { OPENINGS } from './openings.ts'
-import { type Settings, samplingFields } from './settings.ts'
+import { isEmulated, type Settings, samplingFields } from './settings.ts'
 
-/** Tokens of each story: a matter of seconds on either kind of adapter. */
-const TOKENS = { software: 12, gpu: 64 }
+/** Tokens of each story: a matter of seconds, on an emulated GPU too. */
+const TOKENS = { emulated: 12, other: 64 }
 
 export class BatchingPanel {
   readonly #compare = byId('compare', HTMLButtonElement)
@@ -42,7 +42,7 @@ export class BatchingPanel {
   async run(llm: LLM, settings: Settings): Promise<WeirError | undefined> {
     const running = new AbortController()
     this.#running = running
-    const max_tokens = llm.adapter.software ? TOKENS.software : TOKENS.gpu
+    const max_tokens = isEmulated(llm.device) ? TOKENS.emulated : TOKENS.other
     const tasks = OPENINGS.map((prompt, index) => ({
       prompt,
       fields: { ...samplingFields(settings, index), max_tokens },

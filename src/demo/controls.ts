@@ -5,9 +5,9 @@ import { policyAdvice } from './policyAdvice.ts'
 import { readSettings, type Settings, writeSettings } from './settings.ts'
 
 /** Settings that need a new engine. */
-const ENGINE_FIELDS = ['b', 's', 'drafts', 'adaptive', 'policy', 'trace'] as const
+const ENGINE_FIELDS = ['backend', 'b', 's', 'drafts', 'adaptive', 'policy', 'trace'] as const
 
-/** Until the adapter is known, which may ask for less; what is said of policies is the same for both. */
+/** Until the engine is loaded, whose default may be less; what is said of policies is the same for both. */
 const DEFAULT_B = 256
 
 export class Controls {
@@ -36,7 +36,7 @@ export class Controls {
     })
   }
 
-  /** What the form says. An empty B is the adapter's; another number that cannot be read is NaN. */
+  /** What the form says. An empty B is the engine's default; another number that cannot be read is NaN. */
   get settings(): Settings {
     const number = (name: string) => this.#input(name).valueAsNumber
     const b = this.#input('b')
@@ -44,6 +44,7 @@ export class Controls {
       model: this.#model,
       b: b.value === '' && !b.validity.badInput ? undefined : b.valueAsNumber,
       s: number('s'),
+      backend: this.#select('backend').value,
       drafts: Number(this.#select('drafts').value),
       policy: this.#select('policy').value,
       adaptive: this.#input('adaptive').checked,
@@ -72,7 +73,7 @@ export class Controls {
     for (const name of ['s', 'temperature', 'seed', 'tokens'] as const) this.#input(name).value = `${settings[name]}`
     this.#input('adaptive').checked = settings.adaptive
     this.#input('trace').checked = settings.trace
-    for (const name of ['drafts', 'policy'] as const) {
+    for (const name of ['backend', 'drafts', 'policy'] as const) {
       const select = this.#select(name)
       const value = `${settings[name]}`
       // A value from the address that is not offered is still the engine's to refuse.

@@ -1,8 +1,8 @@
 /** The line about model and adapter, the progress of a load, and the banner of an error that concerns the whole page. */
 
-import type { AdapterInfo, LLM, LoadProgress, WeirError } from '../index.ts'
+import type { DeviceInfo, LLM, LoadProgress, WeirError } from '../index.ts'
 import { announce, byId, setText } from './dom.ts'
-import { DEFAULT_SETTINGS, type Settings } from './settings.ts'
+import { DEFAULT_SETTINGS, isEmulated, type Settings } from './settings.ts'
 
 export class Notice {
   readonly #progress = byId('load-progress', HTMLElement)
@@ -29,18 +29,19 @@ export class Notice {
   }
 
   ready(llm: LLM, settings: Settings): void {
-    const { model, adapter, memory } = llm
+    const { model, device, memory } = llm
     this.#progress.hidden = true
     this.#line.hidden = false
     document.documentElement.dataset.engine = 'ready'
     announce('The model is ready')
     setText(byId('model-name', HTMLElement), model.name)
     setText(byId('model-facts', HTMLElement), `${count(model.parameters)} parameters${modelNote(settings.model)}`)
-    setText(byId('adapter-name', HTMLElement), adapterName(adapter))
+    setText(byId('device-name', HTMLElement), deviceName(device))
     setText(byId('memory', HTMLElement), megabytes(memory.totalBytes))
-    const note = byId('software-note', HTMLElement)
-    note.hidden = !adapter.software
-    setText(note, 'a CPU in place of a GPU: slow')
+    const note = byId('device-note', HTMLElement)
+    const text = deviceNote(device)
+    note.hidden = text === ''
+    setText(note, text)
   }
 
   /** An error that leaves the page without a working engine, which was to have these settings. */
@@ -48,7 +49,7 @@ export class Notice {
     this.#progress.hidden = true
     const unavailable = error.code === 'BACKEND_UNAVAILABLE'
     document.documentElement.dataset.engine = unavailable ? 'unavailable' : 'failed'
-    // A replay needs no adapter.
+    // A replay needs no device.
     if (unavailable) byId('replay', HTMLDetailsElement).open = true
     this.#banner.hidden = false
     this.#banner.dataset.code = error.code
@@ -72,18 +73,25 @@ function progressText(progress: LoadProgress): string {
     case 'fetch':
       return `Loading ${file}, ${megabytes(loaded)}${total > 0 ? ` of ${megabytes(total)}` : ''}`
     case 'upload':
-      return `Moving the weights to the GPU, ${megabytes(loaded)} of ${megabytes(total)}`
+      return `Moving the weights to the device, ${megabytes(loaded)} of ${megabytes(total)}`
     case 'compile':
-      return `Compiling GPU programs, ${loaded} of ${total}`
+      return `Preparing the engine, ${loaded} of ${total}`
     case 'ready':
       return 'Ready'
   }
 }
 
-function adapterName(adapter: AdapterInfo): string {
-  const name =
-    adapter.description || [adapter.vendor, adapter.architecture].filter(Boolean).join(' ') || 'WebGPU adapter'
-  return adapter.software ? `${name},` : name
+function deviceName(device: DeviceInfo): string {
+  if (device.backend === 'wasm')
+    return device.threads === 1 ? 'the processor' : `the processor, ${device.threads} threads`
+  const { description, vendor, architecture } = device.adapter
+  return description || [vendor, architecture].filter(Boolean).join(' ') || 'WebGPU adapter'
+}
+
+/** Why the engine does not run on a hardware GPU. */
+function deviceNote(device: DeviceInfo): string {
+  if (isEmulated(device)) return '(a GPU that the processor emulates: slow)'
+  return device.backend === 'wasm' ? `(${device.reason})` : ''
 }
 
 function megabytes(bytes: number): string {

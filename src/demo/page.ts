@@ -1,7 +1,7 @@
 /** The page as a whole: one engine at a time, and what its steps, errors and buttons mean for the parts of the page. */
 
 import type { RefusedStep } from '../chart/stepText.ts'
-import { type AdapterInfo, type EngineStats, LLM, type StepRecord, WeirError } from '../index.ts'
+import { type EngineStats, LLM, type StepRecord, WeirError } from '../index.ts'
 import { BatchingPanel } from './batchingPanel.ts'
 import { ChartPanel } from './chartPanel.ts'
 import { Controls } from './controls.ts'
@@ -11,7 +11,7 @@ import { Notice } from './notice.ts'
 import { PolicyPanel } from './policyPanel.ts'
 import { refusedStep } from './refusal.ts'
 import { ReplayPanel } from './replayPanel.ts'
-import { defaultBatchTokens, engineOptions, type Settings } from './settings.ts'
+import { engineOptions, type Settings } from './settings.ts'
 import { SpeculationPanel } from './speculationPanel.ts'
 import { StepHistory } from './stepHistory.ts'
 import { StoryBoard, type StoryEngine } from './storyBoard.ts'
@@ -77,16 +77,15 @@ export class Page {
     notice.loading()
     try {
       await former?.dispose()
-      const adapter = await LLM.probe()
       const llm = await LLM.load(settings.model, {
-        ...engineOptions(settings, adapter),
+        ...engineOptions(settings),
         signal,
         onProgress: (progress) => signal.aborted || notice.loading(progress),
         onStep: (record) => signal.aborted || this.#step(record),
       })
       if (signal.aborted) return await llm.dispose()
       this.#setEngine({ llm, settings })
-      this.#showEngine(llm, settings, adapter)
+      this.#showEngine(llm, settings)
       board.startAll()
     } catch (thrown) {
       if (!signal.aborted) notice.failed(WeirError.from(thrown), settings)
@@ -120,9 +119,9 @@ export class Page {
     this.#parts.replay.offer(engine?.settings.trace ? () => engine.llm.trace() : undefined)
   }
 
-  #showEngine(llm: LLM, settings: Settings, adapter: AdapterInfo): void {
+  #showEngine(llm: LLM, settings: Settings): void {
     this.#parts.notice.ready(llm, settings)
-    this.#parts.controls.applied(settings, defaultBatchTokens(adapter))
+    this.#parts.controls.applied(settings, llm.options.maxNumBatchedTokens)
     this.#frames.request(this.#drawSteps)
     this.#showStats(undefined)
     this.#requestStats()

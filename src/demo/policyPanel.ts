@@ -3,9 +3,10 @@
 import { stepChart } from '../chart/stepChart.ts'
 import { chartSummary } from '../chart/stepText.ts'
 import { svgDocument } from '../chart/svg.ts'
-import { LLM, WeirError } from '../index.ts'
+import { LLM, type LoadOptions, WeirError } from '../index.ts'
 import { byId, element, setText } from './dom.ts'
 import { captions, comparePolicies, POLICY_CASES, type PolicyRun, WORKLOAD } from './policyComparison.ts'
+import { isEmulated } from './settings.ts'
 import type { PageTheme } from './theme.ts'
 
 /** Random weights, a hundredth of the work per row: the rows of a step do not depend on what a model says. */
@@ -34,7 +35,7 @@ export class PolicyPanel {
   /** Runs the comparison in engines of its own, on the model of `llm` or, where that would take too long, on a tiny one. */
   async compare(llm: LLM, modelUrl: string): Promise<void> {
     if (this.#results.dataset.state === 'running') return
-    const tiny = llm.adapter.software || !llm.model.drafter
+    const tiny = isEmulated(llm.device) || !llm.model.drafter
     const model = tiny ? TINY_MODEL : modelUrl
     this.#runs = []
     this.#results.replaceChildren()
@@ -43,7 +44,9 @@ export class PolicyPanel {
     byId('policies-error', HTMLElement).hidden = true
     this.#say(0)
     try {
-      await comparePolicies(LLM, model, (run, index) => {
+      const { backend } = llm.options
+      const loader = { load: (url: string, options: LoadOptions) => LLM.load(url, { ...options, backend }) }
+      await comparePolicies(loader, model, (run, index) => {
         this.#runs.push(run)
         this.#say(index + 1)
         this.#draw()
@@ -93,7 +96,7 @@ function chart({ policy, records, limit, refused }: PolicyRun, width: number, th
 }
 
 function tinyNote(llm: LLM): string {
-  const why = llm.adapter.software ? 'a software adapter' : 'a model without a drafter'
+  const why = isEmulated(llm.device) ? 'an emulated GPU' : 'a model without a drafter'
   return `With ${why} this runs on a tiny model of random weights: the rows and the refusals are the same.`
 }
 

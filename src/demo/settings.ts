@@ -3,11 +3,13 @@
  * one is refused by the engine with its own words. It never knows the document.
  */
 
-import type { AdapterInfo, BudgetPolicy, LoadOptions, SamplingFields } from '../index.ts'
+import type { BudgetPolicy, DeviceInfo, LoadOptions, SamplingFields } from '../index.ts'
 
 export interface Settings {
   readonly model: string
-  /** B; undefined: by the adapter */
+  /** what computes: `webgpu`, `wasm` or `auto` */
+  readonly backend: string
+  /** B; undefined: the engine's default */
   readonly b: number | undefined
   /** S */
   readonly s: number
@@ -26,6 +28,7 @@ export interface Settings {
 
 export const DEFAULT_SETTINGS: Settings = {
   model: 'models/fairy-tales/',
+  backend: 'auto',
   b: undefined,
   // Sixteen openings, and room for stories of the visitor's own beside them.
   s: 20,
@@ -38,9 +41,9 @@ export const DEFAULT_SETTINGS: Settings = {
   tokens: 120,
 }
 
-/** B where neither the address nor a control says one. */
-export function defaultBatchTokens(adapter: AdapterInfo): number {
-  return adapter.software ? 64 : 256
+/** Whether the engine runs on a GPU that the processor emulates, where a step takes ten times as long as elsewhere. */
+export function isEmulated(device: DeviceInfo): boolean {
+  return device.backend === 'webgpu' && device.adapter.software
 }
 
 export function readSettings(search: string): Settings {
@@ -56,6 +59,7 @@ export function readSettings(search: string): Settings {
   const b = query.get('b')
   return {
     model: query.get('model') ?? DEFAULT_SETTINGS.model,
+    backend: query.get('backend') ?? DEFAULT_SETTINGS.backend,
     b: b === null || b === '' ? undefined : Number(b),
     s: number('s', DEFAULT_SETTINGS.s),
     drafts: number('drafts', DEFAULT_SETTINGS.drafts),
@@ -80,13 +84,14 @@ export function writeSettings(settings: Settings): string {
   return text === '' ? '' : `?${text}`
 }
 
-export function engineOptions(settings: Settings, adapter: AdapterInfo): LoadOptions {
-  const { drafts, adaptive } = settings
+export function engineOptions(settings: Settings): LoadOptions {
+  const { b, drafts, adaptive } = settings
   return {
-    maxNumBatchedTokens: settings.b ?? defaultBatchTokens(adapter),
+    // A backend or policy that does not exist is the engine's to refuse.
+    backend: settings.backend as LoadOptions['backend'] & string,
+    ...(b !== undefined && { maxNumBatchedTokens: b }),
     maxNumSeqs: settings.s,
     speculative: drafts === 0 ? undefined : { method: 'mtp', numSpeculativeTokens: drafts, adaptive },
-    // A policy that does not exist is the engine's to refuse.
     budgetPolicy: settings.policy as BudgetPolicy,
     debug: { trace: settings.trace },
   }

@@ -10,6 +10,10 @@
 export interface AssetUrls {
   /** the module of `LLM.replay` */
   readonly replay?: string | undefined
+  /** the backend over ONNX Runtime, ONNX Runtime's WebAssembly file, and the module that loads that */
+  readonly ort?: string | undefined
+  readonly ortWasm?: string | undefined
+  readonly ortGlue?: string | undefined
 }
 
 export const CONNECT = 'weir:connect'

@@ -8,6 +8,9 @@ import type { BudgetPolicy } from './stepRecord.ts'
 /** Number format of the KV cache; `f16` holds numbers up to 65504. */
 export type KvCacheDtype = 'f16' | 'f32'
 
+/** What computes a step: the GPU, or the processor through ONNX Runtime's WebAssembly build. */
+export type BackendName = 'webgpu' | 'wasm'
+
 /**
  * Which waiting request comes in first. `fcfs`: the one that arrived first. `priority`: the one of the lowest number, where
  * every `priorityAgingTokens` rows that the engine has run since its arrival are worth one level.
@@ -46,7 +49,13 @@ export interface NgramOptions extends DraftOptions {
 
 export type SpeculativeOptions = MtpOptions | NgramOptions
 
-/** Engine options after defaults and checks; what crosses to the worker and what core, runner and plan read. */
+/** Engine options after defaults and checks, and what they apply to. */
+export interface LoadedOptions extends EngineOptions {
+  /** never `auto` */
+  readonly backend: BackendName
+}
+
+/** Engine options after defaults and checks; what core, runners and plans read. */
 export interface EngineOptions {
   /** B: the most token rows in a step */
   readonly maxNumBatchedTokens: number

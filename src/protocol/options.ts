@@ -3,13 +3,15 @@
  * compiles without the DOM, cannot read it.
  */
 
-import type { KvCacheDtype, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
+import type { BackendName, KvCacheDtype, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
 import type { Prompt, SamplingFields } from './request.ts'
 import type { BudgetPolicy, StepRecord } from './stepRecord.ts'
 
 export type {
+  BackendName,
   EngineOptions,
   KvCacheDtype,
+  LoadedOptions,
   SchedulingPolicy,
   SpeculativeMethod,
   SpeculativeOptions,
@@ -72,9 +74,20 @@ export interface WorkerOptions {
   readonly assets?: URL | string
 }
 
+/** What the engine runs on. */
+export interface BackendOptions {
+  /** default `auto`: a hardware GPU, else `wasm`, the processor; a software adapter, which is slower, only with `webgpu` */
+  readonly backend?: BackendName | 'auto'
+  /** of `wasm`: threads where the page is cross-origin isolated, else one; default: half of the processor's, at most 4 */
+  readonly numThreads?: number
+}
+
 /** What a caller may pass to `LLM.load`; every field is optional. */
-export interface LoadOptions extends WorkerOptions {
-  /** B: the most token rows in a step, the size of every per-row buffer; default 256 */
+export interface LoadOptions extends WorkerOptions, BackendOptions {
+  /**
+   * B: the most token rows in a step, the size of every per-row buffer; default 256 on a GPU; on `wasm` as many as take about
+   * 100 ms, from 16 to 256
+   */
   readonly maxNumBatchedTokens?: number
   /** S: the most requests running at once, at most `maxNumBatchedTokens`; default 16 */
   readonly maxNumSeqs?: number
@@ -86,7 +99,7 @@ export interface LoadOptions extends WorkerOptions {
   readonly speculative?: SpeculativeLoadOptions | undefined
   /** how a step's rows are charged against `maxNumBatchedTokens`; default `exact`, the others are there to compare */
   readonly budgetPolicy?: BudgetPolicy
-  /** number format of the KV cache; default `f16`, `f32` takes twice the memory and holds numbers beyond 65504 */
+  /** number format of the KV cache; default `f16`, `f32` takes twice the memory and holds numbers beyond 65504; on `wasm` `f32` alone */
   readonly kvCacheDtype?: KvCacheDtype
   /** find the KV of equal beginnings of prompts again; default true */
   readonly enablePrefixCaching?: boolean

@@ -56,6 +56,10 @@ export const OPTION_NUMBERS = {
   watermark: numbers(0, 1 - Number.EPSILON / 2, 'a number from 0 up to, but not including, 1'),
 } as const satisfies Readonly<Record<string, NumberRange>>
 
+export const BACKEND_NUMBERS = {
+  numThreads: integers(1, 64),
+} as const satisfies Readonly<Record<string, NumberRange>>
+
 export const SPECULATIVE_NUMBERS = {
   numSpeculativeTokens: integers(0, MOST_DRAFTS),
   draftVocabSize: integers(1, WORD),

@@ -1,7 +1,7 @@
 /** What crosses the worker boundary: the service's calls and the one message per engine step. Plain data, no behaviour. */
 
 import type { ErrorData } from './errors.ts'
-import type { EngineOptions, LoadOptions, LoadProgress, LoadWarning, WorkerOptions } from './options.ts'
+import type { BackendName, LoadedOptions, LoadOptions, LoadProgress, LoadWarning, WorkerOptions } from './options.ts'
 import type { Replay } from './replay.ts'
 import type { GenerationPart, Prompt, RequestDebug, SamplingFields, Usage } from './request.ts'
 import type { SpeculationStats } from './speculation.ts'
@@ -16,6 +16,17 @@ export interface AdapterInfo {
   readonly description: string
   /** a CPU that pretends to be a GPU */
   readonly software: boolean
+}
+
+/** What a backend runs on. */
+export type BackendDevice =
+  | { readonly backend: Extract<BackendName, 'webgpu'>; readonly adapter: AdapterInfo }
+  | { readonly backend: Extract<BackendName, 'wasm'>; readonly threads: number }
+
+/** What an engine runs on. */
+export type DeviceInfo = BackendDevice & {
+  /** why it runs on this backend */
+  readonly reason: string
 }
 
 export interface ModelInfo {
@@ -44,8 +55,8 @@ export interface MemoryPlan {
 export interface LoadedEngine {
   readonly model: ModelInfo
   /** after defaults, checks and rounding */
-  readonly options: EngineOptions
-  readonly adapter: AdapterInfo
+  readonly options: LoadedOptions
+  readonly device: DeviceInfo
   readonly memory: MemoryPlan
   readonly warnings: readonly LoadWarning[]
 }
@@ -93,7 +104,9 @@ export interface EngineStats {
    * later request may take up), `SHARED_BLOCK` (several samples read it).
    */
   readonly blockOwners: Int32Array
+  readonly device: DeviceInfo
   readonly plannedBytes: number
+  /** measured; on `wasm` with ONNX Runtime's memory, of which the plan has an estimate */
   readonly allocatedBytes: number
   /** the variant chosen for each kernel that has several */
   readonly kernels: Readonly<Record<string, string>>
@@ -136,8 +149,8 @@ export type Outcome<T> = { readonly ok: true; readonly value: T } | { readonly o
 
 /** What the worker exposes. Request ids are chosen by the caller, so that no answer is waited for before streaming. */
 export interface LlmService {
-  /** Which adapter there is; BACKEND_UNAVAILABLE says why there is none. */
-  probe(): Promise<Outcome<AdapterInfo>>
+  /** What `load` would run on; BACKEND_UNAVAILABLE says why there is nothing. */
+  probe(options: ServiceOptions): Promise<Outcome<DeviceInfo>>
   /** The bytes `load` would allocate; fetches config and weight headers only. */
   plan(modelUrl: string, options: ServiceOptions): Promise<Outcome<MemoryPlan>>
   load(modelUrl: string, options: ServiceOptions, listener: ServiceListener): Promise<Outcome<LoadedEngine>>

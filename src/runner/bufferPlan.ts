@@ -4,6 +4,7 @@
  * rows.
  */
 
+import type { TensorHeaders } from '../backend/backend.ts'
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type BufferPlan, plannedBytes } from '../gpu/arena.ts'
 import { readbackPlans } from '../gpu/readback.ts'
@@ -22,7 +23,7 @@ import { qkvColumns } from './modelOps.ts'
 import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from './packPlan.ts'
 import { passBytes } from './passes.ts'
 import { answerBytes, type LogitsDebug } from './stepResults.ts'
-import { type TensorHeaders, weightBuffers } from './weightLayout.ts'
+import { weightBuffers } from './weightLayout.ts'
 
 export interface EnginePlan {
   readonly weights: readonly BufferPlan[]

@@ -3,6 +3,7 @@
  * measurement, compiles the program of a step, checks its numerics on this device, and seals the arena.
  */
 
+import type { RunnerSource } from '../backend/backend.ts'
 import { Arena, plannedBytes } from '../gpu/arena.ts'
 import type { Gpu } from '../gpu/device.ts'
 import { DeviceFaults } from '../gpu/faults.ts'
@@ -11,10 +12,7 @@ import { PassTimer } from '../gpu/timing.ts'
 import { ITEM_WORDS, NO_PART } from '../kernels/attentionPlan.ts'
 import { ropeTable } from '../kernels/rope.ts'
 import { verifyStep } from '../kernels/verifyStep.ts'
-import type { ModelSpec } from '../models/modelSpec.ts'
-import type { EngineOptions } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
-import type { LoadProgress } from '../protocol/options.ts'
 import { assert } from '../util/math.ts'
 import { allBuffers, planBuffers } from './bufferPlan.ts'
 import { chooseKernels } from './chooseKernels.ts'
@@ -24,7 +22,7 @@ import { type GpuGeometry, gpuGeometry } from './gpuGeometry.ts'
 import { GpuRunner } from './gpuRunner.ts'
 import { draftsFromSubset } from './head.ts'
 import { KERNEL_SETS, type KernelSet, variantNames } from './kernelSet.ts'
-import { type ColumnCopy, type WeightStream, WeightUploader } from './loadWeights.ts'
+import { type ColumnCopy, WeightUploader } from './loadWeights.ts'
 import { type ModelContext, named } from './modelOps.ts'
 import { passSlice } from './passes.ts'
 import { buildProgram, checkGrids, type Dispatch, type Op, op, type StepPass } from './program.ts'
@@ -36,17 +34,8 @@ import { StepUpload } from './stepUpload.ts'
 import { TuningBench } from './tuningBench.ts'
 import { DRAFT_HEAD, headBuffer, weightDtypes, weightParts } from './weightLayout.ts'
 
-export interface GpuRunnerOptions {
+export interface GpuRunnerOptions extends RunnerSource {
   readonly gpu: Gpu
-  readonly spec: ModelSpec
-  readonly options: EngineOptions
-  readonly weights: WeightStream
-  /** token ids that drafts are limited to, ascending; only with `speculative.draftVocabSize` */
-  readonly draftVocab?: readonly number[] | undefined
-  /** milliseconds */
-  readonly now: () => number
-  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
-  readonly signal?: AbortSignal | undefined
   /** default: the faster set on this device, measured */
   readonly kernels?: KernelSet
 }

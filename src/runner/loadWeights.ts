@@ -9,7 +9,6 @@ import {
   type WeightDtype,
   weightBytes,
 } from '../kernels/weights.ts'
-import type { TensorHeader } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
 import type { MatrixPart, VectorPart, WeightPart } from './weightLayout.ts'
 
@@ -18,23 +17,6 @@ export interface ColumnCopy {
   readonly from: string
   readonly to: string
   readonly columns: readonly number[]
-}
-
-/** Yields tensors in any order. */
-export interface WeightStream {
-  readonly tensors: ReadonlyMap<string, TensorHeader>
-  readonly totalBytes: number
-  stream(
-    onTensor: (info: TensorHeader & { readonly name: string }, data: Uint8Array) => void | Promise<void>,
-    options: {
-      readonly signal?: AbortSignal | undefined
-      readonly onProgress?: (progress: {
-        readonly file: string
-        readonly loaded: number
-        readonly total: number
-      }) => void
-    },
-  ): Promise<void>
 }
 
 export class WeightUploader {

@@ -4,13 +4,12 @@
  * fetched.
  */
 
+import type { TensorHeaders } from '../backend/backend.ts'
 import type { BufferPlan } from '../gpu/arena.ts'
 import { type WeightDtype, weightBytes } from '../kernels/weights.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { type CheckedTensor, checkTensors, type TensorHeader, type WeightRole } from '../models/weightNames.ts'
+import { type CheckedTensor, checkTensors, type WeightRole } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
-
-export type TensorHeaders = ReadonlyMap<string, TensorHeader>
 
 /** A tensor whose rows become `columns` columns of a stored matrix, from `firstColumn` on. */
 export interface MatrixPart {

@@ -1,12 +1,13 @@
 /** What a worker does at its start: a service over this thread's GPU for each page, or part of one, that connects. Nothing else. */
 
 import { expose } from 'comlink'
+import type { GpuOwner } from '../gpu/device.ts'
 import { type AssetUrls, CONNECT, type ConnectMessage, READY, type ReadyMessage } from '../protocol/connection.ts'
-import type { ReplayModule } from './lazyReplay.ts'
+import type { LazyModules } from './lazyModules.ts'
 import type { Environment } from './loadModel.ts'
 import { createService } from './service.ts'
 
-const ENVIRONMENT: Environment = {
+const ENVIRONMENT: Environment & GpuOwner = {
   // A browser's getter may throw.
   get gpu() {
     return navigator.gpu
@@ -14,16 +15,13 @@ const ENVIRONMENT: Environment = {
   now: () => performance.now(),
 }
 
-/** @param replay where the module of `LLM.replay` comes from */
-export function listen(replay: (assets: AssetUrls) => Promise<ReplayModule>): void {
+/** @param modules loads a module from the URLs that the page has sent */
+export function listen(modules: (assets: AssetUrls) => LazyModules): void {
   addEventListener('message', ({ data, ports: [port] }: MessageEvent<Partial<ConnectMessage> | null>) => {
     // A page's own worker may have messages of its own.
     if (data?.type !== CONNECT || !port) return
     const { assets = {}, lock } = data
-    expose(
-      createService(ENVIRONMENT, () => replay(assets)),
-      port,
-    )
+    expose(createService(ENVIRONMENT, modules(assets)), port)
     hold(lock, (locked) => port.postMessage({ type: READY, locked } satisfies ReadyMessage))
   })
 }

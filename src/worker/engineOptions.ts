@@ -1,8 +1,9 @@
 /**
  * Completes the engine options with defaults and checks them against the model. Their types have been checked already. It must
- * never know the adapter.
+ * never know the device.
  */
 
+import type { BackendDefaults } from '../backend/backend.ts'
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type ModelLimits, validateEngineLimits } from '../core/limits.ts'
 import type { EngineOptions, SpeculativeOptions } from '../protocol/engineOptions.ts'
@@ -10,6 +11,7 @@ import { WeirError } from '../protocol/errors.ts'
 import type { SpeculativeLoadOptions } from '../protocol/options.ts'
 import type { ServiceOptions } from '../protocol/service.ts'
 
+const DEFAULT_MAX_NUM_SEQS = 16
 const DEFAULT_MAX_MODEL_LEN = 1024
 const DEFAULT_KV_CACHE_TOKENS = 8192
 const DEFAULT_AGING_TOKENS = 8192
@@ -18,17 +20,17 @@ const DEFAULT_LOOKUP_MIN = 2
 const DEFAULT_LOOKUP_MAX = 4
 
 /** @throws INVALID_OPTION naming the options to change */
-export function resolveOptions(given: ServiceOptions, model: ModelLimits): EngineOptions {
+export function resolveOptions(given: ServiceOptions, model: ModelLimits, defaults: BackendDefaults): EngineOptions {
   const kvCacheTokens = given.kvCacheTokens ?? DEFAULT_KV_CACHE_TOKENS
   const options: EngineOptions = {
-    maxNumBatchedTokens: given.maxNumBatchedTokens ?? 256,
-    maxNumSeqs: given.maxNumSeqs ?? 16,
+    maxNumBatchedTokens: given.maxNumBatchedTokens ?? defaults.maxNumBatchedTokens,
+    maxNumSeqs: given.maxNumSeqs ?? DEFAULT_MAX_NUM_SEQS,
     maxModelLen: given.maxModelLen ?? Math.min(DEFAULT_MAX_MODEL_LEN, model.maxPositions),
     // A value below one block is not rounded to 0, so that the error shows it.
     kvCacheTokens: kvCacheTokens < BLOCK_SIZE ? kvCacheTokens : kvCacheTokens - (kvCacheTokens % BLOCK_SIZE),
     speculative: given.speculative && resolveSpeculative(given.speculative),
     budgetPolicy: given.budgetPolicy ?? 'exact',
-    kvCacheDtype: given.kvCacheDtype ?? 'f16',
+    kvCacheDtype: given.kvCacheDtype ?? defaults.kvCacheDtype,
     enablePrefixCaching: given.enablePrefixCaching ?? true,
     longPrefillTokenThreshold: given.longPrefillTokenThreshold ?? 0,
     maxNumPartialPrefills: given.maxNumPartialPrefills ?? 0,

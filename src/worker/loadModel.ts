@@ -1,10 +1,10 @@
 /**
- * Loads a model from its URL onto this thread's GPU: files, spec, options, memory plan, runner, tokenizer. Everything that can
- * be refused is refused before weights are fetched. It must never know requests.
+ * Loads a model from its URL onto a backend: files, spec, options, memory plan, runner, tokenizer. Everything that can be refused
+ * is refused before weights are fetched. It must never know requests.
  */
 
-import type { StepRunner } from '../core/stepRunner.ts'
-import { type Gpu, type GpuOwner, openDevice } from '../gpu/device.ts'
+import type { Backend, BackendRunner } from '../backend/backend.ts'
+import { type Backends, type ChosenBackend, chooseBackend } from '../backend/chooseBackend.ts'
 import { type ModelFiles, openModel } from '../loader/source.ts'
 import {
   type GenerationDefaults,
@@ -14,29 +14,22 @@ import {
 } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
-import type { LoadProgress, LoadWarning } from '../protocol/options.ts'
-import type { AdapterInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
-import { memoryPlan } from '../runner/bufferPlan.ts'
-import { createGpuRunner } from '../runner/createGpuRunner.ts'
+import type { BackendOptions, LoadProgress, LoadWarning } from '../protocol/options.ts'
+import type { DeviceInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { draftVocabulary } from './draftVocabulary.ts'
 import { resolveOptions } from './engineOptions.ts'
 
-/** A runner with the fields that `stats()` reports. */
-export interface LoadedRunner extends StepRunner {
-  readonly kernels: Readonly<Record<string, string>>
-  readonly batchInvariant: boolean
-  readonly allocatedBytes: number
-}
-
 /** Everything that serves one model. */
 export interface LoadedModel {
   readonly info: LoadedEngine
+  /** of the engine */
+  readonly options: EngineOptions
   readonly spec: Pick<ModelSpec, 'vocabSize' | 'eosTokenIds'>
   readonly defaults: GenerationDefaults
   /** undefined: the model has none; prompts and outputs are then token ids only */
   readonly tokenizer: Tokenizer | undefined
-  readonly runner: LoadedRunner
+  readonly runner: BackendRunner
   /** settles when the device is lost other than by `dispose` */
   readonly lost: Promise<WeirError>
   dispose(): void
@@ -54,81 +47,96 @@ export interface LoadControl {
   readonly onProgress: (progress: LoadProgress) => void
 }
 
-/** Loads models onto the GPU, or stands in for it in tests. */
+/** Loads models, or stands in for it in tests. */
 export interface ModelLoader {
   /** @throws BACKEND_UNAVAILABLE */
-  probe(): Promise<AdapterInfo>
+  probe(options: ServiceOptions): Promise<DeviceInfo>
   /** @throws INVALID_OPTION, MODEL_FETCH, MODEL_FORMAT */
   plan(modelUrl: string, options: ServiceOptions): Promise<MemoryPlan>
   /** @throws as `probe` and `plan`, and LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED, after freeing what was allocated */
   load(modelUrl: string, options: ServiceOptions, control: LoadControl): Promise<LoadedModel>
 }
 
-export interface Environment extends GpuOwner {
+export interface Environment {
   /** milliseconds */
   readonly now: () => number
   /** default: the global one */
   readonly fetch?: typeof globalThis.fetch
 }
 
-export function gpuLoader(environment: Environment): ModelLoader {
+/** Loads models onto the backend that the options ask for. */
+export function modelLoader(backends: Backends, environment: Environment): ModelLoader {
   return {
-    probe: async () => {
-      const { adapter, device } = await openDevice(environment)
-      device.destroy()
-      return adapter
-    },
-    plan: async (modelUrl, options) => (await describeModel(modelUrl, options, environment)).memory,
+    probe: (options) => withBackend(backends, options, async ({ info }) => info),
+    plan: (modelUrl, options) =>
+      withBackend(backends, options, async ({ backend }) => {
+        return (await describeModel(backend, modelUrl, options, environment)).memory
+      }),
     load: async (modelUrl, options, control) => {
-      const gpu = await openDevice(environment)
+      const chosen = await chooseBackend(backends, options)
       try {
-        return await loadOnto(gpu, modelUrl, options, control, environment)
+        return await loadOnto(chosen, modelUrl, options, control, environment)
       } catch (thrown) {
-        gpu.device.destroy()
+        chosen.close()
         throw thrown
       }
     },
   }
 }
 
+async function withBackend<T>(
+  backends: Backends,
+  options: BackendOptions,
+  use: (chosen: ChosenBackend) => Promise<T>,
+): Promise<T> {
+  const chosen = await chooseBackend(backends, options)
+  try {
+    return await use(chosen)
+  } finally {
+    chosen.close()
+  }
+}
+
 async function loadOnto(
-  gpu: Gpu,
+  chosen: ChosenBackend,
   modelUrl: string,
   given: ServiceOptions,
   control: LoadControl,
   environment: Environment,
 ): Promise<LoadedModel> {
   const { signal, onProgress } = control
-  const { files, spec, draftVocab, ...engine } = await describeModel(modelUrl, given, environment, signal)
+  const { backend, info, lost, createRunner, close } = chosen
+  const described = await describeModel(backend, modelUrl, given, environment, signal)
+  const { files, spec, options, draftVocab, model, memory } = described
   const tokenizer =
     files.tokenizer === undefined ? undefined : Tokenizer.fromFiles(files.tokenizer, files.tokenizerConfig)
-  const { options } = engine
   const { now } = environment
-  const runner = await createGpuRunner({
-    gpu,
-    spec,
-    options,
-    weights: files.weights,
-    draftVocab,
-    now,
-    onProgress,
-    signal,
-  })
+  const runner = await createRunner({ spec, options, weights: files.weights, draftVocab, now, onProgress, signal })
   return {
-    info: { ...engine, adapter: gpu.adapter, warnings: tokenizer ? [] : [NO_TOKENIZER] },
+    info: {
+      model,
+      memory,
+      options: { ...options, backend: backend.name },
+      device: info,
+      warnings: tokenizer ? [] : [NO_TOKENIZER],
+    },
+    options,
     spec,
     defaults: parseGenerationDefaults(files.generationConfig, spec.vocabSize),
     tokenizer,
     runner,
-    lost: gpu.lost,
+    lost,
     dispose: () => {
       runner.dispose()
-      gpu.device.destroy()
+      close()
     },
   }
 }
 
-interface ModelDescription extends Omit<LoadedEngine, 'adapter' | 'warnings'> {
+interface ModelDescription {
+  readonly model: ModelInfo
+  readonly memory: MemoryPlan
+  readonly options: EngineOptions
   readonly files: ModelFiles
   readonly spec: ModelSpec
   /** ids of the draft vocabulary; undefined: all */
@@ -137,6 +145,7 @@ interface ModelDescription extends Omit<LoadedEngine, 'adapter' | 'warnings'> {
 
 /** Everything known from the model's JSON files and weight headers. */
 async function describeModel(
+  backend: Backend,
   modelUrl: string,
   given: ServiceOptions,
   environment: Environment,
@@ -145,10 +154,12 @@ async function describeModel(
   const files = await openModel(modelUrl, { signal, fetch: environment.fetch })
   const spec = parseModelSpec(files.config, files.generationConfig)
   const { vocabSize, maxPositions, mtp } = spec
-  const resolved = resolveOptions(given, { drafter: mtp !== undefined, maxPositions })
+  const { tensors } = files.weights
+  const defaults = backend.defaults(spec, tensors)
+  const resolved = resolveOptions(given, { drafter: mtp !== undefined, maxPositions }, defaults)
   const draftVocab = await draftVocabulary(files, given.speculative, vocabSize)
   const options = withDraftVocab(resolved, draftVocab?.length)
-  const memory = memoryPlan(spec, options, files.weights.tensors)
+  const memory = backend.plan(spec, options, tensors)
   return { files, spec, options, memory, draftVocab, model: modelInfo(files, spec) }
 }
 

@@ -1,6 +1,6 @@
 /** The worker as a file: what is seldom needed lies beside it, in files that it loads when asked. */
 
 import { listen } from './connect.ts'
-import { loadReplay } from './lazyReplay.ts'
+import { loadOrt, loadReplay } from './lazyModules.ts'
 
-listen(({ replay }) => loadReplay(replay))
+listen((assets) => ({ replay: () => loadReplay(assets), wasm: () => loadOrt(assets) }))

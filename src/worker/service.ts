@@ -3,11 +3,12 @@
  * it directly. What goes wrong is an Outcome, so that error codes survive any transport. It must never know Comlink.
  */
 
+import type { GpuOwner } from '../gpu/device.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { Replay } from '../protocol/replay.ts'
 import type { Prompt, SamplingFields } from '../protocol/request.ts'
 import type {
-  AdapterInfo,
+  DeviceInfo,
   EngineStats,
   LlmService,
   LoadedEngine,
@@ -16,15 +17,16 @@ import type {
   ServiceListener,
   ServiceOptions,
 } from '../protocol/service.ts'
+import { gpuBackend } from '../runner/gpuBackend.ts'
 import { assert } from '../util/math.ts'
-import type { ReplayModule } from './lazyReplay.ts'
-import { type Environment, gpuLoader, type ModelLoader } from './loadModel.ts'
+import type { LazyModules, ReplayModule } from './lazyModules.ts'
+import { type Environment, type ModelLoader, modelLoader } from './loadModel.ts'
 import { outcome } from './outcome.ts'
 import { Serving } from './serving.ts'
 
-/** @param replay where the module of `replay` comes from, when it is asked for */
-export function createService(environment: Environment, replay: () => Promise<ReplayModule>): LlmService {
-  return new Service(gpuLoader(environment), environment.now, replay)
+export function createService(environment: Environment & GpuOwner, modules: LazyModules): LlmService {
+  const backends = { webgpu: async () => gpuBackend(environment), wasm: modules.wasm }
+  return new Service(modelLoader(backends, environment), environment.now, modules.replay)
 }
 
 export class Service implements LlmService {
@@ -42,8 +44,8 @@ export class Service implements LlmService {
     this.#replay = replay
   }
 
-  probe(): Promise<Outcome<AdapterInfo>> {
-    return outcome(() => this.#loader.probe())
+  probe(options: ServiceOptions): Promise<Outcome<DeviceInfo>> {
+    return outcome(() => this.#loader.probe(options))
   }
 
   plan(modelUrl: string, options: ServiceOptions): Promise<Outcome<MemoryPlan>> {

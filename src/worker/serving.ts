@@ -31,7 +31,7 @@ export class Serving {
     this.#model = model
     this.#outbox = new Outbox(listener)
     this.#engine = new EngineCore({
-      options: model.info.options,
+      options: model.options,
       runner: model.runner,
       vocabSize: model.spec.vocabSize,
       now,
@@ -91,7 +91,8 @@ export class Serving {
     const stats = this.#engine.stats()
     // The caller's ids in place of the engine's; FREE_BLOCK and the like are kept.
     const blockOwners = stats.blockOwners.map((owner) => this.#directory.sample(owner)?.id ?? owner)
-    return { ...stats, blockOwners, plannedBytes: info.memory.totalBytes, allocatedBytes, kernels, batchInvariant }
+    const { device, memory } = info
+    return { ...stats, blockOwners, device, plannedBytes: memory.totalBytes, allocatedBytes, kernels, batchInvariant }
   }
 
   /** @throws INVALID_OPTION without `debug.trace` */

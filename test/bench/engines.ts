@@ -4,13 +4,15 @@ import { LLM, type LoadOptions } from '../../src/index.ts'
 import { createService } from '../../src/worker/service.ts'
 import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
 import { nodeGpu } from '../helpers/gpuDevice.ts'
-import { replayModule } from '../helpers/replayModule.ts'
+import { LAZY_MODULES } from '../helpers/lazyModules.ts'
 
 export const FAIRY_TALES = MODELS['fairy-tales']
 
 export function load(modelUrl: string, options: LoadOptions, gpu = nodeGpu()): Promise<LLM> {
-  const service = createService({ gpu, now: () => performance.now(), fetch: folderFetch as typeof fetch }, replayModule)
-  return LLM.connect(service, modelUrl, options)
+  // The device of a benchmark is said, never found out.
+  const backend = options.backend ?? 'webgpu'
+  const service = createService({ gpu, now: () => performance.now(), fetch: folderFetch as typeof fetch }, LAZY_MODULES)
+  return LLM.connect(service, modelUrl, { ...options, backend })
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The tables of the speculation benchmark, from its runs. */
 
-import type { LLM } from '../../src/index.ts'
+import type { DeviceInfo, LLM } from '../../src/index.ts'
 import { median, printTable, type Ratio, ratio, writeFigure } from './figures.ts'
 import { FIXED, MOST, OPENINGS, READY, ROUNDS, SETTINGS, STREAMS, TEMPERATURE } from './speculationSettings.ts'
 
@@ -31,11 +31,11 @@ export interface DeviceTimes {
 
 /** Prints the tables and writes them, with every run, to a file. */
 export function report(
-  { adapter, options }: Pick<LLM, 'adapter' | 'options'>,
+  { device, options }: Pick<LLM, 'device' | 'options'>,
   runs: readonly Run[],
   times: ReadonlyMap<string, DeviceTimes>,
 ): void {
-  console.log(`\nSpeculation, fairy-tales on ${adapter.description || adapter.architecture}`)
+  console.log(`\nSpeculation, fairy-tales on ${deviceName(device)}`)
   console.log(
     `B = ${options.maxNumBatchedTokens}, temperature ${TEMPERATURE}, top-k 50, top-p 0.95, ${OPENINGS * ROUNDS} rounds`,
   )
@@ -82,7 +82,7 @@ export function report(
       .filter(({ ms }) => ms.some((each) => each > 0))
       .map(({ name, ms }) => [name, ...ms.map((each) => each.toFixed(2))]),
   )
-  writeFigure('speculation.json', `${JSON.stringify({ adapter, table, best, verify, drafting, runs }, null, 1)}\n`)
+  writeFigure('speculation.json', `${JSON.stringify({ device, table, best, verify, drafting, runs }, null, 1)}\n`)
 }
 
 function runsOf(runs: readonly Run[], streams: number, setting: string): readonly Run[] {
@@ -143,4 +143,9 @@ function draftTime(times: ReadonlyMap<string, DeviceTimes>, name: string, stream
 function shown({ mean, low, high }: Ratio): string {
   if (Number.isNaN(mean)) return '-'
   return `${mean.toFixed(3)} (${low.toFixed(3)}…${high.toFixed(3)})`
+}
+
+function deviceName(device: DeviceInfo): string {
+  if (device.backend === 'wasm') return `the processor, ${device.threads} threads`
+  return device.adapter.description || device.adapter.architecture
 }

@@ -9,7 +9,7 @@ import type { LoadOptions } from '../../src/protocol/options.ts'
 import type { LlmService } from '../../src/protocol/service.ts'
 import type { ModelLoader } from '../../src/worker/loadModel.ts'
 import { Service } from '../../src/worker/service.ts'
-import { replayModule } from './replayModule.ts'
+import { LAZY_MODULES } from './lazyModules.ts'
 import { MODEL_URL } from './scriptedModel.ts'
 
 export interface Way {
@@ -27,7 +27,7 @@ function direct(loader: ModelLoader): Way {
     lose = resolve
   })
   return {
-    service: new Service(loader, () => performance.now(), replayModule),
+    service: new Service(loader, () => performance.now(), LAZY_MODULES.replay),
     link: {
       ...IN_PROCESS,
       lost,

@@ -4,18 +4,14 @@
  */
 
 import { readFileSync } from 'node:fs'
+import type { BackendRunner } from '../../src/backend/backend.ts'
 import type { RequestOutput, StepOutput, StepPlan, TableWrite } from '../../src/core/stepPlan.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
-import type { ServiceOptions } from '../../src/protocol/service.ts'
+import type { DeviceInfo, ServiceOptions } from '../../src/protocol/service.ts'
 import { Tokenizer } from '../../src/tokenizer/tokenizer.ts'
 import { resolveOptions } from '../../src/worker/engineOptions.ts'
-import {
-  type LoadControl,
-  type LoadedModel,
-  type LoadedRunner,
-  type ModelLoader,
-  NO_TOKENIZER,
-} from '../../src/worker/loadModel.ts'
+import { type LoadControl, type LoadedModel, type ModelLoader, NO_TOKENIZER } from '../../src/worker/loadModel.ts'
+import { GPU_DEFAULTS } from './backendDefaults.ts'
 
 export const MODEL_URL = 'http://models.test/fairy-tales/'
 /** A folder without a model. */
@@ -25,6 +21,9 @@ export const ENDLESS_URL = 'http://models.test/endless/'
 
 export const VOCAB_SIZE = 4096
 export const EOS = 4093
+
+const ADAPTER = { vendor: 'test', architecture: 'script', description: 'a script', software: true }
+const DEVICE: DeviceInfo = { backend: 'webgpu', adapter: ADAPTER, reason: 'a test' }
 
 function json(name: string): unknown {
   return JSON.parse(readFileSync(new URL(`../../public/models/fairy-tales/${name}`, import.meta.url), 'utf8'))
@@ -44,7 +43,7 @@ export function saying(text: string): Script {
 /** Requests go on until something ends them, each in its own way. */
 export const endless: Script = (requestId, index) => 100 + ((requestId * 31 + index * 7) % 3000)
 
-export class ScriptedRunner implements LoadedRunner {
+export class ScriptedRunner implements BackendRunner {
   readonly kernels = { linear: 'scripted' }
   readonly batchInvariant = true
   readonly allocatedBytes = 1000
@@ -108,6 +107,10 @@ export class ScriptedRunner implements LoadedRunner {
     this.#drafts.set(tableRow, proposed)
     return { ...answer, accepted: tokens.length - 1, tokens, verified, proposed }
   }
+
+  dispose(): void {
+    this.break(new WeirError('DISPOSED', 'the engine was disposed'))
+  }
 }
 
 /** Loads a scripted model; keeps what it made for tests to look at. */
@@ -130,12 +133,12 @@ export class MockLoader implements ModelLoader {
   }
 
   async probe() {
-    return { vendor: 'test', architecture: 'script', description: 'a script', software: true }
+    return DEVICE
   }
 
   async plan(modelUrl: string, options: ServiceOptions) {
     await open(modelUrl)
-    resolveOptions(options, { drafter: true, maxPositions: 2048 })
+    resolveOptions(options, { drafter: true, maxPositions: 2048 }, GPU_DEFAULTS)
     return { totalBytes: 1000, weightBytes: 600, kvCacheBytes: 300, workspaceBytes: 100, buffers: [] }
   }
 
@@ -145,7 +148,7 @@ export class MockLoader implements ModelLoader {
     })
     await open(modelUrl, signal)
     this.loads += 1
-    const options = resolveOptions(given, { drafter: true, maxPositions: 2048 })
+    const options = resolveOptions(given, { drafter: true, maxPositions: 2048 }, GPU_DEFAULTS)
     onProgress({ phase: 'fetch', file: 'model.safetensors', loaded: 600, total: 600 })
     const runner = new ScriptedRunner(this.#script, options.maxNumBatchedTokens)
     this.runner = runner
@@ -161,11 +164,12 @@ export class MockLoader implements ModelLoader {
           maxPositions: 2048,
           drafter: true,
         },
-        options,
-        adapter: await this.probe(),
+        options: { ...options, backend: 'webgpu' },
+        device: DEVICE,
         memory: await this.plan(modelUrl, given),
         warnings: modelUrl.endsWith('?ids') ? [NO_TOKENIZER] : [],
       },
+      options,
       spec: { vocabSize: VOCAB_SIZE, eosTokenIds: [EOS] },
       defaults: { sampling: { temperature: 0.8, top_k: 50, top_p: 0.95 }, eosTokenIds: [EOS] },
       tokenizer: modelUrl.endsWith('?ids') ? undefined : tokenizer,
@@ -175,7 +179,7 @@ export class MockLoader implements ModelLoader {
       }),
       dispose: () => {
         this.disposed += 1
-        runner.break(new WeirError('DISPOSED', 'the engine was disposed'))
+        runner.dispose()
       },
     }
   }

@@ -4,7 +4,7 @@ import { afterEach } from 'vitest'
 import type { Prompt, SamplingFields } from '../../src/protocol/request.ts'
 import type { EngineStats, Outcome, SampleUpdate, ServiceOptions, StepMessage } from '../../src/protocol/service.ts'
 import { Service } from '../../src/worker/service.ts'
-import { replayModule } from './replayModule.ts'
+import { LAZY_MODULES } from './lazyModules.ts'
 import { MODEL_URL, MockLoader, type Script } from './scriptedModel.ts'
 
 export function unwrap<T>(outcome: Outcome<T>): T {
@@ -21,7 +21,7 @@ export class ServiceRig {
 
   constructor(script: Script) {
     this.loader = new MockLoader(script)
-    this.service = new Service(this.loader, () => performance.now(), replayModule)
+    this.service = new Service(this.loader, () => performance.now(), LAZY_MODULES.replay)
   }
 
   async load(options: ServiceOptions = {}, modelUrl = MODEL_URL): Promise<this> {

@@ -41,7 +41,8 @@ describe.each(WAYS)('LLM %s', (_name, open) => {
       kvCacheTokens: 2048,
     })
     expect(llm.options.speculative).toBeUndefined()
-    expect(llm.adapter.software).toBe(true)
+    expect(llm.options.backend).toBe('webgpu')
+    expect(llm.device).toMatchObject({ backend: 'webgpu', reason: 'a test', adapter: { software: true } })
     expect(llm.memory.totalBytes).toBe(1000)
     expect(phases).toEqual(['fetch', 'ready'])
   })

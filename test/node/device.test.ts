@@ -10,7 +10,7 @@ import { createService } from '../../src/worker/service.ts'
 import { errorOf } from '../helpers/connect.ts'
 import { FakeGpu, ownerOf } from '../helpers/fakeGpu.ts'
 import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
-import { replayModule } from '../helpers/replayModule.ts'
+import { LAZY_MODULES } from '../helpers/lazyModules.ts'
 
 const fake = new FakeGpu({ timestamps: true })
 
@@ -56,10 +56,11 @@ describe('no device is BACKEND_UNAVAILABLE with the reason', () => {
         now: () => 0,
         fetch: folderFetch,
       },
-      replayModule,
+      LAZY_MODULES,
     )
     const listener = { progress: () => {}, step: () => {} }
-    for (const outcome of [await service.probe(), await service.load(MODELS['qwen3-mtp'], {}, listener)]) {
+    const webgpu = { backend: 'webgpu' } as const
+    for (const outcome of [await service.probe(webgpu), await service.load(MODELS['qwen3-mtp'], webgpu, listener)]) {
       expect(outcome).toMatchObject({ ok: false, error: { code: 'BACKEND_UNAVAILABLE', message: opening.message } })
     }
   })

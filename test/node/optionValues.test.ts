@@ -12,6 +12,7 @@ import { OPTION_NUMBERS, SPECULATIVE_NUMBERS } from '../../src/protocol/ranges.t
 import { allBuffers, memoryPlan, planBuffers } from '../../src/runner/bufferPlan.ts'
 import { resolveOptions } from '../../src/worker/engineOptions.ts'
 import { anyValue } from '../helpers/anyValue.ts'
+import { GPU_DEFAULTS } from '../helpers/backendDefaults.ts'
 import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
 
 const NAMES = [...Object.keys(OPTION_NUMBERS), ...Object.keys(SPECULATIVE_NUMBERS).map((name) => `speculative.${name}`)]
@@ -31,7 +32,7 @@ describe('any value of an option', () => {
     const nested = { method, numSpeculativeTokens: 2, ...(field && { [field]: value }) }
     const options = field ? { speculative: nested } : { [option]: value }
     const given = checkLoadOptions(readLoadOptions(options as LoadOptions))
-    return resolveOptions(given, { drafter: true, maxPositions: spec.maxPositions })
+    return resolveOptions(given, { drafter: true, maxPositions: spec.maxPositions }, GPU_DEFAULTS)
   }
 
   it('is refused by its name, or planned to the byte; what no adapter binds is LIMIT_EXCEEDED before it is created', async () => {

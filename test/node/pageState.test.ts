@@ -12,10 +12,9 @@ import {
 import { liveFigures, StepHistory } from '../../src/demo/stepHistory.ts'
 import { stepRecord, stepRecords } from '../helpers/stepRecords.ts'
 
-const SOFTWARE = { vendor: 'google', architecture: 'swiftshader', description: 'SwiftShader', software: true }
-
 const settings: fc.Arbitrary<Settings> = fc.record({
   model: fc.oneof(fc.webUrl(), fc.constantFrom('models/fairy-tales/', '/a b/&c=d#e/')),
+  backend: fc.constantFrom('auto', 'wasm', 'no such backend'),
   b: fc.option(fc.integer({ min: -5, max: 4096 }), { nil: undefined }),
   s: fc.integer({ min: -5, max: 256 }),
   drafts: fc.nat({ max: 9 }),
@@ -49,17 +48,16 @@ describe('settings in the address', () => {
     expect(readSettings('?b=many&seed=').seed).toBe(DEFAULT_SETTINGS.seed)
   })
 
-  it('choose fewer rows for a software adapter, unless the address says how many', () => {
-    const hardware = { ...SOFTWARE, software: false }
-    expect(engineOptions(DEFAULT_SETTINGS, SOFTWARE).maxNumBatchedTokens).toBe(64)
-    expect(engineOptions(DEFAULT_SETTINGS, hardware).maxNumBatchedTokens).toBe(256)
-    expect(engineOptions({ ...DEFAULT_SETTINGS, b: 48 }, SOFTWARE).maxNumBatchedTokens).toBe(48)
-    expect(engineOptions({ ...DEFAULT_SETTINGS, drafts: 0 }, SOFTWARE).speculative).toBeUndefined()
+  it('leave the rows of a step to the engine, unless the address says how many', () => {
+    expect(engineOptions(DEFAULT_SETTINGS)).not.toHaveProperty('maxNumBatchedTokens')
+    expect(engineOptions({ ...DEFAULT_SETTINGS, b: 48 }).maxNumBatchedTokens).toBe(48)
+    expect(engineOptions({ ...DEFAULT_SETTINGS, drafts: 0 }).speculative).toBeUndefined()
+    expect(engineOptions(readSettings('?backend=wasm')).backend).toBe('wasm')
   })
 
   it('trace only when asked to: a trace grows with the steps', () => {
-    expect(engineOptions(readSettings(''), SOFTWARE).debug).toEqual({ trace: false })
-    expect(engineOptions(readSettings('?trace=1'), SOFTWARE).debug).toEqual({ trace: true })
+    expect(engineOptions(readSettings('')).debug).toEqual({ trace: false })
+    expect(engineOptions(readSettings('?trace=1')).debug).toEqual({ trace: true })
     expect(writeSettings(readSettings('?trace=1'))).toBe('?trace=1')
   })
 

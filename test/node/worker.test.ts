@@ -69,7 +69,7 @@ describe('messages', () => {
 describe('the service', () => {
   it('answers before and without a load', async () => {
     const { service } = new ServiceRig(endless)
-    expect(await service.probe()).toMatchObject({ ok: true, value: { architecture: 'script' } })
+    expect(await service.probe({})).toMatchObject({ ok: true, value: { backend: 'webgpu', reason: 'a test' } })
     expect(await service.plan(MODEL_URL, {})).toMatchObject({ ok: true, value: { totalBytes: 1000 } })
     const refused = { ok: false, error: { code: 'INVALID_OPTION' } }
     expect(await service.plan(MODEL_URL, { maxNumSeqs: 300 })).toMatchObject(refused)

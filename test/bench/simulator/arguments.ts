@@ -9,6 +9,7 @@ import { SCHEDULING_POLICIES } from '../../../src/protocol/engineOptions.ts'
 import { WeirError } from '../../../src/protocol/errors.ts'
 import { BUDGET_POLICIES, type BudgetPolicy } from '../../../src/protocol/stepRecord.ts'
 import { resolveOptions } from '../../../src/worker/engineOptions.ts'
+import { GPU_DEFAULTS } from '../../helpers/backendDefaults.ts'
 import type { RowCost } from './costModel.ts'
 import type { ArrivalProcess, LengthDistribution } from './distributions.ts'
 import { type DeviceModel, OVERRUNS } from './simulatedRunner.ts'
@@ -108,6 +109,7 @@ function engineOptions(given: GivenArguments): EngineOptions {
         enablePrefixCaching: given.oneOf('prefix-cache', ['on', 'off']) === 'on',
       },
       { drafter: true, maxPositions: maxModelLen },
+      GPU_DEFAULTS,
     )
     return { ...resolved, speculative }
   } catch (thrown) {

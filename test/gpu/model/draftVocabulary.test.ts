@@ -12,7 +12,7 @@ import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.t
 import { nodeGpu } from '../../helpers/gpuDevice.ts'
 import { withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts, seededRandom } from '../../helpers/kernelHarness.ts'
-import { replayModule } from '../../helpers/replayModule.ts'
+import { LAZY_MODULES } from '../../helpers/lazyModules.ts'
 
 const SIZES = { maxNumBatchedTokens: 24, maxNumSeqs: 4, maxModelLen: 96, kvCacheTokens: 512 } as const
 
@@ -89,9 +89,9 @@ describe('through the public options', () => {
         now: () => performance.now(),
         fetch: fetch as typeof globalThis.fetch,
       },
-      replayModule,
+      LAZY_MODULES,
     )
-    const options = { ...small, speculative: { method: 'mtp', ...speculative } } as const
+    const options = { ...small, backend: 'webgpu', speculative: { method: 'mtp', ...speculative } } as const
     const llm = await LLM.connect(service, MODELS['fairy-tales'], options)
     onTestFinished(() => llm.dispose())
     return llm

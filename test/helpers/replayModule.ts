@@ -1,2 +1,0 @@
-/** The module of `LLM.replay`, from source. */
-export const replayModule = () => import('../../src/worker/replay.ts')
