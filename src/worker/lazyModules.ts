@@ -27,7 +27,7 @@ export async function loadOrt({ ort, ortWasm, ortGlue }: AssetUrls): Promise<Bac
   const { ortBackend } = await load<OrtModule>('ort.js', ort)
   return ortBackend({
     wasm: required('ort-wasm-simd-threaded.wasm', ortWasm),
-    glue: required('ort-wasm-simd-threaded.mjs', ortGlue),
+    glue: required('ort-wasm-simd-threaded.js', ortGlue),
   })
 }
 

@@ -67,7 +67,8 @@ const REFUSED: readonly (readonly [string, unknown, RegExp])[] = [
   ['maxNumSeq', 4, /did you mean maxNumSeqs\?/],
   ['kv_cache_dtype', 'f32', /did you mean kvCacheDtype\?/],
   ['speculative.num_speculative_tokens', 2, /did you mean speculative\.numSpeculativeTokens\?/],
-  ['backend', 'wasm', /WebGPU alone, so leave it out/],
+  ['backend', 'cpu', /'auto' or 'webgpu' or 'wasm'/],
+  ['numThreads', 0, /from 1 to 64/],
   ['quantization', 'none', /quantised ones are not supported, so leave it out/],
   ['toString', 4, /maxNumSeqs/],
 ]
@@ -82,6 +83,8 @@ function withOption(path: string, value: unknown): object {
 
 /** A value for each option that crosses to the worker. */
 const WHOLE = {
+  backend: 'wasm',
+  numThreads: 2,
   maxNumBatchedTokens: 64,
   maxNumSeqs: 4,
   maxModelLen: 128,

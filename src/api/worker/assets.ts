@@ -32,11 +32,23 @@ export function assetUrl(file: string, folder: string | undefined): string | und
 
 /** Files that the worker loads when they are asked for. Without a folder the URLs are in the form that bundlers look for. */
 export function lazyAssets(folder: string | undefined): AssetUrls {
-  if (folder !== undefined) return { replay: assetUrl('replay.js', folder) }
+  if (folder !== undefined) {
+    return {
+      replay: assetUrl('replay.js', folder),
+      ort: assetUrl('ort.js', folder),
+      ortWasm: assetUrl('ort-wasm-simd-threaded.wasm', folder),
+      ortGlue: assetUrl('ort-wasm-simd-threaded.js', folder),
+    }
+  }
   try {
-    return { replay: new URL('../../worker/replay.ts', import.meta.url).href }
+    return {
+      replay: new URL('../../worker/replay.ts', import.meta.url).href,
+      ort: new URL('../../ort/ortBackend.ts', import.meta.url).href,
+      ortWasm: new URL('../../../node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm', import.meta.url).href,
+      ortGlue: new URL('../../../node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.mjs', import.meta.url).href,
+    }
   } catch {
     // A bundle that is no module has no URL.
-    return { replay: undefined }
+    return {}
   }
 }
