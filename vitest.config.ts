@@ -1,16 +1,27 @@
 import { defineConfig } from 'vitest/config'
 
-// A test's folder decides where it runs: node (no GPU), gpu (Dawn in Node, one process and one device), browser (Chromium), apps
-// (bundlers from the registry, and Chromium).
+// A test's folder decides where it runs: node (no model), gpu (Dawn in Node, one process and one device), browser (Chromium), apps
+// (bundlers from the registry, and Chromium). The conformance suite runs on every backend: in gpu, and in wasm.
 export default defineConfig({
   test: {
     projects: [
       { test: { name: 'node', include: ['test/node/**/*.test.ts'], environment: 'node', testTimeout: 60_000 } },
       {
         test: {
-          name: 'gpu',
-          include: ['test/gpu/**/*.test.ts'],
+          name: 'wasm',
+          include: ['test/conformance/step/**/*.test.ts'],
           environment: 'node',
+          provide: { backend: 'wasm' as const },
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+        },
+      },
+      {
+        test: {
+          name: 'gpu',
+          include: ['test/gpu/**/*.test.ts', 'test/conformance/step/**/*.test.ts'],
+          environment: 'node',
+          provide: { backend: 'webgpu' as const },
           pool: 'forks',
           maxWorkers: 1,
           isolate: false,

@@ -8,6 +8,7 @@ const STAGES = {
   check: { script: 'check' },
   lint: { script: 'lint' },
   node: { project: 'node' },
+  wasm: { project: 'wasm' },
   gpu: { project: 'gpu', browser: true },
   build: { script: 'build' },
   browser: { project: 'browser', browser: true },

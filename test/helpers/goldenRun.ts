@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
 import type { RequestStep } from '../../src/protocol/request.ts'
 import { bindingIds, type Golden, type GoldenCase, type GoldenRecord, recordKind } from './golden.ts'
-import type { GpuEngine } from './gpuEngine.ts'
+import type { TestEngine } from './testEngine.ts'
 
 /** What was compared, so that a test can say that it compared something. */
 export interface Compared {
@@ -14,7 +14,7 @@ export interface Compared {
 }
 
 /** Runs the cases together, as far as each record goes, and checks every answer. */
-export async function checkGolden(engine: GpuEngine, golden: Golden): Promise<Compared> {
+export async function checkGolden(engine: TestEngine, golden: Golden): Promise<Compared> {
   const compared: Compared = { ids: 0, drafts: 0, accepted: 0 }
   const kind = recordKind(engine.options.kvCacheDtype)
   const tolerance = golden.tolerance[kind].gap

@@ -4,7 +4,8 @@ import { GREEDY } from '../../src/core/samplingParams.ts'
 import type { StepPlan } from '../../src/core/stepPlan.ts'
 import { encodeProgram } from '../../src/runner/program.ts'
 import { cdiv } from '../../src/util/math.ts'
-import type { GpuEngine } from './gpuEngine.ts'
+import { gpuParts } from './gpuEngine.ts'
+import type { TestEngine } from './testEngine.ts'
 
 export interface ForwardTrace {
   /** [layers]: L2 norm of the last row's residual after each block */
@@ -14,8 +15,8 @@ export interface ForwardTrace {
 }
 
 /** The engine must be idle. Its buffers must hold the whole prompt. */
-export async function traceForward(engine: GpuEngine, prompt: readonly number[]): Promise<ForwardTrace> {
-  const { parts } = engine.runner
+export async function traceForward(engine: TestEngine, prompt: readonly number[]): Promise<ForwardTrace> {
+  const parts = gpuParts(engine)
   const counts = parts.upload.write(wholePrompt(prompt))
   const program = parts.program.flatMap(({ dispatches }) => dispatches)
   let begin = 0

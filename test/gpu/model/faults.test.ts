@@ -10,8 +10,8 @@ import type { GpuRunner } from '../../../src/runner/gpuRunner.ts'
 import { SERIAL_KERNELS } from '../../../src/runner/kernelSet.ts'
 import { folderFetch, MODELS } from '../../helpers/folderFetch.ts'
 import { nodeGpu } from '../../helpers/gpuDevice.ts'
-import { engineOptions } from '../../helpers/gpuEngine.ts'
 import { promptPlan } from '../../helpers/promptPlan.ts'
+import { engineOptions } from '../../helpers/testEngine.ts'
 
 /** A device of its own, so that its faults are nobody else's. */
 async function withDevice(use: (gpu: Gpu) => Promise<void>): Promise<void> {

@@ -2,8 +2,9 @@
 
 import { expect, test } from 'vitest'
 import { type KernelSet, SERIAL_KERNELS, WORKGROUP_KERNELS } from '../../../src/runner/kernelSet.ts'
-import { withEngine } from '../../helpers/gpuEngine.ts'
+import { gpuParts, withKernels } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { withEngine } from '../../helpers/testEngine.ts'
 
 // Decoding past 256 keys, where the workgroup set leaves partials per split and merges them.
 const REQUESTS = [
@@ -20,11 +21,11 @@ function answers(kernels: KernelSet) {
     async (engine) => {
       expect(Object.values(engine.runner.kernels)).toEqual(Object.values(kernels).map(({ name }) => name))
       expect(engine.runner.batchInvariant).toBe(true)
-      const partials = engine.runner.parts.geometry.maxParts > 0
+      const partials = gpuParts(engine).geometry.maxParts > 0
       const ends = await engine.run(REQUESTS)
       return { partials, answers: ends.map((end) => ({ ids: end.tokenIds, debug: end.debug })) }
     },
-    kernels,
+    withKernels(kernels),
   )
 }
 

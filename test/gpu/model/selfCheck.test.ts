@@ -3,7 +3,8 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { WORKGROUP_KERNELS } from '../../../src/runner/kernelSet.ts'
 import { TuningBench } from '../../../src/runner/tuningBench.ts'
-import { withEngine } from '../../helpers/gpuEngine.ts'
+import { withKernels } from '../../helpers/gpuEngine.ts'
+import { withEngine } from '../../helpers/testEngine.ts'
 
 afterEach(() => {
   vi.restoreAllMocks()
@@ -18,7 +19,7 @@ test.each(['f16', 'f32'] as const)('%s: every compared word is there and says so
     'fairy-tales',
     options,
     async ({ runner }) => expect(runner.batchInvariant).toBe(true),
-    WORKGROUP_KERNELS,
+    withKernels(WORKGROUP_KERNELS),
   )
   expect(read.mock.calls.map(([name]) => name)).toEqual([
     'attention',

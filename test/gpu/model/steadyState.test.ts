@@ -2,11 +2,12 @@
 
 import { expect, test } from 'vitest'
 import { countCalls, submitsOnly } from '../../helpers/deviceCalls.ts'
-import { type GpuEngine, type TestRequest, withEngine } from '../../helpers/gpuEngine.ts'
+import { gpuParts } from '../../helpers/gpuEngine.ts'
 import { randomInts, seededRandom } from '../../helpers/kernelHarness.ts'
+import { type TestEngine, type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 
 /** Keeps about a dozen requests going, of every length, greedy and sampled, and aborts some. */
-async function mixedSteps(engine: GpuEngine, steps: number): Promise<void> {
+async function mixedSteps(engine: TestEngine, steps: number): Promise<void> {
   const random = seededRandom(11)
   const live: number[] = []
   const start = engine.records.length
@@ -32,7 +33,7 @@ function randomRequest(random: () => number, salt: number): TestRequest {
 test('200 mixed steps create nothing and submit once each, preemptions and prefix hits included', async () => {
   const sizes = { maxNumBatchedTokens: 48, kvCacheTokens: 384, maxModelLen: 128, drafts: 3 }
   await withEngine('qwen3-mtp', sizes, async (engine) => {
-    const { device } = engine.runner.parts.gpu
+    const { device } = gpuParts(engine).gpu
     const bytes = engine.runner.allocatedBytes
     const counts = await countCalls(device, () => mixedSteps(engine, 200))
     expect(counts).toEqual(submitsOnly(engine.records.length))
@@ -52,10 +53,21 @@ test('planned bytes are allocated bytes, and the arena is sealed', async () => {
   for (const drafts of [undefined, 2]) {
     const overrides = { kvCacheDtype: 'f32', ...(drafts === undefined ? {} : { drafts }) } as const
     await withEngine('fairy-tales', overrides, async (engine) => {
-      const { arena } = engine.runner.parts
-      expect(engine.runner.allocatedBytes).toBe(engine.runner.plannedBytes)
+      const { arena, plannedBytes } = gpuParts(engine)
+      expect(engine.runner.allocatedBytes).toBe(plannedBytes)
       await expect(arena.allocate([{ name: 'late', bytes: 4, use: 'storage' }])).rejects.toThrow(/sealed/)
       expect(engine.runner.batchInvariant).toBe(true)
     })
   }
+})
+
+test('memory for penalties is planned only where requests may have them', async () => {
+  const bytes = (penalties: boolean) =>
+    withEngine('qwen3-mtp', { penalties }, async (engine) => ({
+      planned: gpuParts(engine).plannedBytes,
+      options: engine.options,
+    }))
+  const [without, { planned, options }] = [await bytes(false), await bytes(true)]
+  // A word per token and 300 biases; a buffer has 16 bytes at least.
+  expect(planned - without.planned).toBe(options.maxNumSeqs * (512 + 300) * 4 - 16)
 })

@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import { openDevice } from '../../../src/gpu/device.ts'
 import type { StepRecord } from '../../../src/protocol/stepRecord.ts'
 import { nodeGpu, sharedGpu } from '../../helpers/gpuDevice.ts'
-import { withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { withEngine } from '../../helpers/testEngine.ts'
 
 /** The steps of four requests, of a model whose drafts are often right. */
 async function steps(drafts: number | undefined): Promise<readonly StepRecord[]> {

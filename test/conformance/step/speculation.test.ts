@@ -8,8 +8,8 @@ import { describe, expect, test } from 'vitest'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
 import { cachedTokens, expectSame, preemptions } from '../../helpers/answers.ts'
 import type { ModelName } from '../../helpers/folderFetch.ts'
-import { type EngineOverrides, type GpuEngine, type TestRequest, withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { type EngineOverrides, type TestEngine, type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 import { capricious } from '../../helpers/testProposers.ts'
 
 const SIZES = { maxModelLen: 96, kvCacheTokens: 2048 }
@@ -64,7 +64,7 @@ interface Seen {
 /** Runs the requests together, twice, and compares both runs with the reference. */
 async function run(model: ModelName, overrides: EngineOverrides): Promise<Seen> {
   const expected = await reference(model)
-  return withEngine(model, { ...SIZES, drafts: 4, ...overrides }, async (engine: GpuEngine) => {
+  return withEngine(model, { ...SIZES, drafts: 4, ...overrides }, async (engine: TestEngine) => {
     const first = await engine.run(requests(model))
     const chunks = engine.records.filter(({ prefillRows }) => prefillRows > 0).length
     const ends = [...first, ...(await engine.run(requests(model)))]

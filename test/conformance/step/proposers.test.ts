@@ -5,8 +5,8 @@ import type { Proposer } from '../../../src/core/speculation/proposer.ts'
 import type { NewRequest } from '../../../src/engine/engineTypes.ts'
 import { type ProposerRun, proposerConformance, type RunProposer } from '../../conformance/proposer.ts'
 import { GREEDY } from '../../helpers/coreFixtures.ts'
-import { type EngineOverrides, type GpuEngine, withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { type EngineOverrides, type TestEngine, withEngine } from '../../helpers/testEngine.ts'
 import { capricious, noise, oracle } from '../../helpers/testProposers.ts'
 
 const SIZES = { maxNumBatchedTokens: 24, maxNumSeqs: 4, maxModelLen: 96, kvCacheTokens: 512 } as const
@@ -33,7 +33,7 @@ const answers = new Map<number, readonly number[]>()
 const answerOf = ({ id }: { readonly id: number }): readonly number[] => answers.get(id) ?? []
 let plain: Promise<ProposerRun> | undefined
 
-async function drain(engine: GpuEngine, requests: readonly NewRequest[]): Promise<ProposerRun> {
+async function drain(engine: TestEngine, requests: readonly NewRequest[]): Promise<ProposerRun> {
   for (const request of requests) engine.core.add(request)
   await engine.drain()
   const ends = requests.map(({ id }) => {

@@ -3,10 +3,9 @@
 import { afterEach, expect, test, vi } from 'vitest'
 import { Scheduler } from '../../../src/core/schedule/scheduler.ts'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
-import { SERIAL_KERNELS } from '../../../src/runner/kernelSet.ts'
 import { expectSame, preemptions } from '../../helpers/answers.ts'
-import { type EngineOverrides, type GpuEngine, type TestRequest, withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { type EngineOverrides, type TestEngine, type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 
 const SIZES = { maxModelLen: 96, kvCacheTokens: 1024, maxNumBatchedTokens: 64 }
 
@@ -21,8 +20,8 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-function open<T>(overrides: EngineOverrides, use: (engine: GpuEngine) => Promise<T>): Promise<T> {
-  return withEngine('qwen3-mtp', { ...SIZES, ...overrides }, use, SERIAL_KERNELS)
+function open<T>(overrides: EngineOverrides, use: (engine: TestEngine) => Promise<T>): Promise<T> {
+  return withEngine('qwen3-mtp', { ...SIZES, ...overrides }, use)
 }
 
 let unpreempted: Promise<EngineRequestEnd[]> | undefined

@@ -1,4 +1,4 @@
-/** The real model on the real kernels against an independent float64 implementation (test/golden). */
+/** The real model on every backend against an independent float64 implementation (test/golden). */
 
 import { describe, expect, test } from 'vitest'
 import { cdiv } from '../../../src/util/math.ts'
@@ -6,10 +6,8 @@ import type { ModelName } from '../../helpers/folderFetch.ts'
 import { FULL } from '../../helpers/full.ts'
 import { type GoldenCase, loadGolden, recordKind } from '../../helpers/golden.ts'
 import { checkGolden } from '../../helpers/goldenRun.ts'
-import { type GpuEngine, withEngine } from '../../helpers/gpuEngine.ts'
-import { traceForward } from '../../helpers/traceForward.ts'
-
-const KV_DTYPES = ['f16', 'f32'] as const
+import { KV_DTYPES } from '../../helpers/testBackend.ts'
+import { withEngine } from '../../helpers/testEngine.ts'
 
 /** Drafts; undefined: no speculation. The larger models take long on a software adapter. */
 const ALL_DRAFTS = [undefined, 0, 1, 2, 3, 4]
@@ -36,7 +34,7 @@ describe.each<ModelName>(['qwen3-mtp', 'mimo', 'fairy-tales'])('%s', (model) => 
       )
     })
 
-    test('last-row logits and the norms of every layer', async () => {
+    test('logits of the last row', async () => {
       const { logits: tolerance } = golden.tolerance[recordKind(kvCacheDtype)]
       const debug = { logits: 'full', steps: false, trace: false } as const
       await withEngine(model, { ...sizes, kvCacheDtype, debug, maxNumBatchedTokens: 768 }, async (engine) => {
@@ -44,7 +42,6 @@ describe.each<ModelName>(['qwen3-mtp', 'mimo', 'fairy-tales'])('%s', (model) => 
         for (const [index, each] of golden.cases.entries()) {
           const row = ends[index]?.debug?.logits[0] as Float32Array
           checkLogits(row, each, recordKind(kvCacheDtype), tolerance)
-          await checkNorms(engine, each, recordKind(kvCacheDtype), tolerance)
         }
       })
     })
@@ -58,19 +55,4 @@ function checkLogits(row: Float32Array, each: GoldenCase, kind: 'kv_exact' | 'kv
   const peak = Math.max(...row)
   const sum = row.reduce((total, logit) => total + Math.exp(logit - peak), 0)
   expect(Math.abs(peak + Math.log(sum) - each[kind].last_logits_logsumexp)).toBeLessThan(tolerance)
-}
-
-async function checkNorms(
-  engine: GpuEngine,
-  each: GoldenCase,
-  kind: 'kv_exact' | 'kv_f16',
-  tolerance: number,
-): Promise<void> {
-  const { layers, final } = await traceForward(engine, each.prompt_ids)
-  expect(layers).toHaveLength(each[kind].layer_output_l2.length)
-  layers.forEach((norm, layer) => {
-    const expected = each[kind].layer_output_l2[layer] ?? Number.NaN
-    expect(Math.abs(norm - expected), `layer ${layer}`).toBeLessThan(tolerance * Math.max(1, expected))
-  })
-  expect(Math.abs(final - each[kind].final_hidden_l2)).toBeLessThan(tolerance * Math.max(1, each[kind].final_hidden_l2))
 }

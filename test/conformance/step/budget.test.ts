@@ -2,17 +2,17 @@
 
 import { expect, test } from 'vitest'
 import type { BudgetPolicy } from '../../../src/protocol/stepRecord.ts'
-import { type GpuEngine, withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { type TestEngine, withEngine } from '../../helpers/testEngine.ts'
 
 /** One request decodes with 3 drafts while long prompts want every row. */
-async function decodeBesidePrompts(engine: GpuEngine): Promise<void> {
+async function decodeBesidePrompts(engine: TestEngine): Promise<void> {
   engine.add({ prompt: [...randomInts(1, 8, 512)], maxTokens: 20 })
   for (let index = 0; index < 3; index++) engine.add({ prompt: [...randomInts(2 + index, 150, 512)], maxTokens: 4 })
   await engine.drain()
 }
 
-function open(budgetPolicy: BudgetPolicy, use: (engine: GpuEngine) => Promise<void>): Promise<void> {
+function open(budgetPolicy: BudgetPolicy, use: (engine: TestEngine) => Promise<void>): Promise<void> {
   const sizes = { maxNumBatchedTokens: 64, maxModelLen: 192, kvCacheTokens: 2048, drafts: 3 }
   return withEngine('qwen3-mtp', { ...sizes, budgetPolicy }, use)
 }

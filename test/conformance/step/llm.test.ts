@@ -1,25 +1,15 @@
 /** The public class over the real engine, in this process: text in, text out, and what can go wrong with a model or a device. */
 
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { CACHED_BLOCK, FREE_BLOCK, LLM, type LoadOptions, type StepRecord } from '../../../src/index.ts'
-import { createService } from '../../../src/worker/service.ts'
+import { CACHED_BLOCK, FREE_BLOCK, type LLM, type LoadOptions, type StepRecord } from '../../../src/index.ts'
 import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.ts'
-import { loadGolden } from '../../helpers/golden.ts'
-import { nodeGpu } from '../../helpers/gpuDevice.ts'
-import { LAZY_MODULES } from '../../helpers/lazyModules.ts'
+import { loadGolden, recordKind } from '../../helpers/golden.ts'
+import { connect, KV_DTYPE } from '../../helpers/testBackend.ts'
 
 type Fetch = typeof folderFetch
 
 async function load(model: ModelName, options: LoadOptions = {}, fetch: Fetch = folderFetch): Promise<LLM> {
-  const service = createService(
-    {
-      gpu: nodeGpu(),
-      now: () => performance.now(),
-      fetch: fetch as typeof globalThis.fetch,
-    },
-    LAZY_MODULES,
-  )
-  const llm = await LLM.connect(service, MODELS[model], { backend: 'webgpu', ...options })
+  const llm = await connect(MODELS[model], options, fetch)
   onTestFinished(() => llm.dispose())
   return llm
 }
@@ -39,7 +29,7 @@ test('a story streams as text, and its pieces are the whole', async () => {
     ids.push(...part.token_ids)
   }
   const result = await generation.result()
-  expect(ids).toEqual(golden?.kv_f16.greedy_ids.slice(0, 24))
+  expect(ids).toEqual(golden?.[recordKind(KV_DTYPE)].greedy_ids.slice(0, 24))
   expect(result.text).toBe(pieces.join(''))
   expect(result.text).not.toContain('\uFFFD')
   expect(result.finish_reason).toBe('length')
@@ -88,10 +78,11 @@ test('a logit that is not finite ends its request with NUMERIC_ERROR and no othe
   const good = llm.generate({ prompt_token_ids }, clean).result()
   const bad = llm.generate({ prompt_token_ids: [5, 77, 9] }, clean).result()
   await expect(bad).rejects.toMatchObject({ code: 'NUMERIC_ERROR' })
-  expect((await good).token_ids).toEqual(golden?.kv_f16.greedy_ids.slice(0, 16))
+  expect((await good).token_ids).toEqual(golden?.[recordKind(KV_DTYPE)].greedy_ids.slice(0, 16))
   // Its blocks hold NaN now; whoever gets them next must not see it.
   const crowd = Array.from({ length: 8 }, () => llm.generate({ prompt_token_ids }, clean).result())
-  for (const one of await Promise.all(crowd)) expect(one.token_ids).toEqual(golden?.kv_f16.greedy_ids.slice(0, 16))
+  for (const one of await Promise.all(crowd))
+    expect(one.token_ids).toEqual(golden?.[recordKind(KV_DTYPE)].greedy_ids.slice(0, 16))
 })
 
 describe('what a load refuses', () => {

@@ -6,8 +6,8 @@
 import { describe, expect, test } from 'vitest'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
 import type { ModelName } from '../../helpers/folderFetch.ts'
-import { type EngineOverrides, type GpuEngine, type TestRequest, withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { type EngineOverrides, type TestEngine, type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 
 interface Answer {
   readonly ids: readonly number[]
@@ -49,7 +49,7 @@ function growers(vocabSize: number): TestRequest[] {
   }))
 }
 
-async function alone(engine: GpuEngine, requests: readonly TestRequest[]): Promise<Answer[]> {
+async function alone(engine: TestEngine, requests: readonly TestRequest[]): Promise<Answer[]> {
   const answers: Answer[] = []
   for (const request of requests) answers.push(answer((await engine.run([request]))[0]))
   return answers
@@ -57,7 +57,7 @@ async function alone(engine: GpuEngine, requests: readonly TestRequest[]): Promi
 
 /** Each subject beside others. */
 async function among(
-  engine: GpuEngine,
+  engine: TestEngine,
   others: readonly TestRequest[],
   requests: readonly TestRequest[],
 ): Promise<EngineRequestEnd[]> {

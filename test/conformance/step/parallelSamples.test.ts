@@ -2,10 +2,9 @@
 
 import { expect, test } from 'vitest'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
-import { SERIAL_KERNELS } from '../../../src/runner/kernelSet.ts'
 import { cachedTokens, expectSame } from '../../helpers/answers.ts'
-import { type TestRequest, withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 
 const SIZES = { maxModelLen: 80, kvCacheTokens: 512 }
 const PROMPT = [...randomInts(21, 50, 512)]
@@ -23,7 +22,7 @@ let alone: Promise<EngineRequestEnd[]> | undefined
 /** One after another, nothing cached, four drafts. */
 function reference(): Promise<EngineRequestEnd[]> {
   const inTurn = { ...SIZES, drafts: 4, enablePrefixCaching: false, maxNumSeqs: 1 }
-  alone ??= withEngine('qwen3-mtp', inTurn, (engine) => engine.run(SAMPLES), SERIAL_KERNELS)
+  alone ??= withEngine('qwen3-mtp', inTurn, (engine) => engine.run(SAMPLES))
   return alone
 }
 
@@ -34,15 +33,10 @@ test.each([
 ])('%j: four samples answer as alone, and the prompt is computed once', async (overrides) => {
   const expected = await reference()
   expect(new Set(expected.map((end) => String(end.tokenIds))).size).toBe(4)
-  await withEngine(
-    'qwen3-mtp',
-    { ...SIZES, ...overrides },
-    async (engine) => {
-      const ends = await engine.run(SAMPLES)
-      expectSame(ends, expected)
-      expect(ends.map(cachedTokens)).toEqual([0, 48, 48, 48])
-      expect(engine.records.reduce((sum, { prefillRows }) => sum + prefillRows, 0)).toBe(50 + 3 * 2)
-    },
-    SERIAL_KERNELS,
-  )
+  await withEngine('qwen3-mtp', { ...SIZES, ...overrides }, async (engine) => {
+    const ends = await engine.run(SAMPLES)
+    expectSame(ends, expected)
+    expect(ends.map(cachedTokens)).toEqual([0, 48, 48, 48])
+    expect(engine.records.reduce((sum, { prefillRows }) => sum + prefillRows, 0)).toBe(50 + 3 * 2)
+  })
 })

@@ -5,14 +5,12 @@
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
-import { LLM, type SpeculativeLoadOptions } from '../../../src/index.ts'
-import { createService } from '../../../src/worker/service.ts'
+import type { SpeculativeLoadOptions } from '../../../src/index.ts'
 import { answer, draftsByLength } from '../../helpers/answers.ts'
 import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.ts'
-import { nodeGpu } from '../../helpers/gpuDevice.ts'
-import { withEngine } from '../../helpers/gpuEngine.ts'
 import { randomInts, seededRandom } from '../../helpers/kernelHarness.ts'
-import { LAZY_MODULES } from '../../helpers/lazyModules.ts'
+import { connect } from '../../helpers/testBackend.ts'
+import { withEngine } from '../../helpers/testEngine.ts'
 
 const SIZES = { maxNumBatchedTokens: 24, maxNumSeqs: 4, maxModelLen: 96, kvCacheTokens: 512 } as const
 
@@ -83,16 +81,8 @@ describe('through the public options', () => {
       const body = files[String(input).replace(MODELS['fairy-tales'], '')]
       return body === undefined ? folderFetch(input, init) : new Response(body)
     }
-    const service = createService(
-      {
-        gpu: nodeGpu(),
-        now: () => performance.now(),
-        fetch: fetch as typeof globalThis.fetch,
-      },
-      LAZY_MODULES,
-    )
-    const options = { ...small, backend: 'webgpu', speculative: { method: 'mtp', ...speculative } } as const
-    const llm = await LLM.connect(service, MODELS['fairy-tales'], options)
+    const options = { ...small, speculative: { method: 'mtp', ...speculative } } as const
+    const llm = await connect(MODELS['fairy-tales'], options, fetch)
     onTestFinished(() => llm.dispose())
     return llm
   }
