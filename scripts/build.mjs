@@ -90,7 +90,10 @@ function bundledLicenses(sources) {
   return [...new Set(folders)]
     .map((folder) => {
       const { name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
-      return `${name} ${version}\n\n${readFileSync(join(folder, 'LICENSE'), 'utf8')}`
+      const own = join(folder, 'LICENSE')
+      // ONNX Runtime's packages come without theirs.
+      const file = existsSync(own) ? own : `scripts/licenses/${name.replace(/-(web|common)$/, '')}.txt`
+      return `${name} ${version}\n\n${readFileSync(file, 'utf8')}`
     })
     .join('\n\n')
 }
