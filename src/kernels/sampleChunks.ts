@@ -29,11 +29,6 @@ export function chunkWords(vocabSize: number): number {
   return 4 * numChunks(vocabSize)
 }
 
-/** The digest of a row of logits as 16 hex digits. */
-export function digestHex(low: number, high: number): string {
-  return [high, low].map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('')
-}
-
 const kernel: Kernel = {
   name: 'sampleChunks',
   source,

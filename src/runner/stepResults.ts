@@ -3,7 +3,7 @@
 import type { PlannedRequest, RequestOutput, StepOutput, StepPlan } from '../core/stepPlan.ts'
 import type { ReadbackSource } from '../gpu/readback.ts'
 import { passTimes } from '../gpu/timing.ts'
-import { digestHex } from '../kernels/sampleChunks.ts'
+import { digestHex } from '../util/digestHex.ts'
 import { assert } from '../util/math.ts'
 import { RESULT_WORDS } from './packPlan.ts'
 

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { packAdjustments } from '../../../src/kernels/adjustLogits.ts'
-import { digestHex } from '../../../src/kernels/sampleChunks.ts'
+import { digestHex } from '../../../src/util/digestHex.ts'
 import { expectAllClose, randomInts, seededRandom } from '../../helpers/kernelHarness.ts'
 import {
   adjustedRow,

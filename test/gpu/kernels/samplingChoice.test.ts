@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { digestHex } from '../../../src/kernels/sampleChunks.ts'
 import { TABLE_ROW_WORDS } from '../../../src/runner/packPlan.ts'
+import { digestHex } from '../../../src/util/digestHex.ts'
 import { seededRandom } from '../../helpers/kernelHarness.ts'
 import { runChoice, sample, samplingBuffers } from '../../helpers/samplingKernels.ts'
 import {
