@@ -1,12 +1,13 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
+import { assemblyModule } from './scripts/assemblyModule.mjs'
 
 // The demo page in development and its static build. The library build is scripts/build.mjs.
 export default defineConfig({
   base: './',
-  plugins: [replayModule()],
+  plugins: [replayModule(), assemblyModule()],
   build: { outDir: 'site', target: 'es2023', chunkSizeWarningLimit: 300 },
-  worker: { format: 'es' },
+  worker: { format: 'es', plugins: () => [assemblyModule()] },
 })
 
 /** The module that the worker loads by URL becomes a chunk; Vite by itself would copy its source. */

@@ -1,12 +1,19 @@
 import { defineConfig } from 'vitest/config'
+import { assemblyModule } from './scripts/assemblyModule.mjs'
+
+const plugins = [assemblyModule()]
 
 // A test's folder decides where it runs: node (no GPU), gpu (Dawn in Node, one process and one device), browser (Chromium), apps
 // (bundlers from the registry, and Chromium).
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'node', include: ['test/node/**/*.test.ts'], environment: 'node', testTimeout: 60_000 } },
       {
+        plugins,
+        test: { name: 'node', include: ['test/node/**/*.test.ts'], environment: 'node', testTimeout: 60_000 },
+      },
+      {
+        plugins,
         test: {
           name: 'gpu',
           include: ['test/gpu/**/*.test.ts'],
@@ -20,6 +27,7 @@ export default defineConfig({
         },
       },
       {
+        plugins,
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
@@ -32,6 +40,7 @@ export default defineConfig({
         },
       },
       {
+        plugins,
         test: {
           name: 'apps',
           include: ['test/apps/**/*.test.ts'],

@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
+import { assemblyModule } from './assemblyModule.mjs'
 
 const GZIP_LIMIT = 100 * 1024
 /** URLs in the sources, and their replacements in dist/, in the form that other bundlers recognise. */
@@ -57,7 +58,7 @@ async function buildModule(name, entry, { plugins = [], define = {}, split = fal
     configFile: false,
     publicDir: false,
     logLevel: 'warn',
-    plugins,
+    plugins: [assemblyModule(), ...plugins],
     define,
     build: {
       outDir: 'dist',
