@@ -2,13 +2,14 @@ import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
+import { assemblyModule } from './scripts/assemblyModule.mjs'
 
 // The demo page in development and its static build. The library build is scripts/build.mjs.
 export default defineConfig({
   base: './',
-  plugins: [lazyFiles()],
+  plugins: [lazyFiles(), assemblyModule()],
   build: { outDir: 'site', target: 'es2023', chunkSizeWarningLimit: 300 },
-  worker: { format: 'es' },
+  worker: { format: 'es', plugins: () => [assemblyModule()] },
 })
 
 /** URLs of `src/api/worker/assets.ts`: modules that the worker loads by URL, and files of ONNX Runtime. */

@@ -1,12 +1,19 @@
 import { defineConfig } from 'vitest/config'
+import { assemblyModule } from './scripts/assemblyModule.mjs'
+
+const plugins = [assemblyModule()]
 
 // A test's folder decides where it runs: node (no model), gpu (Dawn in Node, one process and one device), browser (Chromium), apps
 // (bundlers from the registry, and Chromium). The conformance suite runs on every backend: in gpu, and in wasm.
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'node', include: ['test/node/**/*.test.ts'], environment: 'node', testTimeout: 60_000 } },
       {
+        plugins,
+        test: { name: 'node', include: ['test/node/**/*.test.ts'], environment: 'node', testTimeout: 60_000 },
+      },
+      {
+        plugins,
         test: {
           name: 'wasm',
           include: ['test/conformance/step/**/*.test.ts'],
@@ -31,6 +38,7 @@ export default defineConfig({
         },
       },
       {
+        plugins,
         test: {
           name: 'browser',
           include: ['test/browser/**/*.test.ts'],
@@ -43,6 +51,7 @@ export default defineConfig({
         },
       },
       {
+        plugins,
         test: {
           name: 'apps',
           include: ['test/apps/**/*.test.ts'],

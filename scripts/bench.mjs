@@ -1,6 +1,7 @@
 // Runs the benchmarks headless, each bundled as it ships. Arguments: names (default: all of them).
 import { spawnSync } from 'node:child_process'
 import { build } from 'vite'
+import { assemblyModule } from './assemblyModule.mjs'
 import { dawnEnvironment, ensureBrowser, hasGpu } from './browser.mjs'
 
 /** These need no GPU, and run with access to the garbage collector. */
@@ -27,7 +28,12 @@ for (const name of all.filter((each) => names.includes(each))) {
 function bundle(name) {
   const output = { outDir: BUNDLE, emptyOutDir: false, copyPublicDir: false }
   const input = { ssr: `test/bench/${name}.ts`, target: 'es2023', minify: false }
-  return build({ configFile: false, logLevel: 'warn', build: { ...input, ...output } })
+  return build({
+    configFile: false,
+    logLevel: 'warn',
+    plugins: [assemblyModule()],
+    build: { ...input, ...output },
+  })
 }
 
 function run(name, flags, environment) {

@@ -7,6 +7,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
+import { assemblyModule } from './assemblyModule.mjs'
 
 const GZIP_LIMIT = 110 * 1024
 const ORT_DIST = 'node_modules/onnxruntime-web/dist'
@@ -71,7 +72,7 @@ async function buildModule(name, entry, { plugins = [], define = {}, split = fal
     configFile: false,
     publicDir: false,
     logLevel: 'warn',
-    plugins,
+    plugins: [assemblyModule(), ...plugins],
     define,
     build: {
       outDir: 'dist',

@@ -34,7 +34,10 @@ const PARTS = {
 const MUTATIONS = Object.values(PARTS).flat()
 
 /** Copied, not linked: a linked file would resolve its imports in the original tree. */
-const COPIED = ['src', 'test', 'shaders', 'package.json', 'tsconfig.json', 'vite.config.ts', 'vitest.config.ts']
+const COPIED = [
+  ...['src', 'test', 'shaders', 'assembly', 'scripts'],
+  ...['package.json', 'tsconfig.json', 'vite.config.ts', 'vitest.config.ts'],
+]
 
 /** Time limit of one run of Vitest in milliseconds. A timeout does not count as caught: name a test that fails instead. */
 const LIMIT = 180_000

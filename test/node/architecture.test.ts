@@ -20,7 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   models: [],
   backend: ['core', 'models'],
   runner: ['core', 'backend', 'models', 'kernels', 'gpu'],
-  ort: ['core', 'host', 'backend', 'models', 'weights'],
+  ort: ['core', 'host', 'backend', 'models', 'weights', 'assembly'],
   kernels: ['gpu', 'shaders'],
   gpu: [],
   tokenizer: [],
@@ -65,7 +65,7 @@ describe('imports', () => {
       const allowed = MAY_IMPORT[room]
       if (!allowed) return [`${path}: no room of the table`]
       return imports
-        .filter(({ target }) => /^(src|shaders)\//.test(target))
+        .filter(({ target }) => /^(src|shaders|assembly)\//.test(target))
         .filter(({ target }) => ![room, ...LEAVES, ...allowed].includes(roomOf(target)))
         .map(({ target }) => `${path} imports ${target}`)
     })

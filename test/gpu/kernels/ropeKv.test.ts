@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { kvBytes } from '../../../src/kernels/kvCache.ts'
-import { ropeTable } from '../../../src/kernels/rope.ts'
 import { type RopeKvShape, ropeKv } from '../../../src/kernels/ropeKv.ts'
 import { ropeKvSerial } from '../../../src/kernels/ropeKvSerial.ts'
 import { at } from '../../../src/util/math.ts'
+import { ropeTable } from '../../../src/util/ropeTable.ts'
 import { CacheImage, f16Value } from '../../helpers/attentionCase.ts'
 import { expectAllClose, expectPoison, POISON, randomFloats, runVariants } from '../../helpers/kernelHarness.ts'
 

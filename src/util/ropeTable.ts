@@ -1,6 +1,6 @@
 /**
- * The rotation table that `ropeKv` reads. WGSL's `cos` is off by 2e-4 at large arguments on some drivers, so cosines and
- * sines are computed here in float64 and rounded once. It must never know the position of a request.
+ * The rotation table that every backend reads. WGSL's `cos` is off by 2e-4 at large arguments on some drivers, and WebAssembly has
+ * none, so cosines and sines are computed here in float64 and rounded once. It must never know the position of a request.
  */
 
 /**
