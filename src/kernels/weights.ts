@@ -7,11 +7,11 @@ import weightBf16 from '../../shaders/lib/weightBf16.wgsl?raw'
 import weightF16 from '../../shaders/lib/weightF16.wgsl?raw'
 import weightF32 from '../../shaders/lib/weightF32.wgsl?raw'
 import { assert } from '../util/math.ts'
+import { WEIGHT_BYTES, type WeightDtype } from '../weights/decode.ts'
 
-export type WeightDtype = 'bf16' | 'f16' | 'f32'
+export type { WeightDtype }
 
 const WORD_LIB: Readonly<Record<WeightDtype, string>> = { bf16: weightBf16, f16: weightF16, f32: weightF32 }
-const VALUE_BYTES: Readonly<Record<WeightDtype, number>> = { bf16: 2, f16: 2, f32: 4 }
 
 /** WGSL of a weight word of `dtype`: `WeightWord`, `unpackWeight`. */
 export function weightLib(dtype: WeightDtype): string {
@@ -20,7 +20,7 @@ export function weightLib(dtype: WeightDtype): string {
 
 /** Bytes of a matrix [rows][k], in either order. */
 export function weightBytes(dtype: WeightDtype, rows: number, k: number): number {
-  return rows * k * VALUE_BYTES[dtype]
+  return rows * k * WEIGHT_BYTES[dtype]
 }
 
 /** A stored matrix [k/4][columns], to be filled by `packWeight`. */
@@ -49,7 +49,7 @@ export function packWeight(target: PackedWeight, source: Uint8Array, firstColumn
   assert(Number.isInteger(n) && firstColumn + n <= columns, `a matrix of ${n} rows does not fit at ${firstColumn}`)
   const aligned = source.byteOffset % 4 === 0 ? source : source.slice()
   const from = new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4)
-  const word = VALUE_BYTES[dtype] // 32-bit words in a weight word: four values of this many bytes
+  const word = WEIGHT_BYTES[dtype] // 32-bit words in a weight word: four values of this many bytes
   for (let column = 0; column < n; column++) {
     for (let group = 0; group < k / 4; group++) {
       const read = (column * (k / 4) + group) * word
@@ -62,7 +62,7 @@ export function packWeight(target: PackedWeight, source: Uint8Array, firstColumn
 /** Copies some columns of a stored matrix, in the given order. */
 export function selectColumns(from: PackedWeight, columns: readonly number[]): PackedWeight {
   const selected = packedWeight(from.dtype, columns.length, from.k)
-  const word = VALUE_BYTES[from.dtype] // 32-bit words in a weight word
+  const word = WEIGHT_BYTES[from.dtype] // 32-bit words in a weight word
   for (let group = 0; group < from.k / 4; group++) {
     for (const [index, column] of columns.entries()) {
       const read = (group * from.columns + column) * word

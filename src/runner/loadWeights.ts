@@ -1,15 +1,9 @@
 /** Streams a checkpoint to the GPU: packs each tensor in the layout of its kernels and writes it once. */
 
 import type { Arena } from '../gpu/arena.ts'
-import {
-  type PackedWeight,
-  packedWeight,
-  packWeight,
-  selectColumns,
-  type WeightDtype,
-  weightBytes,
-} from '../kernels/weights.ts'
+import { type PackedWeight, packedWeight, packWeight, selectColumns, weightBytes } from '../kernels/weights.ts'
 import { assert } from '../util/math.ts'
+import { decodeWeights, WEIGHT_BYTES } from '../weights/decode.ts'
 import type { MatrixPart, VectorPart, WeightPart } from './weightLayout.ts'
 
 /** A second buffer that receives a copy of some columns of a matrix. */
@@ -52,7 +46,8 @@ export class WeightUploader {
   }
 
   #addVector(part: VectorPart, data: Uint8Array): void {
-    const values = toFloats(data, part.dtype)
+    const values = new Float32Array(data.byteLength / WEIGHT_BYTES[part.dtype])
+    decodeWeights(data, part.dtype, values)
     assert(part.first + values.length <= part.size, `${part.buffer} has ${part.size} values`)
     this.#queue.writeBuffer(this.#arena.buffer(part.buffer), part.first * 4, values)
   }
@@ -78,23 +73,4 @@ export class WeightUploader {
   #write(buffer: string, { words }: PackedWeight): void {
     this.#queue.writeBuffer(this.#arena.buffer(buffer), 0, words)
   }
-}
-
-function toFloats(data: Uint8Array, dtype: WeightDtype): Float32Array<ArrayBuffer> {
-  const { buffer } = new Uint8Array(data) // copied for alignment
-  if (dtype === 'f32') return new Float32Array(buffer)
-  const halves = new Uint16Array(buffer)
-  if (dtype === 'f16') return Float32Array.from(halves, halfToFloat)
-  const words = Uint32Array.from(halves, (half) => half << 16)
-  return new Float32Array(words.buffer)
-}
-
-/** IEEE 754 binary16 to a number. */
-function halfToFloat(half: number): number {
-  const sign = half & 0x8000 ? -1 : 1
-  const exponent = (half >> 10) & 31
-  const mantissa = half & 1023
-  if (exponent === 31) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
-  if (exponent === 0) return sign * mantissa * 2 ** -24
-  return sign * (1 + mantissa / 1024) * 2 ** (exponent - 15)
 }

@@ -10,6 +10,7 @@ import { type WeightDtype, weightBytes } from '../kernels/weights.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { type CheckedTensor, checkTensors, type WeightRole } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
+import { WEIGHT_DTYPES } from '../weights/decode.ts'
 
 /** A tensor whose rows become `columns` columns of a stored matrix, from `firstColumn` on. */
 export interface MatrixPart {
@@ -44,8 +45,6 @@ const JOINED: Readonly<Partial<Record<WeightRole, string>>> = {
   kBias: 'qkvBias',
   vBias: 'qkvBias',
 }
-
-const DTYPES = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const
 
 /** The buffer with the LM head's columns of a reduced draft vocabulary. */
 export const DRAFT_HEAD = 'mtp.head'
@@ -95,7 +94,7 @@ export function weightDtypes(spec: ModelSpec, parts: ReadonlyMap<string, WeightP
 }
 
 function partOf(spec: ModelSpec, tensor: CheckedTensor): WeightPart {
-  const dtype = DTYPES[tensor.dtype]
+  const dtype = WEIGHT_DTYPES[tensor.dtype]
   const buffer = bufferOf(tensor)
   const [rows = 0, inputs] = tensor.shape
   const k = spec.numHeads * spec.headDim

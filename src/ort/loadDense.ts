@@ -1,0 +1,76 @@
+/**
+ * Loads the dense half of a model from its weights. The embedding matrix stays in host memory, the weights of QK-norm are
+ * handed to attention, and everything else becomes sessions.
+ */
+
+import type { ModelSpec } from '../models/modelSpec.ts'
+import { checkTensors, type TensorHeader } from '../models/weightNames.ts'
+import { WeirError } from '../protocol/errors.ts'
+import { WEIGHT_DTYPES } from '../weights/decode.ts'
+import { DenseModel } from './denseModel.ts'
+import { ortError } from './faults.ts'
+import { KeptTensors } from './keptTensors.ts'
+import type { CreateSession } from './session.ts'
+import { SessionLoader } from './sessionLoader.ts'
+import { type DrafterUse, sessionPlans } from './sessionPlans.ts'
+
+/** Yields a model's tensors in any order, each once; the next waits for the promise. */
+export interface TensorStream {
+  readonly tensors: ReadonlyMap<string, TensorHeader>
+  stream(
+    onTensor: (info: TensorHeader & { readonly name: string }, data: Uint8Array) => void | Promise<void>,
+    options: {
+      readonly signal?: AbortSignal | undefined
+      readonly onProgress?: (progress: FetchProgress) => void
+    },
+  ): Promise<void>
+}
+
+export interface FetchProgress {
+  readonly file: string
+  /** bytes */
+  readonly loaded: number
+  readonly total: number
+}
+
+export interface DenseSource extends DrafterUse {
+  readonly spec: ModelSpec
+  readonly weights: TensorStream
+  readonly createSession: CreateSession
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: FetchProgress) => void) | undefined
+}
+
+/**
+ * @throws MODEL_FORMAT (the header is not what config.json says, a tensor did not come), OUT_OF_MEMORY, ABORTED, and what the
+ * stream throws; every session is released then
+ */
+export async function loadDense(from: DenseSource): Promise<DenseModel> {
+  const { spec, weights, signal, onProgress } = from
+  const checked = new Map(checkTensors(spec, weights.tensors).map((tensor) => [tensor.name, tensor]))
+  const loader = new SessionLoader(sessionPlans(spec, from), from.createSession)
+  const kept = new KeptTensors(spec)
+  const stopIfAborted = () => {
+    if (signal?.aborted) throw new WeirError('ABORTED', 'the load was aborted by its signal')
+  }
+  try {
+    const add = async ({ name }: { readonly name: string }, data: Uint8Array): Promise<void> => {
+      const tensor = checked.get(name)
+      if (!tensor) return
+      kept.add(tensor, data)
+      await loader.add(name, data, WEIGHT_DTYPES[tensor.dtype], stopIfAborted)
+    }
+    await weights.stream(add, { signal, onProgress: (progress) => onProgress?.(progress) })
+    stopIfAborted()
+    const embeddings = kept.embeddings
+    if (!loader.complete || !embeddings || !kept.complete(from.withDrafter)) {
+      throw new WeirError('MODEL_FORMAT', 'weights: the files ended before every tensor was read')
+    }
+    const { headNorms, drafterHeadNorms } = kept
+    return new DenseModel({ spec, sessions: loader.sessions, embeddings, headNorms, drafterHeadNorms })
+  } catch (thrown) {
+    await Promise.allSettled([...loader.sessions.values()].map((session) => session.release()))
+    // Sizes were checked, so a RangeError means that host memory ran out.
+    throw thrown instanceof RangeError ? ortError(thrown, 'hold a tensor of the weights') : thrown
+  }
+}

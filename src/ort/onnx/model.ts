@@ -1,0 +1,117 @@
+/**
+ * A graph of f32 tensors as plain data, and its encoding as an ONNX model whose weights lie in one external file. Only what the
+ * dense layers of a transformer need: no subgraphs, no other element types. It must never know what a graph computes.
+ *
+ * Field numbers: onnx.proto of ONNX 1.17 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+ */
+
+import { ProtoWriter } from './protobuf.ts'
+
+/** Sizes; a name is a size that each run may choose. */
+export type Shape = readonly (number | string)[]
+
+export interface GraphValue {
+  readonly name: string
+  readonly shape: Shape
+}
+
+/** A constant f32 tensor, row-major, in the external file. */
+export interface GraphWeight {
+  readonly name: string
+  readonly shape: readonly number[]
+  /** of its first value in the file, in values */
+  readonly first: number
+}
+
+export type Attribute = { readonly int: number } | { readonly float: number }
+
+export interface GraphNode {
+  readonly operator: string
+  /** default: ONNX's own operators */
+  readonly domain?: string
+  /** '' leaves an optional one out */
+  readonly inputs: readonly string[]
+  readonly outputs: readonly string[]
+  readonly attributes?: Readonly<Record<string, Attribute>>
+}
+
+export interface Graph {
+  readonly inputs: readonly GraphValue[]
+  readonly outputs: readonly GraphValue[]
+  readonly weights: readonly GraphWeight[]
+  /** each after those whose outputs it reads */
+  readonly nodes: readonly GraphNode[]
+}
+
+/** The name of the external file with the weights, little-endian f32. */
+export const WEIGHTS_FILE = 'weights'
+
+/** The domain of ONNX Runtime's own operators. */
+export const MICROSOFT = 'com.microsoft'
+
+const FLOAT = 1 // TensorProto.DataType
+const EXTERNAL = 1 // TensorProto.DataLocation
+const ATTRIBUTE_FLOAT = 1 // AttributeProto.AttributeType
+const ATTRIBUTE_INT = 2
+
+/** Versions that ONNX Runtime 1.30 reads: of the file format and of each domain's operators. */
+const IR_VERSION = 10
+const OPERATORS: readonly (readonly [domain: string, version: number])[] = [
+  ['', 21],
+  [MICROSOFT, 1],
+]
+
+/** The bytes of a ModelProto. */
+export function encodeModel(graph: Graph): Uint8Array {
+  const model = new ProtoWriter().int(1, IR_VERSION).string(2, 'weir')
+  for (const [domain, version] of OPERATORS) {
+    model.message(8, new ProtoWriter().string(1, domain).int(2, version))
+  }
+  return model.message(7, graphProto(graph)).finish()
+}
+
+function graphProto({ inputs, outputs, weights, nodes }: Graph): ProtoWriter {
+  const proto = new ProtoWriter()
+  for (const node of nodes) proto.message(1, nodeProto(node))
+  proto.string(2, 'graph')
+  for (const weight of weights) proto.message(5, weightProto(weight))
+  for (const input of inputs) proto.message(11, valueProto(input))
+  for (const output of outputs) proto.message(12, valueProto(output))
+  return proto
+}
+
+function nodeProto({ operator, domain = '', inputs, outputs, attributes = {} }: GraphNode): ProtoWriter {
+  const proto = new ProtoWriter()
+  for (const input of inputs) proto.string(1, input)
+  for (const output of outputs) proto.string(2, output)
+  proto.string(4, operator)
+  for (const [name, attribute] of Object.entries(attributes)) proto.message(5, attributeProto(name, attribute))
+  return proto.string(7, domain)
+}
+
+function attributeProto(name: string, attribute: Attribute): ProtoWriter {
+  const proto = new ProtoWriter().string(1, name)
+  if ('float' in attribute) return proto.float(2, attribute.float).int(20, ATTRIBUTE_FLOAT)
+  return proto.int(3, attribute.int).int(20, ATTRIBUTE_INT)
+}
+
+function weightProto({ name, shape, first }: GraphWeight): ProtoWriter {
+  const proto = new ProtoWriter()
+  for (const size of shape) proto.int(1, size)
+  proto.int(2, FLOAT).string(8, name)
+  const values = shape.reduce((product, size) => product * size, 1)
+  const place = { location: WEIGHTS_FILE, offset: String(first * 4), length: String(values * 4) }
+  for (const [key, value] of Object.entries(place)) {
+    proto.message(13, new ProtoWriter().string(1, key).string(2, value))
+  }
+  return proto.int(14, EXTERNAL)
+}
+
+function valueProto({ name, shape }: GraphValue): ProtoWriter {
+  const sizes = new ProtoWriter()
+  for (const size of shape) {
+    sizes.message(1, typeof size === 'string' ? new ProtoWriter().string(2, size) : new ProtoWriter().int(1, size))
+  }
+  const tensor = new ProtoWriter().int(1, FLOAT).message(2, sizes)
+  return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor))
+}
