@@ -56,6 +56,11 @@ export class HostRunner implements StepRunner {
     return step
   }
 
+  /** Settles when no step runs. */
+  async idle(): Promise<void> {
+    await this.#tail
+  }
+
   /** Ends the runner; a step that runs rejects. The model belongs to the caller. */
   dispose(): void {
     this.#ended ??= new WeirError('DISPOSED', 'the engine was disposed')

@@ -17,6 +17,8 @@ export interface PlacedBuffer extends PlannedBuffer {
 }
 
 const PAGE_BYTES = 65536
+/** with addresses of 32 bits */
+const MOST_PAGES = 65536
 /** Unused bytes before, between and after buffers. No buffer is at address 0, and a test sees a write past the end of one. */
 const GAP_BYTES = 16
 
@@ -24,7 +26,7 @@ export class AttentionMemory {
   readonly memory: WebAssembly.Memory
   readonly buffers: ReadonlyMap<string, PlacedBuffer>
 
-  /** @throws OUT_OF_MEMORY naming kvCacheTokens */
+  /** @throws LIMIT_EXCEEDED, OUT_OF_MEMORY naming kvCacheTokens */
   constructor(plan: readonly PlannedBuffer[]) {
     const buffers = new Map<string, PlacedBuffer>()
     let end = GAP_BYTES
@@ -63,6 +65,10 @@ export class AttentionMemory {
 
 function allocate(bytes: number): WebAssembly.Memory {
   const pages = cdiv(bytes, PAGE_BYTES)
+  if (pages > MOST_PAGES) {
+    const message = `the KV cache and the buffers of attention need ${bytes} bytes, a WebAssembly memory holds 4 GiB: lower kvCacheTokens`
+    throw new WeirError('LIMIT_EXCEEDED', message, { bytes, limit: MOST_PAGES * PAGE_BYTES })
+  }
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages })
   } catch (cause) {

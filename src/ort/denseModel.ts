@@ -9,6 +9,7 @@ import { assert } from '../util/math.ts'
 import type { EmbeddingRows } from './embeddingRows.ts'
 import type { RowSession, Rows } from './session.ts'
 import type { SessionName } from './sessionPlans.ts'
+import { takeRows } from './takeRows.ts'
 
 /** Weights of the RMSNorm on each query and key head, which belongs to attention. */
 export interface HeadNorms {
@@ -40,6 +41,11 @@ export class DenseModel {
     this.drafterHeadNorms = drafterHeadNorms
     this.#sessions = sessions
     this.#embeddings = embeddings
+  }
+
+  /** of the embedding matrix, in host memory */
+  get embeddingBytes(): number {
+    return this.#embeddings.bytes.byteLength
   }
 
   /** Writes the embeddings of the first `count` ids into `out`, [count][hiddenSize]. */
@@ -156,11 +162,4 @@ export class DenseModel {
     )
     return results as { readonly [name in Output]: Float32Array }
   }
-}
-
-/** Some rows of [rows][width], one after the other. */
-function takeRows(values: Float32Array, rows: Int32Array, width: number): Float32Array {
-  const taken = new Float32Array(rows.length * width)
-  for (const [index, row] of rows.entries()) taken.set(values.subarray(row * width, (row + 1) * width), index * width)
-  return taken
 }

@@ -2,9 +2,13 @@
 
 import type { LazyModules } from '../../src/worker/lazyModules.ts'
 
+const ORT = new URL('../../node_modules/onnxruntime-web/dist/', import.meta.url)
+
 export const LAZY_MODULES: LazyModules = {
   replay: () => import('../../src/worker/replay.ts'),
-  wasm: () => {
-    throw new Error('not yet')
+  wasm: async () => {
+    const { ortBackend } = await import('../../src/ort/ortBackend.ts')
+    const file = (name: string) => new URL(`ort-wasm-simd-threaded.${name}`, ORT).href
+    return ortBackend({ wasm: file('wasm'), glue: file('mjs') })
   },
 }

@@ -1,8 +1,8 @@
 /** The backend that a conformance test runs on, as its Vitest project says. */
 
-import { inject } from 'vitest'
+import { expect, inject } from 'vitest'
 import type { BackendRunner, OpenBackend, RunnerSource } from '../../src/backend/backend.ts'
-import { LLM, type LoadOptions } from '../../src/index.ts'
+import { type EngineStats, LLM, type LoadOptions } from '../../src/index.ts'
 import type { BackendName, KvCacheDtype } from '../../src/protocol/engineOptions.ts'
 import { createService } from '../../src/worker/service.ts'
 import { folderFetch } from './folderFetch.ts'
@@ -52,4 +52,11 @@ export async function connect(
   const gpu = BACKEND === 'webgpu' ? (await import('./gpuDevice.ts')).nodeGpu() : undefined
   const environment = { gpu, now: () => performance.now(), fetch: fetch as typeof globalThis.fetch }
   return LLM.connect(createService(environment, LAZY_MODULES), modelUrl, { backend: BACKEND, ...options })
+}
+
+/** The plan is exact on the GPU; on the processor what ONNX Runtime takes is estimated. */
+export function expectPlanned({ allocatedBytes, plannedBytes }: EngineStats): void {
+  if (BACKEND === 'webgpu') return expect(allocatedBytes).toBe(plannedBytes)
+  expect(allocatedBytes / plannedBytes).toBeGreaterThan(0.6)
+  expect(allocatedBytes / plannedBytes).toBeLessThan(1.3)
 }

@@ -9,7 +9,7 @@ import type { SpeculativeLoadOptions } from '../../../src/index.ts'
 import { answer, draftsByLength } from '../../helpers/answers.ts'
 import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.ts'
 import { randomInts, seededRandom } from '../../helpers/kernelHarness.ts'
-import { connect } from '../../helpers/testBackend.ts'
+import { BACKEND, connect, expectPlanned } from '../../helpers/testBackend.ts'
 import { withEngine } from '../../helpers/testEngine.ts'
 
 const SIZES = { maxNumBatchedTokens: 24, maxNumSeqs: 4, maxModelLen: 96, kvCacheTokens: 512 } as const
@@ -87,7 +87,7 @@ describe('through the public options', () => {
     return llm
   }
 
-  test('by the tokenizer, or by a file: planned to the byte, and the story is the same', async () => {
+  test('by the tokenizer, or by a file: memory is planned, and the story is the same', async () => {
     const fixed = { numSpeculativeTokens: 2, adaptive: false }
     const file = { 'frequent.json': JSON.stringify([...Array(700).keys()].reverse()) }
     const stories: string[] = []
@@ -98,16 +98,15 @@ describe('through the public options', () => {
       [{ draftVocabFile: 'frequent.json', draftVocabSize: 300 }, file],
     ] as const) {
       const llm = await load({ ...fixed, ...more }, files)
-      const { allocatedBytes, plannedBytes } = await llm.stats()
-      expect(allocatedBytes).toBe(plannedBytes)
+      expectPlanned(await llm.stats())
       heads.push(llm.memory.buffers.find(({ name }) => name === 'mtp.head')?.bytes)
       const result = await llm.generate('Once upon a time', { max_tokens: 24, temperature: 0 }).result()
       expect(result.usage.completion_tokens_details.accepted_prediction_tokens).toBeGreaterThan(0)
       stories.push(result.text)
     }
     expect(new Set(stories).size).toBe(1)
-    // [columns][hidden] of bfloat16.
-    expect(heads).toEqual([undefined, 1024 * 192 * 2, 300 * 192 * 2])
+    // [columns][hidden] of bfloat16; ONNX Runtime's sessions are planned as one.
+    if (BACKEND === 'webgpu') expect(heads).toEqual([undefined, 1024 * 192 * 2, 300 * 192 * 2])
   })
 
   test.each([

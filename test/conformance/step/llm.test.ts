@@ -4,7 +4,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { CACHED_BLOCK, FREE_BLOCK, type LLM, type LoadOptions, type StepRecord } from '../../../src/index.ts'
 import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.ts'
 import { loadGolden, recordKind } from '../../helpers/golden.ts'
-import { connect, KV_DTYPE } from '../../helpers/testBackend.ts'
+import { BACKEND, connect, expectPlanned, KV_DTYPE } from '../../helpers/testBackend.ts'
 
 type Fetch = typeof folderFetch
 
@@ -38,7 +38,8 @@ test('a story streams as text, and its pieces are the whole', async () => {
   expect(accepted).toBe(records.reduce((sum, record) => sum + record.acceptedDrafts, 0))
   expect(accepted).toBeGreaterThan(0)
   const stats = await llm.stats()
-  expect(stats.allocatedBytes).toBe(stats.plannedBytes)
+  expectPlanned(stats)
+  expect(stats.device.backend).toBe(BACKEND)
   expect(stats.plannedBytes).toBe(llm.memory.totalBytes)
   expect(stats.batchInvariant).toBe(true)
   expect(stats.blockOwners.every((owner) => owner === FREE_BLOCK || owner === CACHED_BLOCK)).toBe(true)
@@ -86,7 +87,7 @@ test('a logit that is not finite ends its request with NUMERIC_ERROR and no othe
 })
 
 describe('what a load refuses', () => {
-  test('more KV cache than the adapter binds: LIMIT_EXCEEDED, before any weight is fetched', async () => {
+  test('more KV cache than the device can address: LIMIT_EXCEEDED, before any weight is fetched', async () => {
     const fetched: string[] = []
     const watch: Fetch = (input, init) => {
       const { range } = Object.fromEntries(new Headers(init?.headers))

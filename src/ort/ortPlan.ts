@@ -1,0 +1,121 @@
+/**
+ * Memory and defaults of the WebAssembly backend. What ONNX Runtime allocates is an estimate: it packs weights as it likes and
+ * returns new arrays from every call, of at most B rows. Everything else is exact. It must never know what is measured.
+ */
+
+import type { BackendDefaults, TensorHeaders } from '../backend/backend.ts'
+import { BLOCK_SIZE } from '../core/cost.ts'
+import { type StepGeometry, stepGeometry } from '../core/stepGeometry.ts'
+import type { ModelSpec } from '../models/modelSpec.ts'
+import { checkTensors } from '../models/weightNames.ts'
+import type { EngineOptions } from '../protocol/engineOptions.ts'
+import { WeirError } from '../protocol/errors.ts'
+import type { MemoryPlan } from '../protocol/service.ts'
+import { WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
+import { type AttentionShape, attentionPlan } from './attentionPlan.ts'
+
+/** Bytes that ONNX Runtime takes per byte of f32 weights: it packs matrices beside their originals while a session is made. */
+const WEIGHT_FACTOR = 1.46
+/** of an empty ONNX Runtime */
+const RUNTIME_BYTES = 16 * 1024 * 1024
+
+/** A step should take so long at most: messages wait for it. */
+const STEP_SECONDS = 0.1
+/** What one thread was measured to do, or less. */
+const MULTIPLY_ADDS_PER_SECOND = 8e9
+const FEWEST_ROWS = 16
+const MOST_ROWS = 256
+
+/** B by the multiply-adds of a row, so that a full step takes about 100 ms on one thread. */
+export function ortDefaults(spec: ModelSpec): BackendDefaults {
+  const rows = Math.floor((STEP_SECONDS * MULTIPLY_ADDS_PER_SECOND) / rowMultiplyAdds(spec))
+  return { maxNumBatchedTokens: Math.min(Math.max(rows, FEWEST_ROWS), MOST_ROWS), kvCacheDtype: 'f32' }
+}
+
+/** Weights that a sampled row is multiplied with. */
+function rowMultiplyAdds(spec: ModelSpec): number {
+  const { hiddenSize, intermediateSize, numLayers, numHeads, numKvHeads, headDim, vocabSize } = spec
+  const block = hiddenSize * ((2 * numHeads + 2 * numKvHeads) * headDim + 3 * intermediateSize)
+  return numLayers * block + hiddenSize * vocabSize
+}
+
+export function attentionShape(spec: ModelSpec, drafts: number): AttentionShape {
+  const { numHeads: heads, numKvHeads: kvHeads, headDim, ropeTheta, qkNorm, rmsNormEps, numLayers } = spec
+  return { heads, kvHeads, headDim, ropeTheta, qkNorm, rmsNormEps, caches: numLayers + (drafts > 0 ? 1 : 0) }
+}
+
+/** Bytes of the arrays that the model keeps beside attention and ONNX Runtime. */
+export function hostBytes(
+  { hiddenSize }: ModelSpec,
+  { rows, totalBlocks, drafts }: StepGeometry,
+): { readonly hiddenStates: number; readonly rows: number } {
+  const row = hiddenSize * 4
+  return drafts > 0
+    ? { hiddenStates: totalBlocks * BLOCK_SIZE * row, rows: 2 * rows * row }
+    : { hiddenStates: 0, rows: rows * row }
+}
+
+/** @throws INVALID_OPTION for a KV cache that is not f32; MODEL_FORMAT */
+export function ortPlan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): MemoryPlan {
+  if (options.kvCacheDtype !== 'f32') {
+    const message = "kvCacheDtype must be 'f32' on backend 'wasm', where the KV cache has no other format: leave it out"
+    throw new WeirError('INVALID_OPTION', message, { option: 'kvCacheDtype', value: options.kvCacheDtype })
+  }
+  const geometry = stepGeometry(spec.vocabSize, options)
+  const { maxModelLen } = options
+  const attention = attentionPlan(attentionShape(spec, geometry.drafts), { ...geometry, maxModelLen })
+  const isCache = ({ name }: { readonly name: string }) => name.startsWith('kv.')
+  const host = hostBytes(spec, geometry)
+  const weights = weightBuffers(spec, geometry, tensors)
+  const kvCache = [...attention.filter(isCache), ...present('hiddenStates', host.hiddenStates)]
+  const workspace = [
+    ...attention.filter((buffer) => !isCache(buffer)),
+    { name: 'rows', bytes: host.rows },
+    { name: 'activations (estimate)', bytes: activationBytes(spec, geometry) },
+  ]
+  const [weightBytes, kvCacheBytes, workspaceBytes] = [total(weights), total(kvCache), total(workspace)]
+  return {
+    totalBytes: weightBytes + kvCacheBytes + workspaceBytes,
+    weightBytes,
+    kvCacheBytes,
+    workspaceBytes,
+    buffers: [...weights, ...kvCache, ...workspace],
+  }
+}
+
+interface Planned {
+  readonly name: string
+  readonly bytes: number
+}
+
+function weightBuffers(spec: ModelSpec, { drafts, draftVocab }: StepGeometry, tensors: TensorHeaders): Planned[] {
+  let embeddings = 0
+  let values = draftVocab < spec.vocabSize ? draftVocab * spec.hiddenSize : 0
+  for (const { part, role, shape, dtype } of checkTensors(spec, tensors)) {
+    const size = shape.reduce((product, each) => product * each, 1)
+    if (role === 'embed') embeddings = size * WEIGHT_BYTES[WEIGHT_DTYPES[dtype]]
+    if (role === 'embed' && !spec.tiedEmbeddings) continue
+    if (part === 'model' || drafts > 0) values += size
+  }
+  const bytes = RUNTIME_BYTES + Math.ceil(WEIGHT_FACTOR * values * 4)
+  return [
+    { name: 'embed', bytes: embeddings },
+    { name: 'onnxruntime (estimate)', bytes },
+  ]
+}
+
+/** Inputs and outputs of the largest session, once in ONNX Runtime's memory and once outside. */
+function activationBytes(spec: ModelSpec, { rows, sampled, draftVocab, drafts }: StepGeometry): number {
+  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize } = spec
+  const row = 3 * hiddenSize + 2 * intermediateSize + (2 * numHeads + 2 * numKvHeads) * headDim
+  const logits = sampled * vocabSize + (drafts > 0 ? sampled * draftVocab : 0)
+  return 2 * 4 * (rows * row + logits)
+}
+
+function present(name: string, bytes: number): Planned[] {
+  return bytes > 0 ? [{ name, bytes }] : []
+}
+
+function total(buffers: readonly Planned[]): number {
+  return buffers.reduce((sum, { bytes }) => sum + bytes, 0)
+}
