@@ -56,7 +56,7 @@ export async function connect(
 
 /** The plan is exact on the GPU; on the processor what ONNX Runtime takes is estimated. */
 export function expectPlanned({ allocatedBytes, plannedBytes }: EngineStats): void {
-  if (BACKEND === 'webgpu') return expect(allocatedBytes).toBe(plannedBytes)
-  expect(allocatedBytes / plannedBytes).toBeGreaterThan(0.6)
-  expect(allocatedBytes / plannedBytes).toBeLessThan(1.3)
+  const [least, most] = BACKEND === 'webgpu' ? [1, 1] : [0.6, 1.3]
+  expect(allocatedBytes / plannedBytes).toBeGreaterThanOrEqual(least)
+  expect(allocatedBytes / plannedBytes).toBeLessThanOrEqual(most)
 }
