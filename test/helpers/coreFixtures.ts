@@ -80,7 +80,7 @@ export class EngineRig {
     let time = 0
     this.engine = new EngineCore({
       options,
-      runner: this.runner,
+      runner: mock.instead?.(this.runner) ?? this.runner,
       vocabSize: MOCK_VOCAB_SIZE,
       now: () => time++,
       drafting,

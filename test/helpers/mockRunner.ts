@@ -4,6 +4,7 @@
  */
 
 import { kvPassRows, maxDraftPasses, maxSampledRows, sampledRows, targetRows } from '../../src/core/cost.ts'
+import type { SamplingParams } from '../../src/core/samplingParams.ts'
 import type { PlannedRequest, RequestOutput, StepOutput, StepPlan, Verification } from '../../src/core/stepPlan.ts'
 import type { StepRunner } from '../../src/core/stepRunner.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
@@ -21,6 +22,10 @@ export interface MockRunnerOptions {
   readonly ms?: (plan: StepPlan) => StepOutput['ms']
   /** requests whose logits are not finite */
   readonly notFinite?: ReadonlySet<number>
+  /** how the token at `position` is chosen after a prefix; by default `sampleToken` */
+  readonly sample?: (state: PrefixState, sampling: SamplingParams, position: number) => number
+  /** what runs an engine's steps in the place of the mock runner */
+  readonly instead?: (mock: MockRunner) => StepRunner
 }
 
 /** A row as it ran. */
@@ -97,7 +102,7 @@ export class MockRunner implements StepRunner {
     }
     if (this.#mock.notFinite?.has(requestId)) return { ...output, numericError: true }
     const verifyRows = ran.slice(ran.length - k - 1)
-    const tokens = verify(verifyRows, row, request.verification)
+    const tokens = this.#verify(verifyRows, row, request.verification)
     const accepted = tokens.length - 1
     row.computed -= k - accepted
     row.lastToken = tokens.at(-1) ?? -1
@@ -113,6 +118,20 @@ export class MockRunner implements StepRunner {
       proposed: row.drafts,
       logits: verifyRows.slice(0, accepted + 1).map(({ state }) => state.toString(16).padStart(16, '0')),
     }
+  }
+
+  /** Samples at each verify row and goes on while the token equals the next draft. */
+  #verify(rows: readonly RanRow[], row: DeviceRow, verification: Verification | undefined): number[] {
+    const sample = this.#mock.sample ?? sampleToken
+    const tokens: number[] = []
+    for (const [j, { state, position }] of rows.entries()) {
+      const sampled = sample(state, row.write.sampling, position + 1)
+      const draft = rows[j + 1]?.id
+      const token = verification === 'all' ? (draft ?? sampled) : sampled
+      tokens.push(token)
+      if (draft !== token || verification === 'none') break
+    }
+    return tokens
   }
 
   /** The target's rows: all K and V are written before any is read, as on the GPU. */
@@ -156,19 +175,6 @@ export class MockRunner implements StepRunner {
     }
     return drafts
   }
-}
-
-/** Samples at each verify row and goes on while the token equals the next draft. */
-function verify(rows: readonly RanRow[], row: DeviceRow, verification: Verification | undefined): number[] {
-  const tokens: number[] = []
-  for (const [j, { state }] of rows.entries()) {
-    const sampled = sampleToken(state, row.write.sampling)
-    const draft = rows[j + 1]?.id
-    const token = verification === 'all' ? (draft ?? sampled) : sampled
-    tokens.push(token)
-    if (draft !== token || verification === 'none') break
-  }
-  return tokens
 }
 
 function kvPassOf({ requests }: StepPlan): number {

@@ -4,16 +4,16 @@ import { chunkWords, sampleChunks } from '../../src/kernels/sampleChunks.ts'
 import { sampleSelect } from '../../src/kernels/sampleSelect.ts'
 import { sampleThreshold } from '../../src/kernels/sampleThreshold.ts'
 import { sampleThresholdSerial } from '../../src/kernels/sampleThresholdSerial.ts'
-import { TABLE_ROW_WORDS } from '../../src/runner/packPlan.ts'
+import { TABLE_ROW_WORDS, tableRowWords } from '../../src/runner/packPlan.ts'
 import { expectPoison, runKernel, runVariants, type Words, type Written } from './kernelHarness.ts'
-import { type SampledRow, type Sampling, tableRowWords } from './samplingReference.ts'
+import { type SampledRow, samplingParams, type TestSampling } from './sampledRow.ts'
 
 type Buffers = Record<string, Words>
 
 /** Rows as the kernels' buffers. Requests that are one object share a table row; table rows are in reverse order of appearance. */
 export function samplingBuffers(rows: readonly SampledRow[]): Buffers {
   const vocabSize = rows[0]?.logits.length ?? 0
-  const requests: Sampling[] = [...new Set(rows.map(({ sampling }) => sampling))].reverse()
+  const requests: TestSampling[] = [...new Set(rows.map(({ sampling }) => sampling))].reverse()
   const index = new Map(requests.map((sampling, i) => [sampling, i]))
   const logits = new Float32Array(rows.length * vocabSize)
   const table = new Uint32Array(requests.length * TABLE_ROW_WORDS)
@@ -21,10 +21,24 @@ export function samplingBuffers(rows: readonly SampledRow[]): Buffers {
     logits.set(row.logits, i * vocabSize)
   })
   requests.forEach((sampling, i) => {
-    table.set(tableRowWords(sampling), i * TABLE_ROW_WORDS)
+    table.set(samplingWords(sampling), i * TABLE_ROW_WORDS)
   })
   const sampledTable = Uint32Array.from(rows, ({ sampling }) => index.get(sampling) ?? 0)
   return { logits, table, sampledTable, sampledPositions: Uint32Array.from(rows, ({ position }) => position) }
+}
+
+/** The words of the request table for a request of which nothing but its sampling matters. */
+export function samplingWords(sampling: TestSampling): Uint32Array {
+  const params = samplingParams(sampling)
+  const nothing = {
+    tableRow: 0,
+    generation: 0,
+    computed: 0,
+    lastPosition: 0,
+    firstOutputPosition: 0,
+    history: undefined,
+  }
+  return tableRowWords({ ...nothing, sampling: params })
 }
 
 /** Threshold keys [rows], of both variants, which must agree bit for bit. Nothing is written past the rows. */
@@ -36,7 +50,8 @@ export async function runThresholds(buffers: Buffers): Promise<Uint32Array> {
 }
 
 export interface Sampled {
-  readonly tokens: Uint32Array // [rows]
+  /** NO_TOKEN is -1 */
+  readonly tokens: Int32Array // [rows]
   readonly digests: Uint32Array // [rows][2]
 }
 
@@ -73,7 +88,7 @@ export async function runChoice(
     },
   })
   if (!digest) expectPoison(digests, 0)
-  return { tokens: take(tokens, rows, 1), digests: take(digests, 2 * rows, 1) }
+  return { tokens: Int32Array.from(take(tokens, rows, 1)), digests: take(digests, 2 * rows, 1) }
 }
 
 /** The whole of it: thresholds by one variant (serial), then the choice. */

@@ -3,6 +3,7 @@
  * Buffers that a kernel may leave alone are poisoned. It must never know the reference.
  */
 
+import { adjustsLogits } from '../../src/core/samplingParams.ts'
 import { adjustLogits, adjustmentWords, packAdjustments } from '../../src/kernels/adjustLogits.ts'
 import { chunkWords, sampleChunks } from '../../src/kernels/sampleChunks.ts'
 import { sampleSelect } from '../../src/kernels/sampleSelect.ts'
@@ -12,12 +13,13 @@ import { verifyStep } from '../../src/kernels/verifyStep.ts'
 import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from '../../src/runner/packPlan.ts'
 import { at } from '../../src/util/math.ts'
 import { expectPoison, POISON, runKernel, runVariants } from './kernelHarness.ts'
-import { adjusts, type Sampling, tableRowWords } from './samplingReference.ts'
+import { samplingParams, type TestSampling } from './sampledRow.ts'
+import { samplingWords } from './samplingKernels.ts'
 
 /** A decoding request of a step. */
 export interface VerifiedRequest {
   /** an object of its own */
-  readonly sampling: Sampling
+  readonly sampling: TestSampling
   /** k of them */
   readonly drafts: readonly number[]
   /** of its base row and of each draft's row: [k + 1][vocab] */
@@ -136,10 +138,10 @@ function stepBuffers(requests: readonly VerifiedRequest[], vocabSize: number) {
     const tableRow = requests.length - 1 - index
     const [n, k] = [GAP + logits.length, drafts.length]
     buffers.requests.set([tableRow, 1, row, n, k, 0, SAMPLES, 0, sampled, 1], index * REQUEST_WORDS)
-    buffers.table.set(tableRowWords(sampling), tableRow * TABLE_ROW_WORDS)
-    if (adjusts(sampling)) {
-      const { prompt = [], output = [], bias = [] } = sampling
-      const history = { tokens: [...prompt, ...output], promptLength: prompt.length, logitBias: bias }
+    buffers.table.set(samplingWords(sampling), tableRow * TABLE_ROW_WORDS)
+    if (adjustsLogits(samplingParams(sampling))) {
+      const { prompt = [], output = [], logitBias = [] } = sampling
+      const history = { tokens: [...prompt, ...output], promptLength: prompt.length, logitBias }
       packAdjustments(buffers.adjustments.subarray(tableRow * length, (tableRow + 1) * length), vocabSize, history)
     }
     for (let offset = 0; offset < n; offset++) buffers.rowPlan[2 * (row + offset)] = index

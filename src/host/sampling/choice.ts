@@ -43,6 +43,7 @@ export function sampleToken(
   noise: RowNoise,
 ): number {
   const peak = logits[likeliest] as number
+  const inverse = 1 / temperature
   let token = likeliest
   // Scores are relative to peak / T, which keeps them exact however large the logits are.
   let best = gumbel(noise.bits(likeliest))
@@ -50,7 +51,7 @@ export function sampleToken(
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id] as number
     if (logit < lowest) continue
-    const relative = (logit - peak) / temperature
+    const relative = (logit - peak) * inverse
     const bits = noise.bits(id)
     if (bits > (MOST_BITS[Math.max(0, best - relative) | 0] as number)) continue
     const score = relative + gumbel(bits)

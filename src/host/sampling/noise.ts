@@ -9,21 +9,37 @@ import type { RowSampling } from './rowSampling.ts'
 /** Above the noise of any token: the largest is -log of an exponential variate of 2^-33, 22.88. */
 export const MOST_NOISE = 22.9
 
+/** The random bits of a row's tokens. */
 export class RowNoise {
-  /** pcg4d of (seed low, seed high, sample index, position) */
-  readonly #key = new Int32Array(4)
-  readonly #words = new Int32Array(4)
+  #x = 0
+  #y = 0
+  #z = 0
+  #w = 0
 
   /** Begins a row. @param position absolute position of the token to sample */
   start({ seed, sampleIndex }: Pick<RowSampling, 'seed' | 'sampleIndex'>, position: number): void {
-    pcg4d(this.#key, seed | 0, Math.floor(seed / 2 ** 32) | 0, sampleIndex, position)
+    const [x, y, z, w] = pcg4d(seed | 0, Math.floor(seed / 2 ** 32) | 0, sampleIndex, position)
+    this.#x = congruential(x)
+    this.#y = congruential(y)
+    this.#z = congruential(z)
+    this.#w = w
   }
 
-  /** The 32 random bits of a token in the row. */
+  /** The 32 bits of a token: the last word of pcg4d of (x, y, z, w ^ token). Allocates nothing; the whole vocabulary may ask. */
   bits(token: number): number {
-    const key = this.#key
-    pcg4d(this.#words, key[0] as number, key[1] as number, key[2] as number, (key[3] as number) ^ token)
-    return (this.#words[3] as number) >>> 0
+    let w = congruential(this.#w ^ token)
+    let x = (this.#x + Math.imul(this.#y, w)) | 0
+    let y = (this.#y + Math.imul(this.#z, x)) | 0
+    let z = (this.#z + Math.imul(x, y)) | 0
+    w = (w + Math.imul(y, z)) | 0
+    x ^= x >>> 16
+    y ^= y >>> 16
+    z ^= z >>> 16
+    w ^= w >>> 16
+    x = (x + Math.imul(y, w)) | 0
+    y = (y + Math.imul(z, x)) | 0
+    z = (z + Math.imul(x, y)) | 0
+    return (w + Math.imul(y, z)) >>> 0
   }
 }
 
@@ -36,25 +52,23 @@ export function gumbel(bits: number): number {
   return -Math.log(-Math.log1p(-v))
 }
 
-function pcg4d(out: Int32Array, a: number, b: number, c: number, d: number): void {
-  let x = (Math.imul(a, 1664525) + 1013904223) | 0
-  let y = (Math.imul(b, 1664525) + 1013904223) | 0
-  let z = (Math.imul(c, 1664525) + 1013904223) | 0
-  let w = (Math.imul(d, 1664525) + 1013904223) | 0
-  x = (x + Math.imul(y, w)) | 0
-  y = (y + Math.imul(z, x)) | 0
-  z = (z + Math.imul(x, y)) | 0
-  w = (w + Math.imul(y, z)) | 0
+function congruential(word: number): number {
+  return (Math.imul(word, 1664525) + 1013904223) | 0
+}
+
+function pcg4d(...words: [number, number, number, number]): [number, number, number, number] {
+  let [x, y, z, w] = words.map(congruential) as typeof words
+  const mix = () => {
+    x = (x + Math.imul(y, w)) | 0
+    y = (y + Math.imul(z, x)) | 0
+    z = (z + Math.imul(x, y)) | 0
+    w = (w + Math.imul(y, z)) | 0
+  }
+  mix()
   x ^= x >>> 16
   y ^= y >>> 16
   z ^= z >>> 16
   w ^= w >>> 16
-  x = (x + Math.imul(y, w)) | 0
-  y = (y + Math.imul(z, x)) | 0
-  z = (z + Math.imul(x, y)) | 0
-  w = (w + Math.imul(y, z)) | 0
-  out[0] = x
-  out[1] = y
-  out[2] = z
-  out[3] = w
+  mix()
+  return [x, y, z, w]
 }

@@ -9,9 +9,9 @@ import { Scheduler } from '../../../src/core/schedule/scheduler.ts'
 import type { StepOutput } from '../../../src/core/stepPlan.ts'
 import { buildStepPlan } from '../../../src/core/stepPlanBuilder.ts'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
-import { digestHex } from '../../../src/util/digestHex.ts'
+import { rowDigest } from '../../../src/host/sampling/digest.ts'
+import { adjustedRow } from '../../helpers/hostSampling.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
-import { adjustedRow, digest } from '../../helpers/samplingReference.ts'
 import { type EngineOverrides, type TestEngine, type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 
 const SIZES = { maxModelLen: 96, kvCacheTokens: 2048 }
@@ -151,17 +151,9 @@ test.each([undefined, 3])(
     await open({ debug, ...(drafts === undefined ? {} : { drafts }) }, async (engine) => {
       const ends = await engine.run(SUBJECTS)
       const rows = (ends[0]?.debug?.logits ?? []) as Float32Array[]
-      expect(rows.map((row) => digestHex(...digest(row)))).toEqual(greedy?.logits)
+      expect(rows.map(rowDigest)).toEqual(greedy?.logits)
       for (const [index, end] of ends.slice(0, 2).entries()) {
-        const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = SUBJECTS[index]?.sampling ?? {}
-        const sampling = {
-          temperature: 0,
-          repetition: repetitionPenalty ?? 1,
-          presence: presencePenalty ?? 0,
-          frequency: frequencyPenalty ?? 0,
-          bias: logitBias ?? [],
-          prompt: PROMPT,
-        }
+        const sampling = { ...SUBJECTS[index]?.sampling, prompt: PROMPT }
         end.tokenIds.forEach((id, i) => {
           const logits = end.debug?.logits[i] as Float32Array
           const output = end.tokenIds.slice(0, i)

@@ -1,34 +1,37 @@
 /** Penalties and logit bias against a slow plain reference, through the kernels of a step. */
 
 import { describe, expect, test } from 'vitest'
+import { rowDigest } from '../../../src/host/sampling/digest.ts'
 import { packAdjustments } from '../../../src/kernels/adjustLogits.ts'
 import { digestHex } from '../../../src/util/digestHex.ts'
+import { adjustedRow, hostScore, hostToken } from '../../helpers/hostSampling.ts'
 import { expectAllClose, randomInts, seededRandom } from '../../helpers/kernelHarness.ts'
-import {
-  adjustedRow,
-  argmax,
-  digest,
-  isInvalidRow,
-  type Sampling,
-  scores,
-  smallestKept,
-} from '../../helpers/samplingReference.ts'
+import { isInvalidRow, type TestSampling } from '../../helpers/sampledRow.ts'
 import { invalidRows, normalLogits, validRows } from '../../helpers/samplingRows.ts'
 import { type VerifiedRequest, verifySampled } from '../../helpers/verifyKernels.ts'
 
 /** Every way to adjust, alone and together, and some that adjust nothing. */
-function wishes(vocabSize: number): Sampling[] {
-  const bias = Array.from({ length: Math.min(300, vocabSize) }, (_, i) => [i, (i % 41) * 5 - 100] as const)
+function wishes(vocabSize: number): TestSampling[] {
+  const logitBias = Array.from({ length: Math.min(300, vocabSize) }, (_, i) => [i, (i % 41) * 5 - 100] as const)
   return [
     { temperature: 0 },
-    { temperature: 0, repetition: 1.3 },
-    { temperature: 0, presence: 1.5, frequency: -0.3 },
-    { temperature: 0, bias: [[vocabSize - 1, 100]] },
+    { temperature: 0, repetitionPenalty: 1.3 },
+    { temperature: 0, presencePenalty: 1.5, frequencyPenalty: -0.3 },
+    { temperature: 0, logitBias: [[vocabSize - 1, 100]] },
     { temperature: 1 },
-    { temperature: 1, repetition: 0.01, seedLow: 1 },
-    { temperature: 1, repetition: 100, presence: -2, frequency: 2, seedLow: 2 },
-    { temperature: 0.7, repetition: 1.1, presence: 0.6, frequency: 0.4, bias, topK: 20, topP: 0.9, seedLow: 3 },
-    { temperature: 1.5, frequency: 0.2, minP: 0.05, seedLow: 4 },
+    { temperature: 1, repetitionPenalty: 0.01, seed: 1 },
+    { temperature: 1, repetitionPenalty: 100, presencePenalty: -2, frequencyPenalty: 2, seed: 2 },
+    {
+      temperature: 0.7,
+      repetitionPenalty: 1.1,
+      presencePenalty: 0.6,
+      frequencyPenalty: 0.4,
+      logitBias,
+      topK: 20,
+      topP: 0.9,
+      seed: 3,
+    },
+    { temperature: 1.5, frequencyPenalty: 0.2, minP: 0.05, seed: 4 },
   ]
 }
 
@@ -40,7 +43,7 @@ function requestsOf(rows: readonly Float32Array[], vocabSize: number): VerifiedR
       const prompt = [...randomInts(salt, 1 + (salt % 50), vocabSize)]
       const output = [...randomInts(salt + 7, salt % 40, Math.min(vocabSize, 12)), ...prompt.slice(0, salt % 3)]
       const k = salt % 5
-      const best = argmax(logits)
+      const best = hostToken({ logits, sampling: {}, position: 0 })
       const drafts = [best, prompt[0] ?? 0, best, output[0] ?? 1].slice(0, k)
       return {
         sampling: { ...wish, prompt, output },
@@ -73,17 +76,24 @@ describe.each([7, 300, 512, 4099])('vocabulary of %i', (vocabSize) => {
         expected.map((x) => (x === -Infinity ? -3.4e38 : x)),
         { absolute: 1e-6, relative: 5e-7, what: `row ${i}` },
       )
-      expect(digestHex(step.digests[2 * i] ?? 0, step.digests[2 * i + 1] ?? 0)).toBe(digestHex(...digest(row.logits)))
+      expect(digestHex(step.digests[2 * i] ?? 0, step.digests[2 * i + 1] ?? 0)).toBe(rowDigest(row.logits))
     })
     requests.forEach(({ sampling, drafts }, i) => {
       const { accepted, tokens, error } = step.outcomes[i] ?? { accepted: -1, tokens: [], error: true }
       expect(error).toBe(false)
       expect(tokens).toHaveLength(accepted + 1)
       expect(tokens.slice(0, accepted)).toEqual(drafts.slice(0, accepted))
-      const { prompt = [], output = [], bias = [], repetition, presence, frequency } = sampling
-      if (!(repetition || presence || frequency || bias.length > 0)) return
+      const {
+        prompt = [],
+        output = [],
+        logitBias = [],
+        repetitionPenalty,
+        presencePenalty,
+        frequencyPenalty,
+      } = sampling
+      if (!(repetitionPenalty || presencePenalty || frequencyPenalty || logitBias.length > 0)) return
       const words = new Uint32Array(vocabSize + 300)
-      const history = { tokens: [...prompt, ...output, ...tokens], promptLength: prompt.length, logitBias: bias }
+      const history = { tokens: [...prompt, ...output, ...tokens], promptLength: prompt.length, logitBias }
       packAdjustments(words, vocabSize, history)
       expect(step.adjustments[i], `request ${i}`).toEqual(words)
     })
@@ -101,12 +111,11 @@ describe.each([7, 300, 512, 4099])('vocabulary of %i', (vocabSize) => {
         if (!row) throw new Error(`request ${i} has no row ${j}`)
         // From the logits that the device computed: f32 may order two that nearly tie another way.
         const logits = step.logits.slice((first + j) * vocabSize, (first + j + 1) * vocabSize)
-        const kept = row.sampling.temperature === 0 ? -Infinity : smallestKept(logits, row.sampling)
-        const reference = scores({ ...row, logits }, kept)
-        const best = argmax(reference)
+        const adjusted = { ...row, logits }
+        const best = hostToken(adjusted)
         if (token === best) exact++
         compared++
-        const [chosen, largest] = [reference[token] ?? Number.NaN, reference[best] ?? Number.NaN]
+        const [chosen, largest] = [hostScore(adjusted, token), hostScore(adjusted, best)]
         expect(chosen, `request ${i}, row ${j}`).toBeGreaterThanOrEqual(largest - 2e-4 - 1e-6 * Math.abs(largest))
       })
       first += request.logits.length
@@ -122,20 +131,20 @@ test('a draft counts on its own row as it will once it is output', async () => {
   const random = seededRandom(5)
   for (let i = 0; i < 40; i++) {
     const base = normalLogits(vocabSize, 2, i)
-    const sampling: Sampling = {
+    const sampling: TestSampling = {
       temperature: i % 3 === 0 ? 0 : 0.9,
-      repetition: 1 + random(),
-      presence: 2 * random() - 1,
-      frequency: random(),
+      repetitionPenalty: 1 + random(),
+      presencePenalty: 2 * random() - 1,
+      frequencyPenalty: random(),
       prompt: [...randomInts(i, 9, vocabSize)],
       output: [...randomInts(i + 99, i % 4, vocabSize)],
-      seedLow: i,
+      seed: i,
     }
     // What will be sampled, and now and then something else.
     const drafts: number[] = []
     while (drafts.length < 4) {
       const row = adjustedRow({ logits: base, sampling, position: 10 + drafts.length, drafts })
-      drafts.push(random() < 0.8 ? argmax(scores(row, -Infinity)) : 0)
+      drafts.push(random() < 0.8 ? hostToken(row) : 0)
     }
     const logits = Array.from({ length: 5 }, () => base)
     together.push({ sampling, drafts, logits, position: 10 })
@@ -164,10 +173,10 @@ test('a row with an invalid logit ends its request whatever adjusts it, and leav
   expect(requests.every(({ logits }) => logits.every(isInvalidRow))).toBe(true)
   for (const outcome of outcomes) expect(outcome).toEqual({ accepted: 0, tokens: [], error: true })
   requests.forEach(({ sampling }, i) => {
-    if (!sampling.repetition) return
-    const { prompt = [], output = [], bias = [] } = sampling
+    if (!sampling.repetitionPenalty) return
+    const { prompt = [], output = [], logitBias = [] } = sampling
     const words = new Uint32Array(vocabSize + 300)
-    packAdjustments(words, vocabSize, { tokens: [...prompt, ...output], promptLength: prompt.length, logitBias: bias })
+    packAdjustments(words, vocabSize, { tokens: [...prompt, ...output], promptLength: prompt.length, logitBias })
     expect(adjustments[i]).toEqual(words)
   })
 })

@@ -1,21 +1,14 @@
 import { describe, expect, test } from 'vitest'
+import { rowDigest } from '../../../src/host/sampling/digest.ts'
 import { TABLE_ROW_WORDS } from '../../../src/runner/packPlan.ts'
 import { digestHex } from '../../../src/util/digestHex.ts'
+import { hostScore, hostToken, NO_TOKEN } from '../../helpers/hostSampling.ts'
 import { seededRandom } from '../../helpers/kernelHarness.ts'
+import type { SampledRow, TestSampling } from '../../helpers/sampledRow.ts'
 import { runChoice, sample, samplingBuffers } from '../../helpers/samplingKernels.ts'
-import {
-  argmax,
-  digest,
-  isInvalidRow,
-  NO_TOKEN,
-  type SampledRow,
-  type Sampling,
-  scores,
-  smallestKept,
-} from '../../helpers/samplingReference.ts'
 import { invalidRows, normalLogits, validRows } from '../../helpers/samplingRows.ts'
 
-const GREEDY: Sampling = { temperature: 0, topK: 2, topP: 0.5, seedLow: 9 }
+const GREEDY: TestSampling = { temperature: 0, topK: 2, topP: 0.5, seed: 9 }
 
 function greedyRow(logits: Float32Array): SampledRow {
   return { logits, sampling: GREEDY, position: 17 }
@@ -27,7 +20,7 @@ describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
 
   test('greedy takes the first of the largest, and no token from an invalid row', async () => {
     const rows = [...valid, ...invalid, ...valid].map(greedyRow)
-    const expected = rows.map(({ logits }) => (isInvalidRow(logits) ? NO_TOKEN : argmax(logits)))
+    const expected = rows.map(hostToken)
     expect(expected.filter((token) => token === NO_TOKEN)).toHaveLength(invalid.length)
     expect([...(await sample(rows)).tokens]).toEqual(expected)
   })
@@ -45,7 +38,7 @@ describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
     const tokenIds = Uint32Array.from({ length: vocabSize }, (_, column) => 3 * column + 5)
     const unused = new Uint32Array(rows.length)
     const drafted = await runChoice(samplingBuffers(rows), unused, { greedy: true, digest: false, tokenIds })
-    const expected = rows.map(({ logits }) => (isInvalidRow(logits) ? NO_TOKEN : 3 * argmax(logits) + 5))
+    const expected = rows.map(hostToken).map((token) => (token === NO_TOKEN ? NO_TOKEN : 3 * token + 5))
     expect([...drafted.tokens]).toEqual(expected)
   })
 
@@ -53,18 +46,18 @@ describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
     const rows = [...valid, ...invalid].map(greedyRow)
     const { digests } = await sample(rows)
     const hex = rows.map((_, i) => digestHex(digests[2 * i] ?? 0, digests[2 * i + 1] ?? 0))
-    expect(hex).toEqual(rows.map(({ logits }) => digestHex(...digest(logits))))
+    expect(hex).toEqual(rows.map(({ logits }) => rowDigest(logits)))
     expect(new Set(hex).size).toBe(rows.length)
   })
 
   test('sampling takes the largest logit / T + noise of what is kept', async () => {
-    const samplings: Sampling[] = [
-      { temperature: 1, seedLow: 1 },
-      { temperature: 0.8, topK: 50, topP: 0.95, seedLow: 0xdeadbeef, seedHigh: 0x1fffff },
-      { temperature: 2, topP: 0.9, seedLow: 3, sampleIndex: 4 },
-      { temperature: 0.1, topK: 5, seedHigh: 3 },
+    const samplings: TestSampling[] = [
+      { temperature: 1, seed: 1 },
+      { temperature: 0.8, topK: 50, topP: 0.95, seed: 0x1fffff_deadbeef },
+      { temperature: 2, topP: 0.9, seed: 3, sampleIndex: 4 },
+      { temperature: 0.1, topK: 5, seed: 3 * 2 ** 32 },
       { temperature: 1, topK: 1 },
-      { temperature: 1e-5, seedLow: 5 },
+      { temperature: 1e-5, seed: 5 },
     ]
     const rows = valid.flatMap((logits, i) =>
       samplings.map((sampling, j) => ({ logits, sampling, position: i * 7 + j })),
@@ -73,11 +66,10 @@ describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
     let exact = 0
     rows.forEach((row, i) => {
       const token = tokens[i] ?? NO_TOKEN
-      const reference = scores(row, smallestKept(row.logits, row.sampling))
-      const best = argmax(reference)
+      const best = hostToken(row)
       if (token === best) exact++
       // f32 may reverse two that nearly tie.
-      const [chosen, largest] = [reference[token] ?? Number.NaN, reference[best] ?? Number.NaN]
+      const [chosen, largest] = [hostScore(row, token), hostScore(row, best)]
       expect(chosen, `row ${i}`).toBeGreaterThanOrEqual(largest - 2e-4 - 1e-6 * Math.abs(largest))
     })
     expect(exact / rows.length).toBeGreaterThan(0.9)
@@ -94,7 +86,7 @@ test('the choice depends on the row alone, not on its place among others', async
   const random = seededRandom(4)
   const rows = Array.from({ length: 40 }, (_, i) => ({
     logits: normalLogits(512, 2, i % 3),
-    sampling: { temperature: i % 4 === 0 ? 0 : 1, topK: i % 5 === 0 ? 20 : 0, seedLow: i % 2 },
+    sampling: { temperature: i % 4 === 0 ? 0 : 1, topK: i % 5 === 0 ? 20 : 0, seed: i % 2 },
     position: i,
   }))
   const shuffled = rows.map((row, i) => ({ row, i, at: random() })).sort((a, b) => a.at - b.at)
@@ -119,14 +111,12 @@ test('one changed bit, or two values in exchange, change the digest', async () =
 
 test('a vocabulary of 151936', async () => {
   const logits = normalLogits(151936, 2, 7)
-  const rows = [GREEDY, { temperature: 1, seedLow: 1 }, { temperature: 0.8, topK: 50, topP: 0.95, seedLow: 2 }].map(
+  const rows = [GREEDY, { temperature: 1, seed: 1 }, { temperature: 0.8, topK: 50, topP: 0.95, seed: 2 }].map(
     (sampling, position) => ({ logits, sampling, position }),
   )
   const { tokens, digests } = await sample(rows)
-  expect(digestHex(digests[4] ?? 0, digests[5] ?? 0)).toBe(digestHex(...digest(logits)))
+  expect(digestHex(digests[4] ?? 0, digests[5] ?? 0)).toBe(rowDigest(logits))
   rows.forEach((row, i) => {
-    const kept = row.sampling.temperature === 0 ? -Infinity : smallestKept(logits, row.sampling)
-    const reference = scores(row, kept)
-    expect(reference[tokens[i] ?? NO_TOKEN]).toBeGreaterThanOrEqual((reference[argmax(reference)] ?? 0) - 2e-4)
+    expect(hostScore(row, tokens[i] ?? NO_TOKEN)).toBeGreaterThanOrEqual(hostScore(row, hostToken(row)) - 2e-4)
   })
 })

@@ -1,17 +1,11 @@
 import { describe, expect, test } from 'vitest'
+import { hostThreshold } from '../../helpers/hostSampling.ts'
+import { probabilities } from '../../helpers/plainSampling.ts'
+import type { SampledRow, TestSampling } from '../../helpers/sampledRow.ts'
 import { runThresholds, samplingBuffers } from '../../helpers/samplingKernels.ts'
-import {
-  keyLogit,
-  logitKey,
-  minPLogit,
-  probabilities,
-  type SampledRow,
-  type Sampling,
-  topKLogit,
-} from '../../helpers/samplingReference.ts'
 import { invalidRows, normalLogits, validRows } from '../../helpers/samplingRows.ts'
 
-const CUTS: readonly Sampling[] = [
+const CUTS: readonly TestSampling[] = [
   { temperature: 1, topK: 5 },
   { temperature: 0.8, topK: 3, topP: 0.95 },
   { temperature: 1, topP: 0.5 },
@@ -26,9 +20,24 @@ const CUTS: readonly Sampling[] = [
   { temperature: 2, topK: 6, topP: 1 - 2 ** -24 },
 ]
 
+const scratch = new DataView(new ArrayBuffer(4))
+
+/** The order-preserving key of a logit that is not NaN; -0 and +0 share one. */
+function logitKey(logit: number): number {
+  scratch.setFloat32(0, logit)
+  const bits = scratch.getUint32(0)
+  return (bits >= 0x80000000 ? -bits : bits | 0x80000000) >>> 0
+}
+
+/** The logit of a key. */
+function keyLogit(key: number): number {
+  scratch.setUint32(0, key >= 0x80000000 ? key - 0x80000000 : -key >>> 0)
+  return scratch.getFloat32(0)
+}
+
 /** The laws of a threshold, where rounding may move the border by `slack` of probability. */
 function expectKept({ logits, sampling }: SampledRow, key: number, name: string) {
-  const kept = Math.max(topKLogit(logits, sampling.topK), minPLogit(logits, sampling))
+  const kept = hostThreshold(logits, { ...sampling, topP: 1 })
   const topP = Math.fround(sampling.topP ?? 1)
   if (topP >= 1) {
     // A difference of subnormals may be flushed to 0.
@@ -38,7 +47,7 @@ function expectKept({ logits, sampling }: SampledRow, key: number, name: string)
   }
   const finite = logits.filter((x) => x >= kept && x > -Infinity)
   expect(Array.from(finite, logitKey), name).toContain(key)
-  const p = probabilities(logits, Math.fround(sampling.temperature), kept)
+  const p = probabilities(logits, Math.fround(sampling.temperature ?? 0), kept)
   let [above, reached] = [0, 0]
   logits.forEach((x, id) => {
     if (logitKey(x) > key) above += p[id] ?? 0
@@ -62,7 +71,7 @@ describe.each([7, 512, 4096, 4099])('vocabulary of %i', (vocabSize) => {
   })
 
   test('what cuts nothing gives 0', async () => {
-    const none: Sampling[] = [
+    const none: TestSampling[] = [
       { temperature: 0, topK: 3, topP: 0.5 },
       { temperature: 1 },
       { temperature: 1, topK: vocabSize },
@@ -85,7 +94,7 @@ test('a row with an invalid logit ends, the same in both variants, and leaves it
 })
 
 test('a vocabulary of 151936', async () => {
-  const samplings: Sampling[] = [
+  const samplings: TestSampling[] = [
     { temperature: 1, topP: 0.9 },
     { temperature: 0.8, topK: 50, topP: 0.95 },
     { temperature: 1.5, topK: 100_000, topP: 0.99 },

@@ -5,7 +5,9 @@
 
 import { describe, expect, test } from 'vitest'
 import { chiSquareDeviation, count } from '../../helpers/chiSquare.ts'
-import { adjustedRow, argmax, probabilities, type Sampling, smallestKept } from '../../helpers/samplingReference.ts'
+import { adjustedRow, hostThreshold } from '../../helpers/hostSampling.ts'
+import { argmax, probabilities } from '../../helpers/plainSampling.ts'
+import type { TestSampling } from '../../helpers/sampledRow.ts'
 import { type VerifiedRequest, verifySampled } from '../../helpers/verifyKernels.ts'
 
 const REQUESTS = 20_480
@@ -16,16 +18,16 @@ const LOGITS = [
 ].map((row) => Float32Array.from(row))
 
 const HISTORY = { prompt: [0, 3, 3, 6], output: [7, 4, 7, 12] }
-const PENALTIES = { ...HISTORY, repetition: 1.4, presence: 0.3, frequency: 0.25 }
+const PENALTIES = { ...HISTORY, repetitionPenalty: 1.4, presencePenalty: 0.3, frequencyPenalty: 0.25 }
 
-const CASES: readonly Sampling[] = [
-  { temperature: 1, seedLow: 1 },
-  { temperature: 1, topP: 0.7, seedLow: 2 },
-  { temperature: 1.2, minP: 0.15, seedLow: 3 },
-  { ...PENALTIES, temperature: 1, seedLow: 4 },
-  { ...PENALTIES, temperature: 1.1, topP: 0.85, seedLow: 5 },
-  { temperature: 1, bias: biased({ 7: -1.25, 10: 5.5 }), seedLow: 6 },
-  { ...PENALTIES, temperature: 1.2, bias: biased({ 2: 2, 7: 1 }), minP: 0.03, topK: 10, topP: 0.95, seedLow: 7 },
+const CASES: readonly TestSampling[] = [
+  { temperature: 1, seed: 1 },
+  { temperature: 1, topP: 0.7, seed: 2 },
+  { temperature: 1.2, minP: 0.15, seed: 3 },
+  { ...PENALTIES, temperature: 1, seed: 4 },
+  { ...PENALTIES, temperature: 1.1, topP: 0.85, seed: 5 },
+  { temperature: 1, logitBias: biased({ 7: -1.25, 10: 5.5 }), seed: 6 },
+  { ...PENALTIES, temperature: 1.2, logitBias: biased({ 2: 2, 7: 1 }), minP: 0.03, topK: 10, topP: 0.95, seed: 7 },
 ]
 
 /** What is added to the logit of each token, by id. */
@@ -34,10 +36,10 @@ function biased(byId: Readonly<Record<number, number>>): [number, number][] {
 }
 
 /** The exact distribution of the token after `drafts`. */
-function distribution(sampling: Sampling, drafts: readonly number[]): Float64Array {
+function distribution(sampling: TestSampling, drafts: readonly number[]): Float64Array {
   const logits = LOGITS[drafts.length] ?? new Float32Array()
   const row = adjustedRow({ logits, sampling, position: 0, drafts })
-  return probabilities(row.logits, sampling.temperature, smallestKept(row.logits, sampling))
+  return probabilities(row.logits, sampling.temperature ?? 0, hostThreshold(row.logits, sampling))
 }
 
 function deviation(observed: Float64Array, p: Float64Array): number {
@@ -66,14 +68,14 @@ describe('committed tokens follow the distribution', () => {
       // 3.7 standard deviations: one seed in 10,000.
       expect(deviation(observed, distribution(sampling, drafts.slice(0, j))), `token ${j}`).toBeLessThan(3.7)
     }
-    if (!sampling.presence || sampling.topP) return
+    if (!sampling.presencePenalty || sampling.topP) return
     // The same numbers tell that the draft before it was counted.
     const second = count(
       outcomes.flatMap(({ tokens }) => tokens.slice(1, 2)),
       13,
     )
     const uncounted = adjustedRow({ logits: LOGITS[1] ?? new Float32Array(), sampling, position: 0 }).logits
-    const p = probabilities(uncounted, sampling.temperature, smallestKept(uncounted, sampling))
+    const p = probabilities(uncounted, sampling.temperature ?? 0, hostThreshold(uncounted, sampling))
     expect(
       deviation(
         second.map((n, id) => (p[id] ? n : 0)),
