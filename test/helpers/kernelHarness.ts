@@ -8,6 +8,8 @@ import { bindGroups, groupsOf, PipelineCache } from '../../src/gpu/kernel.ts'
 import type { KernelVariant } from '../../src/kernels/variant.ts'
 import { sharedGpu } from './gpuDevice.ts'
 
+export { randomFloats, randomInts, seededRandom } from './random.ts'
+
 export type Words = Float32Array | Uint32Array | Int32Array | Uint16Array | Uint8Array
 
 /** The bits of a word that no kernel wrote: a NaN as f32, an absurd id as u32. */
@@ -124,29 +126,6 @@ function createBuffer(device: GPUDevice, label: string, init: BufferInit, unifor
   new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(words.buffer, words.byteOffset, words.byteLength))
   buffer.unmap()
   return buffer
-}
-
-/** A seeded generator of numbers in [0, 1): mulberry32. */
-export function seededRandom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
-/** `length` seeded values, uniform in (-scale, scale). */
-export function randomFloats(seed: number, length: number, scale = 1): Float32Array {
-  const random = seededRandom(seed)
-  return Float32Array.from({ length }, () => (2 * random() - 1) * scale)
-}
-
-/** `length` seeded integers in 0…limit-1. */
-export function randomInts(seed: number, length: number, limit: number): Uint32Array {
-  const random = seededRandom(seed)
-  return Uint32Array.from({ length }, () => Math.floor(random() * limit))
 }
 
 /** Fails naming the first word that differs. */
