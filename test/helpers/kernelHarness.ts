@@ -8,7 +8,7 @@ import { bindGroups, groupsOf, PipelineCache } from '../../src/gpu/kernel.ts'
 import type { KernelVariant } from '../../src/kernels/variant.ts'
 import { sharedGpu } from './gpuDevice.ts'
 
-export { randomFloats, randomInts, seededRandom } from './randomData.ts'
+export { randomFloats, randomInts, seededRandom } from './random.ts'
 
 export type Words = Float32Array | Uint32Array | Int32Array | Uint16Array | Uint8Array
 

@@ -1,6 +1,6 @@
 /** Rows of logits for sampling tests: ordinary ones and every odd one we could think of. */
 
-import { seededRandom } from './randomData.ts'
+import { seededRandom } from './random.ts'
 
 /** Roughly normal logits. */
 export function normalLogits(vocabSize: number, scale: number, seed: number): Float32Array {

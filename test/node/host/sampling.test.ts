@@ -19,7 +19,7 @@ import {
   scores,
   smallestKept,
 } from '../../helpers/plainSampling.ts'
-import { randomInts } from '../../helpers/randomData.ts'
+import { randomInts } from '../../helpers/random.ts'
 import { type SampledRow, samplingParams, type TestSampling } from '../../helpers/sampledRow.ts'
 import { invalidRows, normalLogits, validRows } from '../../helpers/samplingRows.ts'
 

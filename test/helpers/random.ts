@@ -1,4 +1,4 @@
-/** Seeded random data. */
+/** Seeded random data of tests. */
 
 /** A seeded generator of numbers in [0, 1): mulberry32. */
 export function seededRandom(seed: number): () => number {
