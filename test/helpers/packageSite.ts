@@ -36,7 +36,7 @@ globalThis.generate = async (llm, max_tokens = 3) => {
   return (await llm.generate({ prompt_token_ids: [1, 2, 3] }, fields).result()).token_ids
 }
 globalThis.failure = (promise) => promise.then(() => 'none', (error) => error instanceof WeirError ? error.toData() : String(error))
-globalThis.ready = true
+document.documentElement.dataset.ready = ''
 `
 
 /** A worker of the page's own that uses the library itself. */
@@ -115,7 +115,8 @@ export async function servePackage(folder: string): Promise<PackageSite> {
       const page = await browser.newPage()
       const query = new URLSearchParams({ policy, base, library, ...(isolated && { isolated: '1' }) })
       await page.goto(`${origin}/app/page?${query}`)
-      await page.waitForFunction('globalThis.ready')
+      // Not by a function: the page's policy may forbid the `eval` of polling.
+      await page.waitForSelector('html[data-ready]', { state: 'attached' })
       return page
     },
     close: () =>
