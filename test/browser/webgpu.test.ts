@@ -129,7 +129,7 @@ it('the page writes on the emulated GPU if the address says so, says that it is 
   await engineIs(page, 'ready')
   await storiesReach(page, ['done'], 1)
   expect(await page.getByTestId('device-note').textContent()).toContain('emulates: slow')
-  expect(await page.getByTestId('b').getAttribute('placeholder')).toBe('64')
+  expect(await page.getByTestId('b').getAttribute('placeholder')).toBe('256')
   expect(await page.getByTestId('backend').inputValue()).toBe('webgpu')
   expect(ort).toEqual([])
   expect(errors).toEqual([])
