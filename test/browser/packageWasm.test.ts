@@ -110,6 +110,26 @@ describe('threads', () => {
   })
 })
 
+describe('threads that cannot start though the page is isolated', () => {
+  const load = 'load({ numThreads: 2 })'
+
+  it('are one where only the page comes with the headers', async () => {
+    await withPage({ isolated: true }, async (page) => {
+      const engine = `${load}.then(async (llm) => [llm.device.threads, await generate(llm)])`
+      expect(await page.evaluate(engine)).toEqual([1, expected])
+    })
+  })
+
+  it('are told where a policy forbids them, and one thread works', async () => {
+    await withPage({ library: '/no-threads/index.js', isolated: true }, async (page) => {
+      const { code, message } = await page.evaluate<Failure>(`failure(${load})`)
+      expect(code).toBe('BACKEND_UNAVAILABLE')
+      expect(message).toMatch(/a thread did not start .*numThreads: 1/)
+      expect(await page.evaluate('load({ numThreads: 1 }).then(generate)')).toEqual(expected)
+    })
+  })
+})
+
 describe('an engine on the processor', () => {
   it('is what the library chooses where there is no GPU, and says why', async () => {
     const device = await withPage({}, (page) => page.evaluate<DeviceInfo>('LLM.probe()'))

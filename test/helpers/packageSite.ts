@@ -173,6 +173,10 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
   html: { files: 'alone', missing: 'a page' },
   silent: { files: 'alone', missing: 'silence' },
   isolated: { files: DIST, headers: ISOLATION },
+  'no-threads': {
+    files: DIST,
+    headers: new Map([...ISOLATION, ['content-security-policy', "worker-src 'none'"]]),
+  },
   'no-ort': { files: DIST, without: 'ort.js' },
   'no-glue': { files: DIST, without: 'ort-wasm-simd-threaded.js' },
   'no-wasm': { files: DIST, without: WASM },
