@@ -3,15 +3,14 @@
 import { describe, expect, test } from 'vitest'
 import { cdiv } from '../../../src/util/math.ts'
 import type { ModelName } from '../../helpers/folderFetch.ts'
-import { FULL } from '../../helpers/full.ts'
 import { type GoldenCase, loadGolden, recordKind } from '../../helpers/golden.ts'
 import { checkGolden } from '../../helpers/goldenRun.ts'
-import { KV_DTYPES } from '../../helpers/testBackend.ts'
+import { KV_DTYPES, WHOLE_MATRIX } from '../../helpers/testBackend.ts'
 import { withEngine } from '../../helpers/testEngine.ts'
 
-/** Drafts; undefined: no speculation. The larger models take long on a software adapter. */
+/** Drafts; undefined: no speculation. */
 const ALL_DRAFTS = [undefined, 0, 1, 2, 3, 4]
-const draftsOf = (model: ModelName) => (FULL || model === 'qwen3-mtp' ? ALL_DRAFTS : [undefined, 3])
+const draftsOf = (model: ModelName) => (WHOLE_MATRIX ? ALL_DRAFTS : [undefined, 3])
 
 describe.each<ModelName>(['qwen3-mtp', 'mimo', 'fairy-tales'])('%s', (model) => {
   const golden = loadGolden(model)
