@@ -1,8 +1,8 @@
 /** The dense half of a model in float64, row by row and slow: the oracle of its sessions. And random weights of any model spec. */
 
+import type { WeightStream } from '../../src/backend/backend.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { type BlockRole, type CheckpointDtype, type WeightRole, weightPlan } from '../../src/models/weightNames.ts'
-import type { TensorStream } from '../../src/ort/loadDense.ts'
 import { decodeWeights, WEIGHT_BYTES, WEIGHT_DTYPES } from '../../src/weights/decode.ts'
 import { seededRandom } from './kernelHarness.ts'
 import { randomWeight } from './weights.ts'
@@ -65,9 +65,10 @@ export function randomTensors(spec: ModelSpec, seed: number): StoredTensor[] {
 export function streamOf(
   tensors: readonly StoredTensor[],
   keep: (name: string) => boolean = () => false,
-): TensorStream {
+): WeightStream {
   return {
     tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
+    totalBytes: tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
     async stream(onTensor) {
       for (const tensor of tensors) {
         const data = tensor.data.slice()

@@ -1,6 +1,6 @@
 /** The attention of the WebAssembly backend against float64: norm, rotation, cache, softmax, and its errors. */
 
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { BLOCK_SIZE } from '../../../src/core/cost.ts'
 import { AttentionMemory } from '../../../src/ort/attentionMemory.ts'
 import { attentionPlan, kvName, SCRATCH } from '../../../src/ort/attentionPlan.ts'
@@ -192,11 +192,20 @@ describe('memory', () => {
     expect(() => memory.grow(1)).toThrow(RangeError)
   })
 
-  it('that cannot be had is OUT_OF_MEMORY, naming kvCacheTokens', () => {
-    const bytes = 2 ** 33
-    expect(() => new AttentionMemory([{ name: 'kv.0', bytes }])).toThrow(
-      expect.objectContaining({ code: 'OUT_OF_MEMORY', message: expect.stringContaining('lower kvCacheTokens') }),
-    )
+  it('beyond 4 GiB is LIMIT_EXCEEDED, and what the browser does not have is OUT_OF_MEMORY; both name kvCacheTokens', () => {
+    const refusal = (code: string) =>
+      expect.objectContaining({ code, message: expect.stringContaining('lower kvCacheTokens') })
+    expect(() => new AttentionMemory([{ name: 'kv.0', bytes: 2 ** 32 }])).toThrow(refusal('LIMIT_EXCEEDED'))
+    const { Memory } = WebAssembly
+    onTestFinished(() => {
+      WebAssembly.Memory = Memory
+    })
+    WebAssembly.Memory = class {
+      constructor() {
+        throw new RangeError('could not allocate memory')
+      }
+    } as unknown as typeof Memory
+    expect(() => new AttentionMemory([{ name: 'kv.0', bytes: 1024 }])).toThrow(refusal('OUT_OF_MEMORY'))
   })
 
   it('holds no more rows than planned: one more is BUDGET_EXCEEDED, and nothing is written', async () => {

@@ -3,13 +3,12 @@
  * part is an upper estimate: in models of 18 MiB to 1.5 GiB the measured memory was 65 to 98 % of it.
  */
 
+import type { TensorHeaders } from '../backend/backend.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { checkTensors, type TensorHeader } from '../models/weightNames.ts'
+import { checkTensors } from '../models/weightNames.ts'
 import { WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
 import type { SessionPlan } from './graphBuilder.ts'
 import { type SessionName, sessionPlans } from './sessionPlans.ts'
-
-type TensorHeaders = ReadonlyMap<string, TensorHeader>
 
 const MIB = 2 ** 20
 

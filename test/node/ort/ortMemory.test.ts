@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ModelSpec } from '../../../src/models/modelSpec.ts'
 import { loadDense } from '../../../src/ort/loadDense.ts'
-import { embeddingBytes, type OrtSizes, ortBytes } from '../../../src/ort/memory.ts'
+import { embeddingBytes, type OrtSizes, ortBytes } from '../../../src/ort/ortMemory.ts'
 import { randomRows, randomTensors, SMALL, streamOf } from '../../helpers/denseReference.ts'
 import { nodeOrt } from '../../helpers/ort.ts'
 
