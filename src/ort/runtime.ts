@@ -38,7 +38,7 @@ let failed: WeirError | undefined
 /**
  * Starts the runtime, or returns the one that runs already.
  * @throws BACKEND_UNAVAILABLE saying why, and what to do: a file is missing or is an HTML page, a policy forbids WebAssembly,
- * or the runtime failed to start in this worker before
+ * or the runtime failed in this worker before
  */
 export async function loadOrt(assets: OrtAssets): Promise<Ort> {
   if (failed) {
@@ -68,9 +68,19 @@ async function start(assets: OrtAssets): Promise<Ort> {
   })
   try {
     const { memory } = await watchStart(initialise)
-    return { threads, createSession, heapBytes: () => memory?.buffer.byteLength ?? 0 }
+    return { threads, createSession: createOrFail, heapBytes: () => memory?.buffer.byteLength ?? 0 }
   } catch (thrown) {
     throw unavailable(await reasonOf(thrown, assets), thrown)
+  }
+}
+
+/** The runtime is not to be trusted after its memory ran out: sessions that were whole no longer run. */
+const createOrFail: CreateSession = async (name, model, weights) => {
+  try {
+    return await createSession(name, model, weights)
+  } catch (thrown) {
+    failed = WeirError.from(thrown)
+    throw failed
   }
 }
 

@@ -131,6 +131,17 @@ describe('a runtime that does not start is BACKEND_UNAVAILABLE', () => {
     expect(message).toMatch(/the first reason; that was before.*a new worker/)
   })
 
+  it('after its memory ran out: a new worker is needed', async () => {
+    const loadOrt = await starter(() => Promise.resolve(session))
+    const { createSession } = await loadOrt({ ...files, numThreads: 1 })
+    runtime.create = () => Promise.reject(new Error('std::bad_alloc'))
+    const made = await thrownBy(() => createSession('head', new Uint8Array(1), new Float32Array(1)))
+    expect(made.code).toBe('OUT_OF_MEMORY')
+    const { code, message } = await thrownBy(() => loadOrt({ ...files, numThreads: 1 }))
+    expect(code).toBe('BACKEND_UNAVAILABLE')
+    expect(message).toMatch(/"head".*std::bad_alloc.*only a new worker/)
+  })
+
   it('where a policy forbids WebAssembly, which is asked before anything starts', async () => {
     vi.spyOn(WebAssembly, 'Module').mockImplementationOnce(function refuse() {
       throw new WebAssembly.CompileError("violates the following Content Security Policy directive 'script-src'")
