@@ -2,11 +2,10 @@
 
 import { describe, expect, it } from 'vitest'
 import { type DenseSource, loadDense } from '../../../src/ort/loadDense.ts'
-import type { CreateSession } from '../../../src/ort/session.ts'
+import { type CreateSession, createSession } from '../../../src/ort/session.ts'
 import { WeirError } from '../../../src/protocol/errors.ts'
 import { errorOf } from '../../helpers/connect.ts'
 import { randomTensors, SMALL, SMALL_MIMO, streamOf } from '../../helpers/denseReference.ts'
-import { nodeOrt } from '../../helpers/ort.ts'
 
 /** A runtime without sessions that run: it notes what is made, with a copy of its weights, and what is released. */
 class FakeRuntime {
@@ -112,7 +111,6 @@ describe('a load that fails', () => {
     new RangeError('Array buffer allocation failed'),
   ])('at "%s" is OUT_OF_MEMORY with what to do, and releases what was made', async (thrown) => {
     // The real function that makes sessions, over an ONNX Runtime that throws.
-    const { createSession } = await nodeOrt()
     const runtime = new FakeRuntime()
     const { InferenceSession } = await import('onnxruntime-web/wasm')
     const create = InferenceSession.create

@@ -51,7 +51,6 @@ describe('the runtime', () => {
       [true, 3],
     ] as const) {
       vi.stubGlobal('crossOriginIsolated', isolated)
-      vi.stubGlobal('addEventListener', () => {})
       const loadOrt = await starter(() => Promise.resolve(session))
       expect((await loadOrt({ ...files, numThreads: 3 })).threads).toBe(threads)
       expect(runtime.env.wasm).toEqual({
@@ -129,7 +128,18 @@ describe('a runtime that does not start is BACKEND_UNAVAILABLE', () => {
     runtime.create = () => Promise.resolve(session)
     const { code, message } = await thrownBy(() => loadOrt({ ...files, numThreads: 1 }))
     expect(code).toBe('BACKEND_UNAVAILABLE')
-    expect(message).toMatch(/before .*the first reason.*start a new worker/)
+    expect(message).toMatch(/the first reason; that was before.*a new worker/)
+  })
+
+  it('after its memory ran out: a new worker is needed', async () => {
+    const loadOrt = await starter(() => Promise.resolve(session))
+    const { createSession } = await loadOrt({ ...files, numThreads: 1 })
+    runtime.create = () => Promise.reject(new Error('std::bad_alloc'))
+    const made = await thrownBy(() => createSession('head', new Uint8Array(1), new Float32Array(1)))
+    expect(made.code).toBe('OUT_OF_MEMORY')
+    const { code, message } = await thrownBy(() => loadOrt({ ...files, numThreads: 1 }))
+    expect(code).toBe('BACKEND_UNAVAILABLE')
+    expect(message).toMatch(/"head".*std::bad_alloc.*only a new worker/)
   })
 
   it('where a policy forbids WebAssembly, which is asked before anything starts', async () => {
@@ -144,15 +154,21 @@ describe('a runtime that does not start is BACKEND_UNAVAILABLE', () => {
   })
 
   it("where a thread's worker fails, for which the runtime would wait for ever", async () => {
-    const target = new EventTarget()
+    class FailingWorker extends EventTarget {
+      constructor() {
+        super()
+        queueMicrotask(() => this.dispatchEvent(new Event('error')))
+      }
+    }
     vi.stubGlobal('crossOriginIsolated', true)
-    vi.stubGlobal('addEventListener', target.addEventListener.bind(target))
+    vi.stubGlobal('Worker', FailingWorker)
     const loadOrt = await starter(() => {
-      queueMicrotask(() => target.dispatchEvent(new Event('error')))
+      new Worker('glue.mjs')
       return new Promise(() => {})
     })
     const { code, message } = await thrownBy(() => loadOrt({ ...files, numThreads: 2 }))
     expect(code).toBe('BACKEND_UNAVAILABLE')
-    expect(message).toMatch(/a thread did not start .*numThreads: 1/)
+    expect(message).toMatch(/a thread failed .*Cross-Origin-Embedder-Policy.*numThreads to 1/)
+    expect(globalThis.Worker).toBe(FailingWorker)
   })
 })

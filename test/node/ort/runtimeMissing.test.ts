@@ -10,5 +10,5 @@ it('a wasm file that is missing is BACKEND_UNAVAILABLE, and a second try asks fo
   const first = await errorOf(loadOrt(missing))
   expect(first).toMatchObject({ code: 'BACKEND_UNAVAILABLE', message: expect.stringContaining('missing.wasm') })
   const second = await errorOf(loadOrt({ ...ORT_FILES, numThreads: 1 }))
-  expect(second).toMatchObject({ code: 'BACKEND_UNAVAILABLE', message: expect.stringContaining('start a new worker') })
+  expect(second).toMatchObject({ code: 'BACKEND_UNAVAILABLE', message: expect.stringContaining('only a new worker') })
 })
