@@ -8,8 +8,11 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
 import { assemblyModule } from './assemblyModule.mjs'
+import { ORT_RESOLVE } from './ortResolve.mjs'
 
 const GZIP_LIMIT = 110 * 1024
+/** of ort.js: with a copy of the WebAssembly file inside it would be megabytes */
+const ORT_GZIP_LIMIT = 40 * 1024
 const ORT_DIST = 'node_modules/onnxruntime-web/dist'
 const ORT_FILE = 'ort-wasm-simd-threaded'
 /** URLs in the sources, and their replacements in dist/, in the form that other bundlers recognise. */
@@ -73,6 +76,7 @@ async function buildModule(name, entry, { plugins = [], define = {}, split = fal
     publicDir: false,
     logLevel: 'warn',
     plugins: [assemblyModule(), ...plugins],
+    resolve: ORT_RESOLVE,
     define,
     build: {
       outDir: 'dist',
@@ -152,8 +156,9 @@ function keepPublicTypes(folder, entry) {
 function reportSizes(always, onNeed) {
   const total = always.reduce((sum, path) => sum + reportSize(path), 0)
   console.log(`together gzipped ${kib(total)} of ${kib(GZIP_LIMIT)}; loaded on need:`)
-  for (const path of onNeed) reportSize(path)
+  const sizes = new Map(onNeed.map((path) => [path, reportSize(path)]))
   if (total > GZIP_LIMIT) fail('the library is too large')
+  if (sizes.get('dist/ort.js') > ORT_GZIP_LIMIT) fail('dist/ort.js is too large')
   const index = readFileSync('dist/index.js', 'utf8')
   for (const url of [...FILE_URLS.values(), "import('./workerText.js')"])
     if (!index.includes(url)) fail(`dist/index.js does not name ${url}`)

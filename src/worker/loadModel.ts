@@ -4,7 +4,7 @@
  */
 
 import type { Backend, BackendRunner } from '../backend/backend.ts'
-import { type Backends, type ChosenBackend, chooseBackend } from '../backend/chooseBackend.ts'
+import { type Backends, type ChosenBackend, chooseBackend, chooseToPlan } from '../backend/chooseBackend.ts'
 import { type ModelFiles, openModel } from '../loader/source.ts'
 import {
   type GenerationDefaults,
@@ -14,7 +14,7 @@ import {
 } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
-import type { BackendOptions, LoadProgress, LoadWarning } from '../protocol/options.ts'
+import type { LoadProgress, LoadWarning } from '../protocol/options.ts'
 import type { DeviceInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { draftVocabulary } from './draftVocabulary.ts'
@@ -67,11 +67,15 @@ export interface Environment {
 /** Loads models onto the backend that the options ask for. */
 export function modelLoader(backends: Backends, environment: Environment): ModelLoader {
   return {
-    probe: (options) => withBackend(backends, options, async ({ info }) => info),
-    plan: (modelUrl, options) =>
-      withBackend(backends, options, async ({ backend }) => {
-        return (await describeModel(backend, modelUrl, options, environment)).memory
-      }),
+    probe: async (options) => {
+      const { info, close } = await chooseBackend(backends, options)
+      close()
+      return info
+    },
+    plan: async (modelUrl, options) => {
+      const backend = await chooseToPlan(backends, options)
+      return (await describeModel(backend, modelUrl, options, environment)).memory
+    },
     load: async (modelUrl, options, control) => {
       const chosen = await chooseBackend(backends, options)
       try {
@@ -81,19 +85,6 @@ export function modelLoader(backends: Backends, environment: Environment): Model
         throw thrown
       }
     },
-  }
-}
-
-async function withBackend<T>(
-  backends: Backends,
-  options: BackendOptions,
-  use: (chosen: ChosenBackend) => Promise<T>,
-): Promise<T> {
-  const chosen = await chooseBackend(backends, options)
-  try {
-    return await use(chosen)
-  } finally {
-    chosen.close()
   }
 }
 

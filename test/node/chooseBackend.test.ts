@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import type { Backend } from '../../src/backend/backend.ts'
-import { type Backends, chooseBackend } from '../../src/backend/chooseBackend.ts'
+import { type Backends, chooseBackend, chooseToPlan } from '../../src/backend/chooseBackend.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import type { BackendDevice } from '../../src/protocol/service.ts'
 import { GPU_DEFAULTS } from '../helpers/backendDefaults.ts'
@@ -81,5 +81,21 @@ describe('a backend asked for by name', () => {
   it('is never replaced by the other one', async () => {
     await expect(chooseBackend(backendsOf(NO_GPU, PROCESSOR).backends, { backend: 'webgpu' })).rejects.toBe(NO_GPU)
     await expect(chooseBackend(backendsOf(HARDWARE, NO_WASM).backends, { backend: 'wasm' })).rejects.toBe(NO_WASM)
+  })
+})
+
+describe('a plan', () => {
+  it('is made by the backend that would be chosen, without opening the processor', async () => {
+    for (const [webgpu, options, name, expected] of [
+      [HARDWARE, {}, 'webgpu', ['load webgpu', 'open webgpu undefined', 'close webgpu']],
+      [SOFTWARE, {}, 'wasm', ['load webgpu', 'open webgpu undefined', 'close webgpu', 'load wasm']],
+      [NO_GPU, {}, 'wasm', ['load webgpu', 'load wasm']],
+      [NO_GPU, { backend: 'webgpu' }, 'webgpu', ['load webgpu']],
+      [HARDWARE, { backend: 'wasm' }, 'wasm', ['load wasm']],
+    ] as const) {
+      const { backends, calls } = backendsOf(webgpu, NO_WASM)
+      expect((await chooseToPlan(backends, options)).name).toBe(name)
+      expect(calls).toEqual(expected)
+    }
   })
 })
