@@ -6,10 +6,10 @@
 import { env, InferenceSession } from 'onnxruntime-web/wasm'
 import { WeirError } from '../protocol/errors.ts'
 import { messageOf } from './faults.ts'
-import { watchMemory } from './heap.ts'
 import { encodeModel } from './onnx/model.ts'
 import { type CreateSession, createSession } from './session.ts'
-import { possibleThreads, untilThreadFails } from './threads.ts'
+import { possibleThreads } from './threads.ts'
+import { watchStart } from './watchStart.ts'
 
 export interface OrtAssets {
   /** ort-wasm-simd-threaded.wasm */
@@ -39,10 +39,15 @@ let failed: WeirError | undefined
 /**
  * Starts the runtime, or returns the one that runs already.
  * @throws BACKEND_UNAVAILABLE saying why, and what to do: a file is missing or is an HTML page, a policy forbids WebAssembly,
- * or the runtime failed to start in this worker before
+ * or the runtime failed in this worker before
  */
 export async function loadOrt(assets: OrtAssets): Promise<Ort> {
-  if (failed) throw unavailable(`it failed to start in this worker before (${failed.message}): start a new worker`)
+  if (failed) {
+    throw new WeirError(
+      'BACKEND_UNAVAILABLE',
+      `${failed.message}; that was before, and only a new worker can try again`,
+    )
+  }
   checkWebAssembly()
   started ??= start(assets)
   try {
@@ -62,10 +67,20 @@ async function start(assets: OrtAssets): Promise<Ort> {
     proxy: false,
   })
   try {
-    const { memory } = await watchMemory(() => (threads > 1 ? untilThreadFails(initialise) : initialise()))
-    return { threads, createSession, heapBytes: () => memory?.buffer.byteLength ?? 0 }
+    const { memory } = await watchStart(initialise)
+    return { threads, createSession: createOrFail, heapBytes: () => memory?.buffer.byteLength ?? 0 }
   } catch (thrown) {
     throw unavailable(await reasonOf(thrown, assets), thrown)
+  }
+}
+
+/** The runtime is not to be trusted after its memory ran out: sessions that were whole no longer run. */
+const createOrFail: CreateSession = async (name, model, weights) => {
+  try {
+    return await createSession(name, model, weights)
+  } catch (thrown) {
+    failed = WeirError.from(thrown)
+    throw failed
   }
 }
 

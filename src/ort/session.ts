@@ -29,11 +29,8 @@ export interface RowSession {
  */
 export type CreateSession = (name: string, model: Uint8Array, weights: Float32Array) => Promise<RowSession>
 
-// Both keep memory of each session at the size of its largest run, so that it adds up over all layers.
 const OPTIONS: InferenceSession.SessionOptions = {
   executionProviders: ['wasm'],
-  enableCpuMemArena: false,
-  enableMemPattern: false,
   logSeverityLevel: 3, // errors
 }
 

@@ -1,6 +1,6 @@
 /**
- * Threads of ONNX Runtime are workers that run its glue. They need shared memory, which only cross-origin isolated pages have, and
- * the runtime waits for ever for one that does not start. This must never know a session.
+ * How many threads ONNX Runtime can have here. They are workers that run its glue and need shared memory, which only cross-origin
+ * isolated pages have. This must never know a session.
  */
 
 /**
@@ -23,30 +23,5 @@ export async function possibleThreads({
     return response.ok && !response.headers.has('cross-origin-embedder-policy') ? 1 : numThreads
   } catch {
     return numThreads // what is wrong with the file is found when it is loaded
-  }
-}
-
-/**
- * Runs `start`, which starts threads.
- * @throws what `start` throws; as soon as a thread does not start, an Error saying so
- */
-export async function untilThreadFails(start: () => Promise<void>): Promise<void> {
-  const { Worker } = globalThis
-  const failure = new Promise<never>((_, reject) => {
-    globalThis.Worker = new Proxy(Worker, {
-      construct(target, [url, options]: ConstructorParameters<typeof Worker>) {
-        const worker = new target(url, options)
-        // Only what a script throws has a message.
-        const fail = ({ message = 'its script was refused or could not be loaded' }: Partial<ErrorEvent>) =>
-          reject(new Error(`a thread did not start (${message}): with numThreads: 1 there are none`))
-        worker.addEventListener('error', fail)
-        return worker
-      },
-    })
-  })
-  try {
-    await Promise.race([start(), failure])
-  } finally {
-    globalThis.Worker = Worker
   }
 }

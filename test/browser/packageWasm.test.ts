@@ -124,7 +124,7 @@ describe('threads that cannot start though the page is isolated', () => {
     await withPage({ library: '/no-threads/index.js', isolated: true }, async (page) => {
       const { code, message } = await page.evaluate<Failure>(`failure(${load})`)
       expect(code).toBe('BACKEND_UNAVAILABLE')
-      expect(message).toMatch(/a thread did not start .*numThreads: 1/)
+      expect(message).toMatch(/a thread failed .*numThreads to 1/)
       expect(await page.evaluate('load({ numThreads: 1 }).then(generate)')).toEqual(expected)
     })
   })
