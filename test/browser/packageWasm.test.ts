@@ -54,7 +54,7 @@ function failureThenLoad(options: SiteOptions): Promise<Failure> {
 
 describe('a file that is missing', () => {
   it.each([
-    ['ort.js', 'no-ort', /ort\.js could not be loaded .*option assets/],
+    ['ort.mjs', 'no-ort', /ort\.mjs could not be loaded .*option assets/],
     ['the glue', 'no-glue', /no-glue\/ort-wasm-simd-threaded\.js answers HTTP 404: .*option assets/],
     ['the WebAssembly file', 'no-wasm', /no-wasm\/ort-wasm-simd-threaded\.wasm answers HTTP 404: .*option assets/],
     ['the WebAssembly file, with a page in its place', 'html-wasm', /\.wasm is an HTML page: .*option assets/],
@@ -104,7 +104,7 @@ describe('threads', () => {
       // The second thread is a worker of the worker.
       expect(page.workers().map((worker) => new URL(worker.url()).pathname)).toEqual([
         '/isolated/worker.js',
-        '/isolated/ort-wasm-simd-threaded.js',
+        '/isolated/ort-wasm-simd-threaded.mjs',
       ])
     })
   })

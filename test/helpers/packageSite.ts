@@ -61,6 +61,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
 
 const TYPES: Readonly<Record<string, string>> = {
   '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
   '.json': 'application/json',
   '.wasm': 'application/wasm',
 }
@@ -177,8 +178,8 @@ const FOLDERS: Readonly<Record<string, Folder>> = {
     files: DIST,
     headers: new Map([...ISOLATION, ['content-security-policy', "worker-src 'none'"]]),
   },
-  'no-ort': { files: DIST, without: 'ort.js' },
-  'no-glue': { files: DIST, without: 'ort-wasm-simd-threaded.js' },
+  'no-ort': { files: DIST, without: 'ort.mjs' },
+  'no-glue': { files: DIST, without: 'ort-wasm-simd-threaded.mjs' },
   'no-wasm': { files: DIST, without: WASM },
   'html-wasm': { files: DIST, without: WASM, missing: 'a page' },
   strict: { files: DIST, headers: new Map([['content-security-policy', "script-src 'self'"]]) },

@@ -12,7 +12,7 @@ const SOFTWARE: BackendDevice = { backend: 'webgpu', adapter }
 const HARDWARE: BackendDevice = { backend: 'webgpu', adapter: { ...adapter, software: false } }
 const PROCESSOR: BackendDevice = { backend: 'wasm', threads: 1 }
 const NO_GPU = new WeirError('BACKEND_UNAVAILABLE', 'WebGPU found no adapter')
-const NO_WASM = new WeirError('BACKEND_UNAVAILABLE', 'ort.js could not be loaded')
+const NO_WASM = new WeirError('BACKEND_UNAVAILABLE', 'ort.mjs could not be loaded')
 
 /** Backends with these devices, or the errors that opening them ends with; what was opened and closed is written down. */
 function backendsOf(webgpu: BackendDevice | WeirError, wasm: BackendDevice | WeirError) {
@@ -63,7 +63,7 @@ describe('auto', () => {
   it('says why neither can be used', async () => {
     await expect(chooseBackend(backendsOf(NO_GPU, NO_WASM).backends, {})).rejects.toMatchObject({
       code: 'BACKEND_UNAVAILABLE',
-      message: 'WebGPU found no adapter; and the processor cannot be used: ort.js could not be loaded',
+      message: 'WebGPU found no adapter; and the processor cannot be used: ort.mjs could not be loaded',
     })
   })
 })
