@@ -106,9 +106,6 @@ describe('threads', () => {
         '/isolated/worker.js',
         '/isolated/ort-wasm-simd-threaded.js',
       ])
-  page.workers().map((worker) => worker.url()),
-        requests,
-      )
     })
   })
 })
