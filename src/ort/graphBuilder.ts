@@ -19,7 +19,7 @@ export interface SessionPlan {
   /** of the external file */
   readonly weightBytes: number
   readonly places: readonly WeightPlace[]
-  /** width of every value of the graph, inputs and outputs included: f32 values per row that a run may hold at once */
+  /** f32 values per row that a run may hold at once, inputs and outputs included */
   readonly rowValues: number
 }
 

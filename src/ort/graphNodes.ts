@@ -9,6 +9,8 @@ import type { GraphConstant, GraphNode, GraphValue } from './onnx/model.ts'
 export interface NodeOptions extends Partial<Pick<GraphNode, 'domain' | 'attributes'>> {
   /** name of the output; default: a fresh one */
   readonly as?: string | undefined
+  /** only the next node reads it, so that its memory serves again */
+  readonly brief?: boolean
 }
 
 export class GraphNodes {
@@ -17,14 +19,17 @@ export class GraphNodes {
   readonly nodes: GraphNode[] = []
   readonly #constants = new Map<string, GraphConstant>()
   readonly #widths = new Map<string, number>()
+  readonly #brief = new Set<string>()
 
   get constants(): readonly GraphConstant[] {
     return [...this.#constants.values()]
   }
 
-  /** f32 values of a row that a run may hold at once; of those of other types no more than so many bytes */
+  /** values of a row that a run may hold at once: all but the brief ones, of which there are at most two */
   get rowValues(): number {
-    return sum([...this.#widths.values()])
+    const widths = (brief: boolean) =>
+      [...this.#widths].filter(([name]) => this.#brief.has(name) === brief).map(([, width]) => width)
+    return sum(widths(false)) + 2 * Math.max(0, ...widths(true))
   }
 
   input(name: string, width: number): string {
@@ -40,6 +45,7 @@ export class GraphNodes {
   add(operator: string, inputs: readonly string[], width: number, options: NodeOptions = {}): string {
     const { domain = '', attributes = {} } = options
     const output = this.value(width, options.as)
+    if (options.brief) this.#brief.add(output)
     this.nodes.push({ operator, domain, inputs, outputs: [output], attributes })
     return output
   }

@@ -25,11 +25,12 @@ export function quantiseRows(graph: GraphNodes, x: string): QuantisedRows {
   const width = graph.width(x)
   const axis = graph.constant({ name: 'axis', type: 'int64', shape: [1], bytes: bytesOf(BigInt64Array.of(-1n)) })
   const keepdims = { attributes: { keepdims: { int: 1 } } }
-  const largest = graph.add('ReduceMax', [graph.add('Abs', [x], width), axis], 1, keepdims)
+  const largest = graph.add('ReduceMax', [graph.add('Abs', [x], width, { brief: true }), axis], 1, keepdims)
   const positive = graph.add('Max', [largest, float(graph, LEAST_MAGNITUDE)], 1)
   const scale = graph.add('Mul', [positive, float(graph, 1 / LARGEST)], 1)
-  const rounded = graph.add('Round', [graph.add('Div', [x, scale], width)], width)
-  const shifted = graph.add('Add', [rounded, float(graph, ZERO_POINT)], width)
+  const divided = graph.add('Div', [x, scale], width, { brief: true })
+  const rounded = graph.add('Round', [divided], width, { brief: true })
+  const shifted = graph.add('Add', [rounded, float(graph, ZERO_POINT)], width, { brief: true })
   const values = graph.add('Cast', [shifted], width, { attributes: { to: { int: ELEMENT_TYPES.uint8 } } })
   // ReduceMax overlooks a NaN; 0 · sum is 0, or NaN where a value is not finite.
   const nothing = graph.add('Mul', [graph.add('ReduceSum', [x, axis], 1, keepdims), float(graph, 0)], 1)
@@ -55,7 +56,7 @@ export function quantisedProduct(
     small(graph, 'uint8', ZERO_POINT),
     small(graph, 'int8', 0),
   ]
-  const product = graph.add('MatMulIntegerToFloat', inputs, width, { domain: MICROSOFT })
+  const product = graph.add('MatMulIntegerToFloat', inputs, width, { domain: MICROSOFT, brief: true })
   return graph.add('Mul', [product, rows.scales], width, { as })
 }
 
