@@ -14,9 +14,9 @@ import { ortError } from './faults.ts'
 import { KeptTensors } from './keptTensors.ts'
 import type { CreateSession } from './session.ts'
 import { SessionLoader } from './sessionLoader.ts'
-import { type DrafterUse, sessionPlans } from './sessionPlans.ts'
+import { type ModelUse, sessionPlans } from './sessionPlans.ts'
 
-export interface DenseSource extends DrafterUse {
+export interface DenseSource extends ModelUse {
   readonly spec: ModelSpec
   readonly weights: WeightStream
   readonly createSession: CreateSession

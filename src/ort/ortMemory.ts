@@ -6,6 +6,7 @@
 import type { TensorHeaders } from '../backend/backend.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { checkTensors } from '../models/weightNames.ts'
+import type { Quantization } from '../protocol/engineOptions.ts'
 import { WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
 import type { SessionPlan } from './graphBuilder.ts'
 import { type SessionName, sessionPlans } from './sessionPlans.ts'
@@ -33,6 +34,8 @@ export interface OrtSizes {
   readonly withDrafter: boolean
   /** columns of the draft head; undefined: those of the head */
   readonly draftVocab?: number | undefined
+  /** default 'none' */
+  readonly quantization?: Quantization | undefined
 }
 
 /**
@@ -40,9 +43,9 @@ export interface OrtSizes {
  * @param tensors in the order in which they will come, which decides when each session is made
  */
 export function ortBytes(spec: ModelSpec, tensors: TensorHeaders, sizes: OrtSizes): number {
-  const { rows, sampled, withDrafter, draftVocab } = sizes
+  const { rows, sampled, withDrafter, draftVocab, quantization } = sizes
   const draftIds = draftVocab === undefined ? undefined : Array.from({ length: draftVocab }, (_, id) => id)
-  const plans = sessionPlans(spec, { withDrafter, draftVocab: draftIds })
+  const plans = sessionPlans(spec, { withDrafter, draftVocab: draftIds, quantization })
   const weights = weightBytes(plans, tensors)
   const most = ([name, { rowValues }]: readonly [SessionName, SessionPlan]) =>
     4 * rowValues * (name === 'head' || name === 'draftHead' ? sampled : rows)
@@ -67,9 +70,9 @@ function weightBytes(
     Math.max(...places.map(({ tensor }) => order.get(tensor) ?? order.size))
   const bySession = [...plans.values()].sort((a, b) => lastTensor(a) - lastTensor(b))
   let [kept, most] = [0, 0]
-  for (const { size } of bySession) {
-    kept += 4 * size
-    most = Math.max(most, kept + 4 * size)
+  for (const session of bySession) {
+    kept += session.weightBytes
+    most = Math.max(most, kept + session.weightBytes)
   }
   return { kept, most }
 }

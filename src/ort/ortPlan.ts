@@ -7,7 +7,7 @@ import type { BackendDefaults, TensorHeaders } from '../backend/backend.ts'
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type StepGeometry, stepGeometry } from '../core/stepGeometry.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import type { EngineOptions } from '../protocol/engineOptions.ts'
+import type { EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
 import { type AttentionShape, attentionPlan } from './attentionPlan.ts'
@@ -50,7 +50,12 @@ export function hostBytes(
 }
 
 /** @throws INVALID_OPTION for a KV cache that is not f32; MODEL_FORMAT */
-export function ortPlan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): MemoryPlan {
+export function ortPlan(
+  spec: ModelSpec,
+  options: EngineOptions,
+  tensors: TensorHeaders,
+  quantization: Quantization,
+): MemoryPlan {
   if (options.kvCacheDtype !== 'f32') {
     const message = "kvCacheDtype must be 'f32' on backend 'wasm', where the KV cache has no other format: leave it out"
     throw new WeirError('INVALID_OPTION', message, { option: 'kvCacheDtype', value: options.kvCacheDtype })
@@ -66,7 +71,7 @@ export function ortPlan(spec: ModelSpec, options: EngineOptions, tensors: Tensor
     { name: 'embed', bytes: embeddingBytes(spec, tensors) },
     {
       name: 'onnxruntime',
-      bytes: ortBytes(spec, tensors, { rows, sampled, withDrafter: drafts > 0, draftVocab: subset }),
+      bytes: ortBytes(spec, tensors, { rows, sampled, withDrafter: drafts > 0, draftVocab: subset, quantization }),
     },
   ]
   const kvCache = [...attention.filter(isCache), ...present('hiddenStates', host.hiddenStates)]

@@ -3,6 +3,7 @@
 import type { WeightStream } from '../../src/backend/backend.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { type BlockRole, type CheckpointDtype, type WeightRole, weightPlan } from '../../src/models/weightNames.ts'
+import type { Quantization } from '../../src/protocol/engineOptions.ts'
 import { decodeWeights, WEIGHT_BYTES, WEIGHT_DTYPES } from '../../src/weights/decode.ts'
 import { seededRandom } from './kernelHarness.ts'
 import { randomWeight } from './weights.ts'
@@ -89,10 +90,12 @@ type Vector = readonly number[]
 /** One row through each piece between two attentions. */
 export class DenseReference {
   readonly #spec: ModelSpec
+  readonly #product: (matrix: Float32Array, x: Vector) => number[]
   readonly #tensors = new Map<string, Float32Array>()
 
-  constructor(spec: ModelSpec, tensors: readonly StoredTensor[]) {
+  constructor(spec: ModelSpec, tensors: readonly StoredTensor[], quantization: Quantization = 'none') {
     this.#spec = spec
+    this.#product = quantization === 'w8a8' ? quantisedMatVec : matVec
     const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
     for (const { part, layer, role, name } of weightPlan(spec)) {
       const stored = byName.get(name)
@@ -123,7 +126,7 @@ export class DenseReference {
       ['v', 'vBias'],
     ] as const
     return roles.flatMap(([role, bias]) => {
-      const y = matVec(this.weight(part, layer, role), normed)
+      const y = this.#product(this.weight(part, layer, role), normed)
       return this.#spec.qkvBias ? add(y, this.weight(part, layer, bias)) : y
     })
   }
@@ -131,11 +134,13 @@ export class DenseReference {
   /** the residual stream after the block whose attention it is */
   block(part: 'model' | 'mtp', layer: number, attention: Vector, x: Vector): number[] {
     const weight = (role: BlockRole) => this.weight(part, layer, role)
-    const middle = add(matVec(weight('o'), attention), x)
+    const middle = add(this.#product(weight('o'), attention), x)
     const normed = this.#norm(middle, weight('postNorm'))
-    const up = matVec(weight('up'), normed)
-    const activated = matVec(weight('gate'), normed).map((g, i) => (g / (1 + Math.exp(-g))) * (up[i] ?? Number.NaN))
-    return add(matVec(weight('down'), activated), middle)
+    const up = this.#product(weight('up'), normed)
+    const activated = this.#product(weight('gate'), normed).map(
+      (g, i) => (g / (1 + Math.exp(-g))) * (up[i] ?? Number.NaN),
+    )
+    return add(this.#product(weight('down'), activated), middle)
   }
 
   finalNorm(part: 'model' | 'mtp', x: Vector): number[] {
@@ -143,20 +148,38 @@ export class DenseReference {
   }
 
   logits(hidden: Vector): number[] {
-    return matVec(this.weight('model', undefined, this.#spec.tiedEmbeddings ? 'embed' : 'lmHead'), hidden)
+    return this.#product(this.weight('model', undefined, this.#spec.tiedEmbeddings ? 'embed' : 'lmHead'), hidden)
   }
 
   drafterInput(embedding: Vector, hidden: Vector): number[] {
     const e = this.#norm(embedding, this.weight('mtp', undefined, 'embedNorm'))
     const h = this.#norm(hidden, this.weight('mtp', undefined, 'hiddenNorm'))
     const joined = this.#spec.mtp?.concatOrder === 'hidden-first' ? [...h, ...e] : [...e, ...h]
-    return matVec(this.weight('mtp', undefined, 'fc'), joined)
+    return this.#product(this.weight('mtp', undefined, 'fc'), joined)
   }
 
   #norm(x: Vector, weight: Float32Array): number[] {
     const scale = Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / x.length + this.#spec.rmsNormEps)
     return x.map((v, i) => (v / scale) * (weight[i] ?? Number.NaN))
   }
+}
+
+/** W8A8 by its definition: both quantised by row, half to even for x; the sums are exact. */
+export function quantisedMatVec(matrix: Float32Array, x: Vector): number[] {
+  const row = x.map(Math.fround)
+  const scale = Math.fround(Math.max(...row.map(Math.abs), 1e-30) * Math.fround(1 / 127))
+  const q = row.map((v) => roundHalfEven(Math.fround(v / scale)))
+  return Array.from({ length: matrix.length / x.length }, (_, n) => {
+    const weights = [...matrix.subarray(n * x.length, (n + 1) * x.length)]
+    const weightScale = Math.fround(Math.max(...weights.map(Math.abs)) / 127)
+    const sum = q.reduce((total, v, k) => total + v * Math.round((weights[k] ?? Number.NaN) / (weightScale || 1)), 0)
+    return sum * scale * weightScale
+  })
+}
+
+function roundHalfEven(value: number): number {
+  const rounded = Math.round(value)
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded
 }
 
 function matVec(matrix: Float32Array, x: Vector): number[] {

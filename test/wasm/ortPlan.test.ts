@@ -32,7 +32,7 @@ describe('rows of a step', () => {
 describe('the plan', () => {
   it('adds up, and grows with the option that each part is for', async () => {
     const { spec, tensors } = await open('qwen3-mtp')
-    const plan = (given: Parameters<typeof engineOptions>[0]) => ortPlan(spec, engineOptions(given), tensors)
+    const plan = (given: Parameters<typeof engineOptions>[0]) => ortPlan(spec, engineOptions(given), tensors, 'none')
     const small = plan({})
     const { totalBytes, weightBytes, kvCacheBytes, workspaceBytes, buffers } = small
     expect(weightBytes + kvCacheBytes + workspaceBytes).toBe(totalBytes)
@@ -49,7 +49,7 @@ describe('the plan', () => {
 
   it('refuses a KV cache that is not f32', async () => {
     const { spec, tensors } = await open('qwen3-mtp')
-    expect(() => ortPlan(spec, engineOptions({ kvCacheDtype: 'f16' }), tensors)).toThrow(
+    expect(() => ortPlan(spec, engineOptions({ kvCacheDtype: 'f16' }), tensors, 'none')).toThrow(
       expect.objectContaining({
         code: 'INVALID_OPTION',
         message: expect.stringContaining("kvCacheDtype must be 'f32'"),

@@ -9,6 +9,8 @@ import { type ModelSpec, parseModelSpec } from '../../../src/models/modelSpec.ts
 import type { DenseModel } from '../../../src/ort/denseModel.ts'
 import { loadDense } from '../../../src/ort/loadDense.ts'
 import type { Ort } from '../../../src/ort/runtime.ts'
+import type { ModelUse } from '../../../src/ort/sessionPlans.ts'
+import { QUANTIZATIONS } from '../../../src/protocol/engineOptions.ts'
 import { at } from '../../../src/util/math.ts'
 import {
   DenseReference,
@@ -30,10 +32,14 @@ beforeAll(async () => {
 
 const isEmbedding = (name: string) => name.includes('embed_tokens')
 
-function load(spec: ModelSpec, tensors: readonly StoredTensor[], draftVocab?: readonly number[]): Promise<DenseModel> {
+function load(
+  spec: ModelSpec,
+  tensors: readonly StoredTensor[],
+  use: Pick<ModelUse, 'draftVocab' | 'quantization'> = {},
+): Promise<DenseModel> {
   const withDrafter = spec.mtp !== undefined
   const weights = streamOf(tensors, isEmbedding)
-  return loadDense({ spec, weights, withDrafter, draftVocab, createSession: ort.createSession })
+  return loadDense({ spec, weights, withDrafter, ...use, createSession: ort.createSession })
 }
 
 async function fixture(name: ModelName): Promise<{ spec: ModelSpec; tensors: StoredTensor[] }> {
@@ -87,7 +93,11 @@ const MODELS_BY_NAME: Readonly<Record<string, () => Promise<{ spec: ModelSpec; t
   'fixture mimo': () => fixture('mimo'),
 }
 
-describe.each(Object.entries(MODELS_BY_NAME))('%s', (_, make) => {
+const CASES = Object.entries(MODELS_BY_NAME).flatMap(([name, make]) =>
+  QUANTIZATIONS.map((quantization) => ({ name, make, quantization })),
+)
+
+describe.each(CASES)('$name, quantization $quantization', ({ make, quantization }) => {
   let spec: ModelSpec
   let model: DenseModel
   let reference: DenseReference
@@ -95,8 +105,8 @@ describe.each(Object.entries(MODELS_BY_NAME))('%s', (_, make) => {
   beforeAll(async () => {
     const made = await make()
     spec = made.spec
-    model = await load(spec, made.tensors)
-    reference = new DenseReference(spec, made.tensors)
+    model = await load(spec, made.tensors, { quantization })
+    reference = new DenseReference(spec, made.tensors, quantization)
     return () => model.release()
   })
 
@@ -227,11 +237,18 @@ describe('the drafter', () => {
   })
 
   it('has in a reduced vocabulary the bits that each column has in all of it', async () => {
-    for (const tiedEmbeddings of [false, true]) {
+    for (const [tiedEmbeddings, quantization] of [
+      [false, 'none'],
+      [true, 'none'],
+      [true, 'w8a8'],
+    ] as const) {
       const spec = { ...SMALL, tiedEmbeddings }
       const tensors = randomTensors(spec, 700)
       const draftVocab = [0, 3, 4, 11, 35, 36]
-      const [whole, reduced] = [await load(spec, tensors), await load(spec, tensors, draftVocab)]
+      const [whole, reduced] = [
+        await load(spec, tensors, { quantization }),
+        await load(spec, tensors, { quantization, draftVocab }),
+      ]
       const { x, attention } = inputsOf(spec, 3)
       const all = rowsOf((await whole.drafterOutput(attention, x)).logits, 3)
       const some = rowsOf((await reduced.drafterOutput(attention, x)).logits, 3)

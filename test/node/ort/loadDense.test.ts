@@ -16,7 +16,7 @@ class FakeRuntime {
 
   readonly createSession: CreateSession = async (name, _model, weights) => {
     this.faults.get(name)?.()
-    this.made.set(name, weights.slice())
+    this.made.set(name, new Float32Array(weights.slice().buffer))
     return {
       run: () => Promise.reject(new Error('a fake')),
       release: async () => {

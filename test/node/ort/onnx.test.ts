@@ -38,8 +38,8 @@ describe('a model', () => {
     inputs: [{ name: 'x', shape: ['rows', 3] }],
     outputs: [{ name: 'y', shape: ['rows', 2] }],
     weights: [
-      { name: 'w', shape: [2, 3], first: 0 },
-      { name: 'b', shape: [2], first: 6 },
+      { name: 'w', type: 'f32', shape: [2, 3], first: 0 },
+      { name: 'b', type: 'f32', shape: [2], first: 24 },
     ],
     nodes: [
       { operator: 'Gemm', inputs: ['x', 'w', 'b'], outputs: ['h'], attributes: { transB: { int: 1 } } },
@@ -182,12 +182,12 @@ describe('a graph of one node', () => {
       const graph: Graph = {
         inputs: widths.map((size, i) => ({ name: `x${i}`, shape: ['rows', size] })),
         outputs: [{ name: 'y', shape: ['rows', width] }],
-        weights: weights.map((shape, i) => ({ name: `w${i}`, shape, first: firsts[i] ?? 0 })),
+        weights: weights.map((shape, i) => ({ name: `w${i}`, type: 'f32', shape, first: 4 * (firsts[i] ?? 0) })),
         nodes: [
           { ...node, inputs: [...widths.map((_w, i) => `x${i}`), ...weights.map((_w, i) => `w${i}`)], outputs: ['y'] },
         ],
       }
-      const session = await createSession('one', encodeModel(graph), file)
+      const session = await createSession('one', encodeModel(graph), new Uint8Array(file.buffer))
       const inputs = widths.map((size) => values(ROWS * size))
       const { y } = await session.run(Object.fromEntries(inputs.map((x, i) => [`x${i}`, x])), ROWS)
       await session.release()

@@ -135,7 +135,7 @@ describe('a runtime that does not start is BACKEND_UNAVAILABLE', () => {
     const loadOrt = await starter(() => Promise.resolve(session))
     const { createSession } = await loadOrt({ ...files, numThreads: 1 })
     runtime.create = () => Promise.reject(new Error('std::bad_alloc'))
-    const made = await thrownBy(() => createSession('head', new Uint8Array(1), new Float32Array(1)))
+    const made = await thrownBy(() => createSession('head', new Uint8Array(1), new Uint8Array(4)))
     expect(made.code).toBe('OUT_OF_MEMORY')
     const { code, message } = await thrownBy(() => loadOrt({ ...files, numThreads: 1 }))
     expect(code).toBe('BACKEND_UNAVAILABLE')
