@@ -55,7 +55,7 @@ function failureThenLoad(options: SiteOptions): Promise<Failure> {
 describe('a file that is missing', () => {
   it.each([
     ['ort.mjs', 'no-ort', /ort\.mjs could not be loaded .*option assets/],
-    ['the glue', 'no-glue', /no-glue\/ort-wasm-simd-threaded\.js answers HTTP 404: .*option assets/],
+    ['the glue', 'no-glue', /no-glue\/ort-wasm-simd-threaded\.mjs answers HTTP 404: .*option assets/],
     ['the WebAssembly file', 'no-wasm', /no-wasm\/ort-wasm-simd-threaded\.wasm answers HTTP 404: .*option assets/],
     ['the WebAssembly file, with a page in its place', 'html-wasm', /\.wasm is an HTML page: .*option assets/],
   ])('is told by its name, and a new load with other files works: %s', async (_name, place, message) => {
