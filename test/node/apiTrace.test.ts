@@ -35,7 +35,7 @@ describe.each(WAYS)('a trace %s', (_name, open) => {
     // Leaving an answer ends it with 'abort'.
     for await (const _part of model.generate('The end', { max_tokens: 30 })) break
     const replayed = await replay(await model.trace())
-    // A replay computes nothing, so a trace does not say what did.
+    // What computes is not in a trace: plans do not depend on it.
     const { backend: _, quantization: __, ...options } = model.options
     expect(replayed.options).toEqual(options)
     expect(replayed.requests).toBe(4)
