@@ -43,8 +43,8 @@ it("'w8a8' is refused on the GPU before anything is fetched for it, at plan and 
   const { loader, asked } = fakes()
   for (const backend of ['webgpu', 'auto'] as const) {
     const options = { backend, quantization: 'w8a8' } as const
-    for (const refused of [loader.plan(URL, options), loader.load(URL, options, CONTROL)]) {
-      expect(await errorOf(refused)).toMatchObject({
+    for (const refused of [() => loader.plan(URL, options), () => loader.load(URL, options, CONTROL)]) {
+      expect(await errorOf(refused())).toMatchObject({
         code: 'INVALID_OPTION',
         message: expect.stringContaining("quantization 'w8a8' needs backend 'wasm'"),
         details: { option: 'quantization', value: 'w8a8' },
