@@ -1,6 +1,7 @@
 /**
- * A graph of f32 tensors as plain data, and its encoding as an ONNX model whose weights lie in one external file. Only what the
- * dense layers of a transformer need: no subgraphs, no other element types. It must never know what a graph computes.
+ * A graph as plain data, and its encoding as an ONNX model whose weights, all f32, lie in one external file. Only what a
+ * transformer needs: no subgraphs, and no other element types but the integers of ids and counts. It must never know what a
+ * graph computes.
  *
  * Field numbers: onnx.proto of ONNX 1.17 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
  */
@@ -13,7 +14,12 @@ export type Shape = readonly (number | string)[]
 export interface GraphValue {
   readonly name: string
   readonly shape: Shape
+  /** a number of `DATA_TYPE`; default: f32 */
+  readonly type?: number
 }
+
+/** TensorProto.DataType */
+export const DATA_TYPE = { f32: 1, int32: 6, int64: 7 } as const
 
 /** A constant f32 tensor, row-major, in the external file. */
 export interface GraphWeight {
@@ -23,7 +29,7 @@ export interface GraphWeight {
   readonly first: number
 }
 
-export type Attribute = { readonly int: number } | { readonly float: number }
+export type Attribute = { readonly int: number } | { readonly float: number } | { readonly ints: readonly number[] }
 
 export interface GraphNode {
   readonly operator: string
@@ -49,10 +55,10 @@ export const WEIGHTS_FILE = 'weights'
 /** The domain of ONNX Runtime's own operators. */
 export const MICROSOFT = 'com.microsoft'
 
-const FLOAT = 1 // TensorProto.DataType
 const EXTERNAL = 1 // TensorProto.DataLocation
 const ATTRIBUTE_FLOAT = 1 // AttributeProto.AttributeType
 const ATTRIBUTE_INT = 2
+const ATTRIBUTE_INTS = 7
 
 /** Versions that ONNX Runtime 1.30 reads: of the file format and of each domain's operators. */
 const IR_VERSION = 10
@@ -92,13 +98,15 @@ function nodeProto({ operator, domain = '', inputs, outputs, attributes = {} }: 
 function attributeProto(name: string, attribute: Attribute): ProtoWriter {
   const proto = new ProtoWriter().string(1, name)
   if ('float' in attribute) return proto.float(2, attribute.float).int(20, ATTRIBUTE_FLOAT)
-  return proto.int(3, attribute.int).int(20, ATTRIBUTE_INT)
+  if ('int' in attribute) return proto.int(3, attribute.int).int(20, ATTRIBUTE_INT)
+  for (const int of attribute.ints) proto.int(8, int)
+  return proto.int(20, ATTRIBUTE_INTS)
 }
 
 function weightProto({ name, shape, first }: GraphWeight): ProtoWriter {
   const proto = new ProtoWriter()
   for (const size of shape) proto.int(1, size)
-  proto.int(2, FLOAT).string(8, name)
+  proto.int(2, DATA_TYPE.f32).string(8, name)
   const values = shape.reduce((product, size) => product * size, 1)
   const place = { location: WEIGHTS_FILE, offset: String(first * 4), length: String(values * 4) }
   for (const [key, value] of Object.entries(place)) {
@@ -107,11 +115,11 @@ function weightProto({ name, shape, first }: GraphWeight): ProtoWriter {
   return proto.int(14, EXTERNAL)
 }
 
-function valueProto({ name, shape }: GraphValue): ProtoWriter {
+function valueProto({ name, shape, type = DATA_TYPE.f32 }: GraphValue): ProtoWriter {
   const sizes = new ProtoWriter()
   for (const size of shape) {
     sizes.message(1, typeof size === 'string' ? new ProtoWriter().string(2, size) : new ProtoWriter().int(1, size))
   }
-  const tensor = new ProtoWriter().int(1, FLOAT).message(2, sizes)
+  const tensor = new ProtoWriter().int(1, type).message(2, sizes)
   return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor))
 }

@@ -1,0 +1,93 @@
+/** The runtimes that are compared, each in a page of its own, and the check that they compute the same model. */
+
+import { readFileSync } from 'node:fs'
+import type { Browser, Page } from 'playwright-core'
+import { bindingIds, type Golden } from '../../helpers/golden.ts'
+import type { Answers, DriverOptions } from './page/driver.ts'
+import type { Bench, RuntimeName, TimedAnswers } from './page/main.ts'
+
+export interface EngineSetting {
+  readonly name: string
+  readonly runtime: RuntimeName
+  readonly device: DriverOptions['device']
+  /** ids bind up to the first place where the two likeliest tokens are closer than this */
+  readonly tolerance: number
+}
+
+/** f16 in the cache or in matrices, and f32 everywhere, round differently by about this much. */
+const [F16_GAP, F32_GAP] = [0.03, 0.002]
+
+export const ENGINES: readonly EngineSetting[] = [
+  { name: 'weir, wasm', runtime: 'weir', device: 'wasm', tolerance: F32_GAP },
+  { name: 'weir, WebGPU', runtime: 'weir', device: 'webgpu', tolerance: F16_GAP },
+  { name: 'transformers.js, wasm', runtime: 'transformers.js', device: 'wasm', tolerance: F32_GAP },
+  { name: 'transformers.js, WebGPU', runtime: 'transformers.js', device: 'webgpu', tolerance: F16_GAP },
+  { name: 'wllama, wasm', runtime: 'wllama', device: 'wasm', tolerance: F16_GAP },
+]
+
+export interface Engine extends EngineSetting {
+  /** in words */
+  readonly runsOn: string
+  /** @param prompts [streams] of equal length. Brings its page to the front, since pages behind others are slowed down. */
+  run(prompts: readonly (readonly number[])[], count: number): Promise<TimedAnswers>
+  close(): Promise<void>
+}
+
+/** Opens a page that reaches nothing but `url`, and loads the model there. */
+export async function openEngine(
+  browser: Browser,
+  url: string,
+  setting: EngineSetting,
+  threads: number,
+): Promise<Engine> {
+  const page = await browser.newPage()
+  await page.route(
+    ({ href, protocol }) => protocol.startsWith('http') && !href.startsWith(url),
+    (route) => route.abort(),
+  )
+  page.on('pageerror', (error) => console.error(`${setting.name}: ${error.message}`))
+  await page.goto(url)
+  await page.waitForFunction('globalThis.bench')
+  const { runtime, device } = setting
+  const runsOn = await evaluate(page, (bench, args) => bench.load(...args), [runtime, { device, threads }] as const)
+  return {
+    ...setting,
+    runsOn,
+    async run(prompts, count) {
+      await page.bringToFront()
+      return evaluate(page, (bench, args) => bench.run(...args), [prompts, count] as const)
+    },
+    close: () => page.close(),
+  }
+}
+
+function evaluate<A, R>(page: Page, call: (bench: Bench, args: A) => Promise<R>, args: A): Promise<R> {
+  const text = `(args) => (${call.toString()})(globalThis.bench, args)`
+  return page.evaluate(([source, given]) => new Function(`return ${source}`)()(given) as Promise<R>, [
+    text,
+    args,
+  ] as const) as Promise<R>
+}
+
+/**
+ * Checks answers, one at a time and eight together, against those of an independent implementation.
+ * @param textOf the text of token ids
+ * @throws Error naming the first answer that differs
+ */
+export async function checkAnswers(engine: Engine, textOf: (ids: readonly number[]) => string): Promise<void> {
+  const { cases }: Golden = JSON.parse(readFileSync('test/golden/fairy-tales.json', 'utf8'))
+  for (const [index, { prompt_ids, kv_exact }] of cases.entries()) {
+    const binding = bindingIds(kv_exact.greedy_ids, kv_exact.greedy_gap, engine.tolerance)
+    const streams = index === 0 ? 8 : 1
+    const { answers } = await engine.run(Array(streams).fill(prompt_ids), kv_exact.greedy_ids.length)
+    for (const answer of answers) {
+      if (begins(answer, binding, textOf)) continue
+      throw new Error(`${engine.name} answers prompt ${index} with ${answer}, not ${binding}, ${textOf(binding)}`)
+    }
+  }
+}
+
+function begins(answer: Answers[number], ids: readonly number[], textOf: (ids: readonly number[]) => string): boolean {
+  if (typeof answer === 'string') return answer.startsWith(textOf(ids))
+  return ids.every((id, index) => answer[index] === id)
+}

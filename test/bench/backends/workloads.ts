@@ -1,0 +1,37 @@
+/** What every runtime is asked to do, with prompts that differ in every run, so that no cache of prompts applies. */
+
+import { BlastRandom } from '../../helpers/blastRandom.ts'
+
+export interface Workload {
+  readonly name: string
+  readonly streams: number
+  /** tokens */
+  readonly prompt: number
+  /** tokens of each answer */
+  readonly answer: number
+  /** what the figure counts per second */
+  readonly counts: 'output tokens' | 'prompt tokens'
+}
+
+export const WORKLOADS: readonly Workload[] = [
+  { name: '1 stream, short', streams: 1, prompt: 16, answer: 64, counts: 'output tokens' },
+  { name: '8 streams, short', streams: 8, prompt: 16, answer: 64, counts: 'output tokens' },
+  { name: '1 stream, contexts of 200', streams: 1, prompt: 16, answer: 368, counts: 'output tokens' },
+  { name: '8 streams, contexts of 200', streams: 8, prompt: 16, answer: 368, counts: 'output tokens' },
+  { name: 'prompt of 512', streams: 1, prompt: 512, answer: 1, counts: 'prompt tokens' },
+]
+
+/** Tokens that the figure counts in one run. */
+export function counted({ streams, prompt, answer, counts }: Workload): number {
+  return streams * (counts === 'prompt tokens' ? prompt : answer)
+}
+
+/** Ids of ordinary tokens: before these are single bytes, after them special tokens. */
+const FIRST_ID = 256
+const LAST_ID = 4092
+
+/** [streams][prompt]; equal for every runtime of a round */
+export function prompts({ streams, prompt }: Workload, seed: number): number[][] {
+  const random = new BlastRandom(seed)
+  return Array.from({ length: streams }, () => Array.from({ length: prompt }, () => random.between(FIRST_ID, LAST_ID)))
+}
