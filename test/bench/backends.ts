@@ -11,14 +11,14 @@
  * WEIR_BENCH_ENGINES: names as printed, separated by semicolons; all by default.
  */
 
-import { readFileSync } from 'node:fs'
 import type { Browser } from 'playwright-core'
-import { Tokenizer } from '../../src/tokenizer/tokenizer.ts'
 import { launchBrowser, serveFolder } from '../helpers/browser.ts'
 import { checkAnswers, ENGINES, type Engine, openEngine } from './backends/engines.ts'
+import type { Prompt } from './backends/page/driver.ts'
 import { installPeers } from './backends/peers.ts'
 import { type Run, report } from './backends/report.ts'
-import { buildSite } from './backends/site.ts'
+import { buildSite, MODEL } from './backends/site.ts'
+import { Vocabulary } from './backends/vocabulary.ts'
 import { counted, prompts, WORKLOADS, type Workload } from './backends/workloads.ts'
 
 const ROUNDS = Number(process.env.WEIR_BENCH_ROUNDS ?? 8)
@@ -33,14 +33,16 @@ const ISOLATION = { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-e
 
 export async function run(): Promise<void> {
   const server = await serveFolder(await buildSite(installPeers()), THREADS > 1 ? ISOLATION : {})
+  const vocabulary = new Vocabulary(MODEL)
   const browser = await launchBrowser({ webgpu: true })
   try {
-    const engines = await openAll(browser, server.url)
+    const engines = await openAll(browser, server.url, vocabulary)
     const runs: Run[] = []
     for (let round = 1; round <= ROUNDS; round++) {
       for (const [index, workload] of WORKLOADS.entries()) {
+        const asked = prompts(workload, vocabulary, WORKLOADS.length * round + index)
         for (const engine of rotated(engines, round + index)) {
-          runs.push({ round, ...(await measure(engine, workload, WORKLOADS.length * round + index)) })
+          runs.push({ round, ...(await measure(engine, workload, asked)) })
         }
       }
       console.log(`round ${round} of ${ROUNDS}`)
@@ -52,16 +54,15 @@ export async function run(): Promise<void> {
   }
 }
 
-async function openAll(browser: Browser, url: string): Promise<Engine[]> {
+async function openAll(browser: Browser, url: string, vocabulary: Vocabulary): Promise<Engine[]> {
   const settings = ENGINES.filter(({ name }) => WANTED?.includes(name) ?? true)
   const unknown = WANTED?.filter((name) => !ENGINES.some((engine) => engine.name === name)) ?? []
   if (unknown.length > 0) throw new Error(`WEIR_BENCH_ENGINES names ${unknown.join(', ')}`)
-  const textOf = textOfIds()
   const engines: Engine[] = []
   for (const setting of settings) {
     const engine = await openEngine(browser, url, setting, THREADS)
-    await checkAnswers(engine, textOf)
-    await warm(engine)
+    await checkAnswers(engine, vocabulary)
+    await warm(engine, vocabulary)
     console.log(`${engine.name}: ${engine.runsOn}; answers checked`)
     engines.push(engine)
   }
@@ -69,27 +70,21 @@ async function openAll(browser: Browser, url: string): Promise<Engine[]> {
 }
 
 /** Compilers of WebAssembly and shaders work while the first runs go on. */
-async function warm(engine: Engine): Promise<void> {
+async function warm(engine: Engine, vocabulary: Vocabulary): Promise<void> {
   let ms = 0
   for (let pass = 1; pass === 1 || ms < WARM_MS; pass++) {
     for (const [index, workload] of WORKLOADS.entries()) {
-      ms += (await engine.run(prompts(workload, -WORKLOADS.length * pass - index), workload.answer)).ms
+      ms += (await engine.run(prompts(workload, vocabulary, -WORKLOADS.length * pass - index), workload.answer)).ms
     }
   }
 }
 
-async function measure(engine: Engine, workload: Workload, seed: number): Promise<Omit<Run, 'round'>> {
-  const { ms } = await engine.run(prompts(workload, seed), workload.answer)
+async function measure(engine: Engine, workload: Workload, asked: readonly Prompt[]): Promise<Omit<Run, 'round'>> {
+  const { ms } = await engine.run(asked, workload.answer)
   return { engine: engine.name, workload: workload.name, perSecond: counted(workload) / (ms / 1000) }
 }
 
 function rotated<T>(values: readonly T[], by: number): T[] {
   const first = by % values.length
   return [...values.slice(first), ...values.slice(0, first)]
-}
-
-function textOfIds(): (ids: readonly number[]) => string {
-  const file = (name: string): unknown => JSON.parse(readFileSync(`public/models/fairy-tales/${name}`, 'utf8'))
-  const tokenizer = Tokenizer.fromFiles(file('tokenizer.json'), file('tokenizer_config.json'))
-  return (ids) => tokenizer.decode([...ids])
 }

@@ -3,8 +3,9 @@
 import { readFileSync } from 'node:fs'
 import type { Browser, Page } from 'playwright-core'
 import { bindingIds, type Golden } from '../../helpers/golden.ts'
-import type { Answers, DriverOptions } from './page/driver.ts'
+import type { Answers, DriverOptions, Prompt } from './page/driver.ts'
 import type { Bench, RuntimeName, TimedAnswers } from './page/main.ts'
+import type { Vocabulary } from './vocabulary.ts'
 
 export interface EngineSetting {
   readonly name: string
@@ -29,7 +30,7 @@ export interface Engine extends EngineSetting {
   /** in words */
   readonly runsOn: string
   /** @param prompts [streams] of equal length. Brings its page to the front, since pages behind others are slowed down. */
-  run(prompts: readonly (readonly number[])[], count: number): Promise<TimedAnswers>
+  run(prompts: readonly Prompt[], count: number): Promise<TimedAnswers>
   close(): Promise<void>
 }
 
@@ -71,23 +72,25 @@ function evaluate<A, R>(page: Page, call: (bench: Bench, args: A) => Promise<R>,
 
 /**
  * Checks answers, one at a time and eight together, against those of an independent implementation.
- * @param textOf the text of token ids
  * @throws Error naming the first answer that differs
  */
-export async function checkAnswers(engine: Engine, textOf: (ids: readonly number[]) => string): Promise<void> {
+export async function checkAnswers(engine: Engine, vocabulary: Vocabulary): Promise<void> {
   const { cases }: Golden = JSON.parse(readFileSync('test/golden/fairy-tales.json', 'utf8'))
   for (const [index, { prompt_ids, kv_exact }] of cases.entries()) {
+    const prompt = vocabulary.promptOf(prompt_ids)
+    if (!prompt) continue
     const binding = bindingIds(kv_exact.greedy_ids, kv_exact.greedy_gap, engine.tolerance)
-    const streams = index === 0 ? 8 : 1
-    const { answers } = await engine.run(Array(streams).fill(prompt_ids), kv_exact.greedy_ids.length)
+    const { answers } = await engine.run(Array(index === 0 ? 8 : 1).fill(prompt), kv_exact.greedy_ids.length)
     for (const answer of answers) {
-      if (begins(answer, binding, textOf)) continue
-      throw new Error(`${engine.name} answers prompt ${index} with ${answer}, not ${binding}, ${textOf(binding)}`)
+      if (begins(answer, binding, vocabulary)) continue
+      throw new Error(
+        `${engine.name} answers prompt ${index} with ${answer}, not ${binding}, ${vocabulary.textOf(binding)}`,
+      )
     }
   }
 }
 
-function begins(answer: Answers[number], ids: readonly number[], textOf: (ids: readonly number[]) => string): boolean {
-  if (typeof answer === 'string') return answer.startsWith(textOf(ids))
+function begins(answer: Answers[number], ids: readonly number[], vocabulary: Vocabulary): boolean {
+  if (typeof answer === 'string') return answer.startsWith(vocabulary.textOf(ids))
   return ids.every((id, index) => answer[index] === id)
 }

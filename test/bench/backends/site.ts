@@ -7,7 +7,8 @@ import { ggufFile } from './ggufModel.ts'
 import { onnxFiles } from './onnxModel.ts'
 
 const FOLDER = 'out/bench/backends'
-const MODEL = 'public/models/fairy-tales'
+/** The model's checkpoint. */
+export const MODEL = 'public/models/fairy-tales'
 
 const PAGE =
   '<!doctype html><title>backends</title><link rel="icon" href="data:,"><script type="module" src="/page.js"></script>'

@@ -1,6 +1,8 @@
 /** What every runtime is asked to do, with prompts that differ in every run, so that no cache of prompts applies. */
 
 import { BlastRandom } from '../../helpers/blastRandom.ts'
+import type { Prompt } from './page/driver.ts'
+import type { Vocabulary } from './vocabulary.ts'
 
 export interface Workload {
   readonly name: string
@@ -26,12 +28,12 @@ export function counted({ streams, prompt, answer, counts }: Workload): number {
   return streams * (counts === 'prompt tokens' ? prompt : answer)
 }
 
-/** Ids of ordinary tokens: before these are single bytes, after them special tokens. */
-const FIRST_ID = 256
-const LAST_ID = 4092
-
-/** [streams][prompt]; equal for every runtime of a round */
-export function prompts({ streams, prompt }: Workload, seed: number): number[][] {
+/** Random words. @returns [streams], equal for every runtime of a round */
+export function prompts({ streams, prompt }: Workload, vocabulary: Vocabulary, seed: number): Prompt[] {
   const random = new BlastRandom(seed)
-  return Array.from({ length: streams }, () => Array.from({ length: prompt }, () => random.between(FIRST_ID, LAST_ID)))
+  return Array.from({ length: streams }, () => {
+    const made = vocabulary.promptOf(Array.from({ length: prompt }, () => random.pick(vocabulary.wordIds)))
+    if (!made) throw new Error('a prompt of words has other ids than its words')
+    return made
+  })
 }

@@ -5,12 +5,18 @@ export interface DriverOptions {
   readonly device: 'wasm' | 'webgpu'
 }
 
+export interface Prompt {
+  readonly ids: readonly number[]
+  /** the same as text, which a runtime's tokenizer turns into these ids */
+  readonly text: string
+}
+
 export interface Driver {
   /**
    * Answers all prompts at once, greedily, each with exactly `count` tokens, whatever they are.
-   * @param prompts [streams] token ids, all of one length
+   * @param prompts [streams] all of one length
    */
-  generate(prompts: readonly (readonly number[])[], count: number): Promise<Answers>
+  generate(prompts: readonly Prompt[], count: number): Promise<Answers>
 }
 
 /** [streams]; token ids, or the text where a runtime gives only that */

@@ -1,6 +1,6 @@
 /** The script of the page: loads one runtime and times its answers, called by the benchmark through `globalThis.bench`. */
 
-import type { Answers, Driver, DriverOptions, Load } from './driver.ts'
+import type { Answers, Driver, DriverOptions, Load, Prompt } from './driver.ts'
 import { loadTransformersJs } from './transformersJs.ts'
 import { loadWeir } from './weir.ts'
 import { loadWllama } from './wllama.ts'
@@ -21,7 +21,7 @@ export interface TimedAnswers {
 export interface Bench {
   /** @returns what the runtime runs on, in words */
   load(runtime: RuntimeName, options: DriverOptions): Promise<string>
-  run(prompts: readonly (readonly number[])[], count: number): Promise<TimedAnswers>
+  run(prompts: readonly Prompt[], count: number): Promise<TimedAnswers>
 }
 
 let driver: Driver | undefined

@@ -43,13 +43,13 @@ export const loadTransformersJs: Load = async ({ threads, device }) => {
     driver: {
       generate: async (prompts, count) => {
         const output = await model.generate({
-          inputs: batch(prompts),
-          attention_mask: batch(prompts.map((ids) => ids.map(() => 1))),
+          inputs: batch(prompts.map(({ ids }) => ids)),
+          attention_mask: batch(prompts.map(({ ids }) => ids.map(() => 1))),
           do_sample: false,
           max_new_tokens: count,
           eos_token_id: -1,
         })
-        return output.tolist().map((ids, index) => ids.slice(prompts[index]?.length ?? 0).map(Number))
+        return output.tolist().map((ids, index) => ids.slice(prompts[index]?.ids.length ?? 0).map(Number))
       },
     },
   }

@@ -17,9 +17,9 @@ export const loadWeir: Load = async ({ threads, device }) => {
     driver: {
       generate: async (prompts, count) => {
         const results = await Promise.all(
-          prompts.map((prompt_token_ids) => {
-            return llm.generate({ prompt_token_ids: [...prompt_token_ids] }, { ...fields, max_tokens: count }).result()
-          }),
+          prompts.map(({ ids }) =>
+            llm.generate({ prompt_token_ids: [...ids] }, { ...fields, max_tokens: count }).result(),
+          ),
         )
         return results.map(({ token_ids }) => token_ids)
       },

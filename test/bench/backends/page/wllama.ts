@@ -1,10 +1,10 @@
-/** wllama, llama.cpp in WebAssembly, without WebGPU. Concurrent completions share its steps. */
+/** wllama, llama.cpp in WebAssembly, without WebGPU. Concurrent completions share its steps. Prompts are text: it takes no ids. */
 
-import type { Load } from './driver.ts'
+import type { Load, Prompt } from './driver.ts'
 
 interface Completion {
   readonly choices: readonly { readonly text: string }[]
-  readonly usage: { readonly completion_tokens: number }
+  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number }
 }
 
 interface Library {
@@ -37,16 +37,16 @@ export const loadWllama: Load = async ({ threads }) => {
     runsOn: `${wllama.getNumThreads()} thread(s)`,
     driver: {
       generate: async (prompts, count) => {
-        // The types ask for text; llama.cpp takes token ids.
-        const completions = await Promise.all(
-          prompts.map((prompt) =>
-            wllama.createCompletion({ prompt: [...prompt], max_tokens: count, temperature: 0, ignore_eos: true }),
-          ),
-        )
-        for (const { usage } of completions) {
-          if (usage.completion_tokens !== count) throw new Error(`${usage.completion_tokens} tokens, not ${count}`)
+        const answer = async ({ ids, text }: Prompt): Promise<string> => {
+          const fields = { max_tokens: count, temperature: 0, ignore_eos: true }
+          const { choices, usage } = await wllama.createCompletion({ prompt: text, ...fields })
+          if (usage.prompt_tokens !== ids.length || usage.completion_tokens !== count) {
+            const wanted = `${ids.length} and ${count}`
+            throw new Error(`${usage.prompt_tokens} and ${usage.completion_tokens} tokens, not ${wanted}`)
+          }
+          return choices[0]?.text ?? ''
         }
-        return completions.map(({ choices }) => choices[0]?.text ?? '')
+        return Promise.all(prompts.map(answer))
       },
     },
   }
