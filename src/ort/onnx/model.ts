@@ -62,15 +62,14 @@ const ATTRIBUTE_INTS = 7
 
 /** Versions that ONNX Runtime 1.30 reads: of the file format and of each domain's operators. */
 const IR_VERSION = 10
-const OPERATORS: readonly (readonly [domain: string, version: number])[] = [
-  ['', 21],
-  [MICROSOFT, 1],
-]
+const OPERATORS = 21
+const MICROSOFT_OPERATORS = 1
 
-/** The bytes of a ModelProto. */
-export function encodeModel(graph: Graph): Uint8Array {
+/** The bytes of a ModelProto. @param operators version of ONNX's own operators */
+export function encodeModel(graph: Graph, operators = OPERATORS): Uint8Array {
   const model = new ProtoWriter().int(1, IR_VERSION).string(2, 'weir')
-  for (const [domain, version] of OPERATORS) {
+  const versions = { '': operators, [MICROSOFT]: MICROSOFT_OPERATORS }
+  for (const [domain, version] of Object.entries(versions)) {
     model.message(8, new ProtoWriter().string(1, domain).int(2, version))
   }
   return model.message(7, graphProto(graph)).finish()

@@ -2,9 +2,11 @@
 
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'vite'
+import { WEIGHTS_FILE } from '../../../src/ort/onnx/model.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import { ggufFile } from './ggufModel.ts'
-import { onnxFiles } from './onnxModel.ts'
+import { groupQueryAttention, standardAttention } from './onnxAttention.ts'
+import { onnxModel } from './onnxModel.ts'
 
 const FOLDER = 'out/bench/backends'
 /** The model's checkpoint. */
@@ -50,6 +52,10 @@ function writeModel(folder: string): void {
   cpSync(MODEL, folder, { recursive: true })
   const checkpoint = readCheckpoint(MODEL)
   mkdirSync(`${folder}/onnx`)
-  for (const [name, bytes] of Object.entries(onnxFiles(checkpoint))) writeFileSync(`${folder}/onnx/${name}`, bytes)
+  for (const [name, form] of Object.entries({ standard: standardAttention, grouped: groupQueryAttention })) {
+    const { model, weights } = onnxModel(checkpoint, form)
+    writeFileSync(`${folder}/onnx/${name}.onnx`, model)
+    writeFileSync(`${folder}/onnx/${name}.${WEIGHTS_FILE}`, weights)
+  }
   writeFileSync(`${folder}/model.gguf`, ggufFile(checkpoint, `${MODEL}/tokenizer.json`))
 }

@@ -31,10 +31,12 @@ export const loadTransformersJs: Load = async ({ threads, device }) => {
   const build = new URL(location.href).searchParams.get('ort') ?? 'asyncify'
   const wasmPaths = { mjs: `${files}/ort-${build}.js`, wasm: `${files}/ort-${build}.wasm` }
   Object.assign(env.backends.onnx.wasm, { wasmPaths, numThreads: threads })
+  const graph = new URL(location.href).searchParams.get('graph') ?? (device === 'wasm' ? 'standard' : 'grouped')
   const model = await AutoModelForCausalLM.from_pretrained('fairy-tales', {
     device,
     dtype: 'fp32',
-    session_options: { externalData: [{ path: 'weights', data: 'onnx/weights' }] },
+    model_file_name: graph,
+    session_options: { externalData: [{ path: 'weights', data: `onnx/${graph}.weights` }] },
   })
   const batch = (rows: readonly (readonly number[])[]) =>
     new Tensor('int64', BigInt64Array.from(rows.flat(), BigInt), [rows.length, rows[0]?.length ?? 0])
