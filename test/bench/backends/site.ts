@@ -36,10 +36,9 @@ export async function buildSite(modules: string): Promise<string> {
   // Named .js: the server does not know .mjs.
   const files = {
     '@huggingface/transformers/dist/transformers.min.js': 'transformers/transformers.js',
-    'onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify.mjs': 'transformers/ort-asyncify.js',
-    'onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify.wasm': 'transformers/ort-asyncify.wasm',
-    'onnxruntime-web/dist/ort-wasm-simd-threaded.mjs': 'transformers/ort-plain.js',
-    'onnxruntime-web/dist/ort-wasm-simd-threaded.wasm': 'transformers/ort-plain.wasm',
+    // The build that transformers.js takes by default, for both devices.
+    'onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify.mjs': 'transformers/ort.js',
+    'onnxruntime-web/dist/ort-wasm-simd-threaded.asyncify.wasm': 'transformers/ort.wasm',
     '@wllama/wllama/esm/index.js': 'wllama/index.js',
     '@wllama/wllama/esm/wasm/wllama.wasm': 'wllama/wllama.wasm',
   }

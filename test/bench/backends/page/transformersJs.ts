@@ -28,10 +28,9 @@ export const loadTransformersJs: Load = async ({ threads, device }) => {
   const files = `${location.origin}/transformers`
   const { env, AutoModelForCausalLM, Tensor }: Library = await import(/* @vite-ignore */ `${files}/transformers.js`)
   Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: '/models/' })
-  const build = new URL(location.href).searchParams.get('ort') ?? 'asyncify'
-  const wasmPaths = { mjs: `${files}/ort-${build}.js`, wasm: `${files}/ort-${build}.wasm` }
+  const wasmPaths = { mjs: `${files}/ort.js`, wasm: `${files}/ort.wasm` }
   Object.assign(env.backends.onnx.wasm, { wasmPaths, numThreads: threads })
-  const graph = new URL(location.href).searchParams.get('graph') ?? (device === 'wasm' ? 'standard' : 'grouped')
+  const graph = device === 'wasm' ? 'standard' : 'grouped'
   const model = await AutoModelForCausalLM.from_pretrained('fairy-tales', {
     device,
     dtype: 'fp32',
