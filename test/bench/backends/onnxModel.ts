@@ -13,7 +13,7 @@ import {
   MICROSOFT,
 } from '../../../src/ort/onnx/model.ts'
 import type { Checkpoint, Tensor } from './checkpoint.ts'
-import type { Attention, AttentionForm } from './onnxAttention.ts'
+import { type Attention, attentionOperator } from './onnxAttention.ts'
 import { Graph } from './onnxGraph.ts'
 
 /** Of ONNX's own operators: the first with attention. */
@@ -27,11 +27,11 @@ export interface OnnxModel {
 }
 
 /** @throws Error for a model without QK-norm or with biases, which the graph does not have */
-export function onnxModel(checkpoint: Checkpoint, form: AttentionForm): OnnxModel {
+export function onnxModel(checkpoint: Checkpoint): OnnxModel {
   const { spec } = checkpoint
   if (!spec.qkNorm || spec.qkvBias) throw new Error(`the graph is for Qwen3 models, this one is ${spec.architecture}`)
   const graph = new Graph()
-  const operator = form(graph, spec)
+  const operator = attentionOperator(graph, spec)
   const embed = checkpoint.tensor('model.embed_tokens.weight')
   let x = graph.node('Gather', [graph.weight(embed), 'input_ids'])
   let normed = norm(graph, checkpoint, x, 'model.layers.0.input_layernorm')
@@ -47,7 +47,7 @@ export function onnxModel(checkpoint: Checkpoint, form: AttentionForm): OnnxMode
   const last = graph.node('Slice', [normed, graph.int64([-1]), graph.int64([2 ** 31]), graph.int64([1])])
   const head = spec.tiedEmbeddings ? embed : checkpoint.tensor('lm_head.weight')
   graph.node('MatMul', [last, graph.weight(transposed(head))], {}, { as: 'logits' })
-  return { model: encodeModel(described(graph, checkpoint, operator), OPERATORS), weights: graph.weightBytes() }
+  return { model: encodeModel(described(graph, checkpoint), OPERATORS), weights: graph.weightBytes() }
 }
 
 /** QK-norm, rotation, cache, causal attention and the projection after it. */
@@ -64,7 +64,7 @@ function attention(graph: Graph, checkpoint: Checkpoint, layer: number, normed: 
   const past = [`past_key_values.${layer}.key`, `past_key_values.${layer}.value`]
   const output = graph.name()
   graph.nodes.push({
-    ...operator.node(head('q', numHeads), head('k', numKvHeads), v, past),
+    ...operator(head('q', numHeads), head('k', numKvHeads), v, past),
     outputs: [output, `present.${layer}.key`, `present.${layer}.value`],
   })
   return linear(graph, checkpoint, output, `${prefix}.o_proj`)
@@ -116,7 +116,7 @@ function transposed({ shape, values }: Tensor): Tensor {
   return { shape: [k, n], values: turned }
 }
 
-function described({ nodes, weights }: Graph, { spec }: Checkpoint, operator: Attention): GraphData {
+function described({ nodes, weights }: Graph, { spec }: Checkpoint): GraphData {
   const { numLayers, numKvHeads, headDim, vocabSize } = spec
   const cache = (name: string, length: string): GraphValue[] =>
     Array.from({ length: numLayers }, (_, layer) =>
@@ -129,7 +129,6 @@ function described({ nodes, weights }: Graph, { spec }: Checkpoint, operator: At
   return {
     inputs: [
       { name: 'input_ids', shape: ['batch_size', 'sequence_length'], type: int64 },
-      ...operator.inputs,
       ...cache('past_key_values', 'past_sequence_length'),
     ],
     outputs: [{ name: 'logits', shape: ['batch_size', 1, vocabSize] }, ...cache('present', 'total_sequence_length')],

@@ -54,7 +54,9 @@ export function report(
   const speeds = engines.map(({ name, runsOn }) => ({
     engine: name,
     runsOn,
-    speeds: Object.fromEntries(HEADER.map((workload) => [workload, speed(speedsOf(runs, name, workload))])),
+    speeds: Object.fromEntries(
+      HEADER.map((workload) => [workload, speed([...speedsOf(runs, name, workload).values()])]),
+    ),
   }))
   printTable(
     ['', ...HEADER],
@@ -79,9 +81,10 @@ export function report(
   writeFigure('backends.json', `${JSON.stringify(figures, null, 1)}\n`)
 }
 
-/** [rounds] */
-function speedsOf(runs: readonly Run[], engine: string, workload: string): number[] {
-  return runs.filter((run) => run.engine === engine && run.workload === workload).map(({ perSecond }) => perSecond)
+/** By round. */
+function speedsOf(runs: readonly Run[], engine: string, workload: string): ReadonlyMap<number, number> {
+  const these = runs.filter((run) => run.engine === engine && run.workload === workload)
+  return new Map(these.map(({ round, perSecond }) => [round, perSecond]))
 }
 
 function speed(values: readonly number[]): Speed {
@@ -94,17 +97,20 @@ function speed(values: readonly number[]): Speed {
 function compare(runs: readonly Run[], engine: string, to: string): Comparison[] {
   return HEADER.map((workload) => {
     const others = speedsOf(runs, to, workload)
-    const ratios = speedsOf(runs, engine, workload).map((value, round) => value / (others[round] ?? Number.NaN))
+    const own = speedsOf(runs, engine, workload)
+    const common = [...own.keys()].filter((round) => others.has(round))
+    const ratios = common.map((round) => (own.get(round) ?? Number.NaN) / (others.get(round) ?? Number.NaN))
     return { engine, to, workload, ratio: ratio(ratios) }
   })
 }
 
 function shownSpeed(of: Speed | undefined): string {
-  if (!of) return '-'
-  const [mid, low, high] = [of.median, of.low, of.high].map((value) => value.toFixed(0))
+  if (!of || Number.isNaN(of.median)) return '-'
+  const [mid, low, high] = [of.median, of.low, of.high].map((value) => value.toFixed(value < 20 ? 1 : 0))
   return `${mid} (${low}…${high})`
 }
 
 function shownRatio({ mean, low, high }: Ratio): string {
+  if (Number.isNaN(mean)) return '-'
   return `${mean.toFixed(2)} (${low.toFixed(2)}…${high.toFixed(2)})`
 }

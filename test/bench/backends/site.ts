@@ -5,7 +5,6 @@ import { build } from 'vite'
 import { WEIGHTS_FILE } from '../../../src/ort/onnx/model.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import { ggufFile } from './ggufModel.ts'
-import { groupQueryAttention, standardAttention } from './onnxAttention.ts'
 import { onnxModel } from './onnxModel.ts'
 
 const FOLDER = 'out/bench/backends'
@@ -51,10 +50,8 @@ function writeModel(folder: string): void {
   cpSync(MODEL, folder, { recursive: true })
   const checkpoint = readCheckpoint(MODEL)
   mkdirSync(`${folder}/onnx`)
-  for (const [name, form] of Object.entries({ standard: standardAttention, grouped: groupQueryAttention })) {
-    const { model, weights } = onnxModel(checkpoint, form)
-    writeFileSync(`${folder}/onnx/${name}.onnx`, model)
-    writeFileSync(`${folder}/onnx/${name}.${WEIGHTS_FILE}`, weights)
-  }
+  const { model, weights } = onnxModel(checkpoint)
+  writeFileSync(`${folder}/onnx/model.onnx`, model)
+  writeFileSync(`${folder}/onnx/${WEIGHTS_FILE}`, weights)
   writeFileSync(`${folder}/model.gguf`, ggufFile(checkpoint, `${MODEL}/tokenizer.json`))
 }

@@ -30,12 +30,10 @@ export const loadTransformersJs: Load = async ({ threads, device }) => {
   Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: '/models/' })
   const wasmPaths = { mjs: `${files}/ort.js`, wasm: `${files}/ort.wasm` }
   Object.assign(env.backends.onnx.wasm, { wasmPaths, numThreads: threads })
-  const graph = device === 'wasm' ? 'standard' : 'grouped'
   const model = await AutoModelForCausalLM.from_pretrained('fairy-tales', {
     device,
     dtype: 'fp32',
-    model_file_name: graph,
-    session_options: { externalData: [{ path: 'weights', data: `onnx/${graph}.weights` }] },
+    session_options: { externalData: [{ path: 'weights', data: 'onnx/weights' }] },
   })
   const batch = (rows: readonly (readonly number[])[]) =>
     new Tensor('int64', BigInt64Array.from(rows.flat(), BigInt), [rows.length, rows[0]?.length ?? 0])

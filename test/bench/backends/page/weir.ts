@@ -11,7 +11,10 @@ export const loadWeir: Load = async ({ threads, device }) => {
   const { LLM }: Library = await import(/* @vite-ignore */ `${location.origin}/weir/index.js`)
   const llm = await LLM.load('/models/fairy-tales', { backend: device, numThreads: threads })
   const fields = { temperature: 0, ignore_eos: true }
-  const on = llm.device.backend === 'wasm' ? `${llm.device.threads} thread(s)` : llm.device.adapter.description
+  const on =
+    llm.device.backend === 'wasm'
+      ? `${llm.device.threads} thread(s)`
+      : llm.device.adapter.description || llm.device.adapter.architecture
   return {
     runsOn: `${on}, B = ${llm.options.maxNumBatchedTokens}`,
     driver: {
