@@ -3,11 +3,15 @@ import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type Plugin } from 'vite'
 import { assemblyModule } from './scripts/assemblyModule.mjs'
+import { ORT_RESOLVE } from './scripts/ortResolve.mjs'
 
 // The demo page in development and its static build. The library build is scripts/build.mjs.
 export default defineConfig({
   base: './',
   plugins: [lazyFiles(), assemblyModule()],
+  resolve: ORT_RESOLVE,
+  // A module as it is: it imports its glue by the URL that it is given.
+  optimizeDeps: { exclude: ['onnxruntime-web'] },
   build: { outDir: 'site', target: 'es2023', chunkSizeWarningLimit: 300 },
   worker: { format: 'es', plugins: () => [assemblyModule()] },
 })

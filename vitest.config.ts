@@ -16,9 +16,11 @@ export default defineConfig({
         plugins,
         test: {
           name: 'wasm',
-          include: ['test/conformance/step/**/*.test.ts'],
+          include: ['test/wasm/**/*.test.ts', 'test/conformance/step/**/*.test.ts'],
           environment: 'node',
           provide: { backend: 'wasm' as const },
+          pool: 'forks',
+          execArgv: ['--expose-gc'],
           testTimeout: 240_000,
           hookTimeout: 240_000,
         },

@@ -1,10 +1,10 @@
 /**
  * Causal grouped-query attention of one run of rows over the paged cache.
  *
- * Queries are (row, head) pairs of one KV head, heads first, and four of them at a time share the loads of K and V; where one or two
- * remain, a narrower function serves them. Rows of a run end at different keys: the functions that serve several queries stop at the
- * last key of the first, and the remaining keys, at most three, are added query by query. Every sum has one order (scores.ts,
- * values.ts), so the bits of a row depend on its own context alone.
+ * Queries are (row, head) pairs of one KV head, heads first, and four of them at a time share the loads of K and V; where one
+ * or two remain, a narrower function serves them. Rows of a run end at different keys: the functions that serve several queries
+ * stop at the last key of the first, and the remaining keys, at most three, are added query by query. Every sum has one order
+ * (scores.ts, values.ts), so the bits of a row depend on its own context alone.
  */
 
 import { PACK_BYTES, scoreBlock2, scoreBlock4, softmax } from './scores'
@@ -81,7 +81,10 @@ export function attend(
   }
 }
 
-/** Adds what the wide functions left out of a pair's sums: columns from byte `covered` on, keys from `shared` on. Writes its output. */
+/**
+ * Adds to a pair's sums what the wide functions left out, columns from byte `covered` on and keys from `shared` on, and writes
+ * its output.
+ */
 function finishPair(
   weights: usize,
   pool: usize,

@@ -1,7 +1,7 @@
 /**
- * Scores of queries against the keys of a block, and their softmax. A lane is a key, so a score is one sum over headDim in ascending
- * order, whichever function computes it. Scores of slots past a row's last key are computed as well, from whatever is there;
- * `softmax` overwrites them.
+ * Scores of queries against the keys of a block, and their softmax. A lane is a key, so a score is one sum over headDim in
+ * ascending order, whichever function computes it. Scores of slots past a row's last key are computed as well, from whatever is
+ * there; `softmax` overwrites them.
  */
 
 import { exp4, largestLane, sumLanes } from './lanes'
@@ -101,8 +101,8 @@ export function scoreBlock2(packed: usize, keys: usize, scores: usize, stride: u
 }
 
 /**
- * Replaces the scores of keys 0…keys - 1 by exp(score - largest score). If a score is NaN or +∞, or all are -∞, every one becomes 0
- * and the result ∞, so that the row's output is NaN.
+ * Replaces the scores of keys 0…keys - 1 by exp(score - largest score). If a score is NaN or +∞, or all are -∞, every one
+ * becomes 0 and the result ∞, so that the row's output is NaN.
  * @param scores 16-byte aligned, with room up to a multiple of four keys, which is overwritten
  * @returns 1 / their sum
  */

@@ -1,7 +1,7 @@
 /**
- * Sums of weighted values. A lane is an element of the head, so each is one sum over the keys in ascending order, whichever function
- * computes it and wherever the sum was stored and taken up again. Keys that a row does not attend to are not read: their values may
- * be NaN, which a weight of 0 would not remove.
+ * Sums of weighted values. A lane is an element of the head, so each is one sum over the keys in ascending order, whichever
+ * function computes it and wherever the sum was stored and taken up again. Keys that a row does not attend to are not read:
+ * their values may be NaN, which a weight of 0 would not remove.
  *
  * weights: [4][keys] f32, `stride` bytes apart. pool: [block][kvHead][16][headDim] f32. sums: [4][headDim] f32.
  */

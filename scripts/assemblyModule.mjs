@@ -1,6 +1,6 @@
-// Vite plugin: `import bytes from '<path>.ts?wasm'` compiles a file of AssemblyScript and what it imports from its folder; the bytes
-// are in the generated code, as base64. Compiling takes seconds, so the result is kept in node_modules/.cache under a hash of the
-// sources, the compiler's version and its flags: a test run has many processes.
+// Vite plugin: `import bytes from '<path>.ts?wasm'` compiles a file of AssemblyScript and what it imports from its folder; the
+// bytes are in the generated code, as base64. Compiling takes seconds, so the result is kept in node_modules/.cache under a
+// hash of the sources, the compiler's version and its flags: a test run has many processes.
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -1,6 +1,6 @@
 // Builds the library to dist/ and the page to site/, then checks the package. Argument `library` or `page`: only that one.
 // dist/ holds self-contained ES modules and the types: index.js; worker.js, which index.js finds beside itself by relative URL; its
-// text in workerText.js, for pages that cannot load it as a file; and what the worker loads when it is needed: replay.js, ort.js and
+// text in workerText.js, for pages that cannot load it as a file; and what the worker loads when it is needed: replay.js, ort.mjs and
 // the files of ONNX Runtime.
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -8,18 +8,21 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'vite'
 import { assemblyModule } from './assemblyModule.mjs'
+import { ORT_RESOLVE } from './ortResolve.mjs'
 
 const GZIP_LIMIT = 110 * 1024
+/** of ort.mjs: with a copy of the WebAssembly file inside it would be megabytes */
+const ORT_GZIP_LIMIT = 40 * 1024
 const ORT_DIST = 'node_modules/onnxruntime-web/dist'
 const ORT_FILE = 'ort-wasm-simd-threaded'
 /** URLs in the sources, and their replacements in dist/, in the form that other bundlers recognise. */
 const FILE_URLS = new Map([
   ["new URL('../../worker/main.ts', import.meta.url)", "new URL('./worker.js', import.meta.url)"],
   ["new URL('../../worker/replay.ts', import.meta.url)", "new URL('./replay.js', import.meta.url)"],
-  ["new URL('../../ort/ortBackend.ts', import.meta.url)", "new URL('./ort.js', import.meta.url)"],
+  ["new URL('../../ort/ortBackend.ts', import.meta.url)", "new URL('./ort.mjs', import.meta.url)"],
   ...['wasm', 'mjs'].map((kind) => [
     `new URL('../../../${ORT_DIST}/${ORT_FILE}.${kind}', import.meta.url)`,
-    `new URL('./${ORT_FILE}.${kind === 'mjs' ? 'js' : kind}', import.meta.url)`,
+    `new URL('./${ORT_FILE}.${kind}', import.meta.url)`,
   ]),
 ])
 
@@ -30,11 +33,15 @@ if (only !== 'library') await buildPage()
 async function buildLibrary() {
   rmSync('dist', { recursive: true, force: true })
   const sources = []
-  const entries = { whole: 'worker/whole', worker: 'worker/main', replay: 'worker/replay', ort: 'ort/ortBackend' }
-  for (const [name, entry] of Object.entries(entries)) sources.push(...(await buildModule(name, `src/${entry}.ts`)))
-  copyFileSync(`${ORT_DIST}/${ORT_FILE}.wasm`, `dist/${ORT_FILE}.wasm`)
-  // Not every server knows the type of .mjs.
-  copyFileSync(`${ORT_DIST}/${ORT_FILE}.mjs`, `dist/${ORT_FILE}.js`)
+  // Bundlers that copy files parse .js as scripts, where `import.meta` of ONNX Runtime is an error, and .mjs as modules.
+  const entries = {
+    'whole.js': 'worker/whole',
+    'worker.js': 'worker/main',
+    'replay.js': 'worker/replay',
+    'ort.mjs': 'ort/ortBackend',
+  }
+  for (const [file, entry] of Object.entries(entries)) sources.push(...(await buildModule(file, `src/${entry}.ts`)))
+  for (const kind of ['wasm', 'mjs']) copyFileSync(`${ORT_DIST}/${ORT_FILE}.${kind}`, `dist/${ORT_FILE}.${kind}`)
   const workerText = readFileSync('dist/whole.js', 'utf8')
   rmSync('dist/whole.js')
   // A worker made from a Blob cannot resolve relative URLs.
@@ -43,14 +50,16 @@ async function buildLibrary() {
   if (!readFileSync('dist/worker.js', 'utf8').includes('webpackIgnore'))
     fail('worker.js imports without webpackIgnore: bundlers would resolve it')
   const define = { WORKER_TEXT: JSON.stringify(workerText) }
-  sources.push(...(await buildModule('index', 'src/index.ts', { plugins: [filesBesideIndex()], define, split: true })))
+  sources.push(
+    ...(await buildModule('index.js', 'src/index.ts', { plugins: [filesBesideIndex()], define, split: true })),
+  )
   writeFileSync('dist/LICENSES.txt', bundledLicenses(sources))
   run('tsc', ['-p', 'scripts/tsconfig.types.json'])
   keepPublicTypes('dist', 'index.d.ts')
   writeFileSync('dist/worker.d.ts', 'export {}\n')
   reportSizes(
     ['dist/index.js', 'dist/worker.js'],
-    ['workerText.js', 'replay.js', 'ort.js', `${ORT_FILE}.js`, `${ORT_FILE}.wasm`].map((file) => `dist/${file}`),
+    ['workerText.js', 'replay.js', 'ort.mjs', `${ORT_FILE}.mjs`, `${ORT_FILE}.wasm`].map((file) => `dist/${file}`),
   )
   const tarball = pack()
   run('publint', [tarball, '--strict'])
@@ -67,18 +76,19 @@ async function buildPage() {
 }
 
 /** Builds one entry, as a single file unless `split`. @returns the source files that it includes */
-async function buildModule(name, entry, { plugins = [], define = {}, split = false } = {}) {
+async function buildModule(file, entry, { plugins = [], define = {}, split = false } = {}) {
   const results = await build({
     configFile: false,
     publicDir: false,
     logLevel: 'warn',
     plugins: [assemblyModule(), ...plugins],
+    resolve: ORT_RESOLVE,
     define,
     build: {
       outDir: 'dist',
       emptyOutDir: false,
       target: 'es2023',
-      lib: { entry, formats: ['es'], fileName: () => `${name}.js` },
+      lib: { entry, formats: ['es'], fileName: () => file },
       rolldownOptions: { output: { codeSplitting: split, chunkFileNames: '[name].js', minify: true } },
     },
   })
@@ -152,8 +162,9 @@ function keepPublicTypes(folder, entry) {
 function reportSizes(always, onNeed) {
   const total = always.reduce((sum, path) => sum + reportSize(path), 0)
   console.log(`together gzipped ${kib(total)} of ${kib(GZIP_LIMIT)}; loaded on need:`)
-  for (const path of onNeed) reportSize(path)
+  const sizes = new Map(onNeed.map((path) => [path, reportSize(path)]))
   if (total > GZIP_LIMIT) fail('the library is too large')
+  if (sizes.get('dist/ort.mjs') > ORT_GZIP_LIMIT) fail('dist/ort.mjs is too large')
   const index = readFileSync('dist/index.js', 'utf8')
   for (const url of [...FILE_URLS.values(), "import('./workerText.js')"])
     if (!index.includes(url)) fail(`dist/index.js does not name ${url}`)

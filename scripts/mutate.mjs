@@ -18,6 +18,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { BLOCKS } from '../test/mutations/blocks.mjs'
 import { ENGINE } from '../test/mutations/engine.mjs'
+import { HOST } from '../test/mutations/host.mjs'
 import { ORDER } from '../test/mutations/order.mjs'
 import { ROWS } from '../test/mutations/rows.mjs'
 
@@ -30,6 +31,7 @@ const PARTS = {
   'Blocks and the prefix cache': BLOCKS,
   'Order, admission and preemption': ORDER,
   Engine: ENGINE,
+  'The step on the host': HOST,
 }
 const MUTATIONS = Object.values(PARTS).flat()
 

@@ -3,7 +3,7 @@
  * Defaults and what depends on the model are the worker's business. It must never know what an option does.
  */
 
-import { SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
+import { QUANTIZATIONS, SCHEDULING_POLICIES, SPECULATIVE_METHODS } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { BackendOptions, LoadOptions, WorkerOptions } from '../protocol/options.ts'
 import { BACKEND_NUMBERS, OPTION_NUMBERS, SPECULATIVE_NUMBERS } from '../protocol/ranges.ts'
@@ -35,6 +35,7 @@ const SERVICE_CHECKS = {
   speculative: { allowed: "{ method: 'mtp' | 'ngram', numSpeculativeTokens, … } or undefined", accepts: isRecord },
   budgetPolicy: oneOf(...BUDGET_POLICIES),
   kvCacheDtype: oneOf('f16', 'f32'),
+  quantization: oneOf(...QUANTIZATIONS),
   enablePrefixCaching: FLAG,
   schedulingPolicy: oneOf(...SCHEDULING_POLICIES),
   penalties: FLAG,
@@ -67,11 +68,6 @@ export type ProbeOptions = WorkerOptions & BackendOptions
 const SPECULATIVE_NEEDS = ['method', 'numSpeculativeTokens']
 
 const DEBUG_CHECKS: Checks = { logits: oneOf('digest', 'full'), steps: FLAG, trace: FLAG }
-
-/** Options that a user of other runtimes may look for, and why there are none. */
-const NOT_HERE: Readonly<Record<string, string>> = {
-  quantization: 'weights are used as the model has them; quantised ones are not supported',
-}
 
 /**
  * Options read once into an object of our own, without missing values: what a page passes may be a proxy, or change.
@@ -139,8 +135,7 @@ function checkRecord(path: string, record: object, checks: Checks): void {
 
 function unknownOption(path: string, key: string, known: readonly string[]): WeirError {
   const near = nearestName(key, known)
-  const why = path === '' && Object.hasOwn(NOT_HERE, key) ? `${NOT_HERE[key]}, so leave it out; ` : ''
-  const hint = near === undefined ? why : `did you mean ${path}${near}? `
+  const hint = near === undefined ? '' : `did you mean ${path}${near}? `
   const message = `unknown option ${path}${key}: ${hint}the options are ${known.join(', ')}`
   return new WeirError('INVALID_OPTION', message, {
     option: `${path}${key}`,

@@ -6,7 +6,7 @@
 import type { StepRunner } from '../core/stepRunner.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { TensorHeader } from '../models/weightNames.ts'
-import type { BackendName, EngineOptions } from '../protocol/engineOptions.ts'
+import type { BackendName, EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
 import type { BackendOptions, LoadProgress } from '../protocol/options.ts'
 import type { BackendDevice, MemoryPlan } from '../protocol/service.ts'
@@ -39,7 +39,7 @@ export interface Backend {
    * Every byte that `createRunner` will allocate.
    * @throws INVALID_OPTION for an option that this backend does not have
    */
-  plan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): MemoryPlan
+  plan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders, quantization: Quantization): MemoryPlan
 }
 
 /** A backend whose device is open. */
@@ -57,6 +57,8 @@ export interface RunnerSource {
   readonly spec: ModelSpec
   readonly options: EngineOptions
   readonly weights: WeightStream
+  /** default 'none', as backends without any have it */
+  readonly quantization?: Quantization | undefined
   /** token ids that drafts are limited to, ascending; only with `speculative.draftVocabSize` */
   readonly draftVocab?: readonly number[] | undefined
   /** milliseconds */

@@ -37,6 +37,19 @@ export async function chooseBackend(backends: Backends, options: BackendOptions)
   }
 }
 
+/**
+ * The backend that `chooseBackend` would choose, to plan with: it is not opened, so that nothing large is fetched or started.
+ * @throws BACKEND_UNAVAILABLE if its module cannot be loaded
+ */
+export async function chooseToPlan(backends: Backends, options: BackendOptions): Promise<Backend> {
+  const { backend: wanted = 'auto' } = options
+  if (wanted !== 'auto') return backends[wanted]()
+  const hardware = await openHardware(backends.webgpu, options)
+  if (typeof hardware === 'string') return backends.wasm()
+  hardware.close()
+  return hardware.backend
+}
+
 /** A GPU backend on a hardware adapter, or why there is none. */
 async function openHardware(load: () => Promise<Backend>, options: BackendOptions): Promise<ChosenBackend | string> {
   try {

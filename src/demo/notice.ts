@@ -22,7 +22,7 @@ export class Notice {
     this.#line.hidden = true
     this.#progress.hidden = false
     document.documentElement.dataset.engine = 'loading'
-    setText(this.#progressText, progress ? progressText(progress) : 'Looking for a GPU')
+    setText(this.#progressText, progress ? progressText(progress) : 'Starting the engine')
     if (!progress) announce('Loading the model')
     if (progress && progress.total > 0) this.#bar.value = progress.loaded / progress.total
     else this.#bar.removeAttribute('value')
@@ -88,10 +88,10 @@ function deviceName(device: DeviceInfo): string {
   return description || [vendor, architecture].filter(Boolean).join(' ') || 'WebGPU adapter'
 }
 
-/** Why the engine does not run on a hardware GPU. */
+/** Why the engine does not run on a hardware GPU: the cause alone, as the advice after it is for whoever sets up the page. */
 function deviceNote(device: DeviceInfo): string {
   if (isEmulated(device)) return '(a GPU that the processor emulates: slow)'
-  return device.backend === 'wasm' ? `(${device.reason})` : ''
+  return device.backend === 'wasm' ? `because ${device.reason.split(': ')[0]}` : ''
 }
 
 function megabytes(bytes: number): string {

@@ -31,7 +31,7 @@ export interface HostModel {
   /**
    * Runs the target model: stores K and V of every row and, where there is a drafter, its final hidden state, by slot.
    * @param sampled rows whose logits are needed
-   * @returns [sampled.length][vocabSize], valid until the next call
+   * @returns [sampled.length][vocabSize], valid until the next call; the caller may change it
    */
   forward(rows: RowBatch, sampled: Int32Array): Promise<Float32Array>
   /**

@@ -102,8 +102,8 @@ export class Attention {
   }
 
   /**
-   * Writes rows 0…count - 1 of `out`: each row's attention to positions 0…its own of its run. K and V of all of them, its own included,
-   * have been stored by `writeKv`, which has also prepared the queries.
+   * Writes rows 0…count - 1 of `out`: each row's attention to positions 0…its own of its run. K and V of all of them, its own
+   * included, have been stored by `writeKv`, which has also prepared the queries.
    * @throws BUDGET_EXCEEDED
    */
   attend(cache: number, rows: RowBatch): void {

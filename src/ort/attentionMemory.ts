@@ -1,6 +1,6 @@
 /**
- * The memory of the attention module: one `WebAssembly.Memory` that is allocated once and never grows, divided into named buffers.
- * It must never know what a buffer holds.
+ * The memory of the attention module: one `WebAssembly.Memory` that is allocated once and never grows, divided into named
+ * buffers. It must never know what a buffer holds.
  */
 
 import { WeirError } from '../protocol/errors.ts'

@@ -40,8 +40,8 @@ export async function instantiateAttention(memory: WebAssembly.Memory): Promise<
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new WeirError(
       'BACKEND_UNAVAILABLE',
-      `the WebAssembly module of attention was refused (${reason}): it needs a browser with WebAssembly SIMD and, where the page has ` +
-        `a content security policy, 'wasm-unsafe-eval' in its script-src`,
+      `the WebAssembly module of attention was refused (${reason}): it needs a browser with WebAssembly SIMD and, where the ` +
+        `page has a content security policy, 'wasm-unsafe-eval' in its script-src`,
       {},
       { cause },
     )

@@ -1,6 +1,6 @@
 /**
- * The buffers of the attention module, by name and size, computed before anything is allocated: the KV caches, the rows of one pass, the
- * tables that it reads. It must never know where a buffer is.
+ * The buffers of the attention module, by name and size, computed before anything is allocated: the KV caches, the rows of one
+ * pass, the tables that it reads. It must never know where a buffer is.
  */
 
 import { BLOCK_SIZE } from '../core/cost.ts'

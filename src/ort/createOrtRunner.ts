@@ -14,7 +14,7 @@ import { warmUp } from './warmUp.ts'
 
 /** @throws OUT_OF_MEMORY, MODEL_FORMAT, MODEL_FETCH, ABORTED; everything is released then */
 export async function createOrtRunner(ort: Ort, from: RunnerSource): Promise<BackendRunner> {
-  const { spec, options, weights, draftVocab, now, onProgress, signal } = from
+  const { spec, options, weights, quantization, draftVocab, now, onProgress, signal } = from
   const geometry = stepGeometry(spec.vocabSize, options)
   const withDrafter = geometry.drafts > 0
   const { maxModelLen } = options
@@ -23,6 +23,7 @@ export async function createOrtRunner(ort: Ort, from: RunnerSource): Promise<Bac
     spec,
     weights,
     withDrafter,
+    quantization,
     draftVocab: withDrafter ? draftVocab : undefined,
     createSession: ort.createSession,
     signal,

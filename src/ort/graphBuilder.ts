@@ -1,71 +1,55 @@
 /**
  * Builds the graph of one session from the layers of a transformer, and notes which tensor of the checkpoint goes where in its
- * external file. Matrices stay [N][K], as checkpoints store them. It must never know how a model arranges the layers.
+ * external file. Matrices are f32, [N][K] as checkpoints store them, or quantised, [K][N]. It must never know how a model arranges the
+ * layers.
  */
 
 import type { WeightTensor } from '../models/weightNames.ts'
-import { assert, sum } from '../util/math.ts'
-import { encodeModel, type GraphNode, type GraphValue, type GraphWeight, MICROSOFT } from './onnx/model.ts'
-
-/** Where a tensor's values go in the external file of a session. */
-export interface WeightPlace {
-  readonly tensor: string
-  /** in values */
-  readonly first: number
-  /** values of the whole tensor */
-  readonly size: number
-  /** values of one row of a matrix; 1 for a vector */
-  readonly rowSize: number
-  /** only these rows of the matrix, in this order; undefined: all */
-  readonly rows: readonly number[] | undefined
-}
+import type { Quantization } from '../protocol/engineOptions.ts'
+import { sum } from '../util/math.ts'
+import { GraphNodes } from './graphNodes.ts'
+import { encodeModel, MICROSOFT } from './onnx/model.ts'
+import { type QuantisedRows, quantisedProduct, quantiseRows } from './quantisedLinear.ts'
+import { WeightFile, type WeightPlace } from './weightFile.ts'
 
 /** A session before there are weights. */
 export interface SessionPlan {
   /** bytes of the ONNX model */
   readonly model: Uint8Array
-  /** values of the external file */
-  readonly size: number
+  /** of the external file */
+  readonly weightBytes: number
   readonly places: readonly WeightPlace[]
-  /** width of every value of the graph, inputs and outputs included: f32 values per row that a run may hold at once */
+  /** f32 values per row that a run may hold at once, inputs and outputs included */
   readonly rowValues: number
-}
-
-interface NodeOptions extends Partial<Pick<GraphNode, 'domain' | 'attributes'>> {
-  /** name of the first output; default: a fresh one */
-  readonly as?: string | undefined
 }
 
 export class GraphBuilder {
   readonly #eps: number
-  readonly #inputs: GraphValue[] = []
-  readonly #outputs: GraphValue[] = []
-  readonly #weights: GraphWeight[] = []
-  readonly #nodes: GraphNode[] = []
-  readonly #places: WeightPlace[] = []
-  /** width of each value of the graph: [rows][width] */
-  readonly #widths = new Map<string, number>()
-  #size = 0
+  readonly #quantization: Quantization
+  readonly #graph = new GraphNodes()
+  readonly #file = new WeightFile()
+  /** rows that a matrix has been multiplied with, by their value before */
+  readonly #quantised = new Map<string, QuantisedRows>()
 
   /** @param eps of every RMSNorm */
-  constructor(eps: number) {
+  constructor(eps: number, quantization: Quantization) {
     this.#eps = eps
+    this.#quantization = quantization
   }
 
   input(name: string, width: number): string {
-    this.#inputs.push({ name, shape: ['rows', width] })
-    return this.#value(width, name)
+    return this.#graph.input(name, width)
   }
 
   output(name: string): void {
-    this.#outputs.push({ name, shape: ['rows', this.#width(name)] })
+    this.#graph.output(name)
   }
 
   /** y = x / √(mean(x²) + ε) · weight, row by row. */
   norm(x: string, weight: WeightTensor, as?: string): string {
     const attributes = { axis: { int: -1 }, epsilon: { float: this.#eps } }
-    const inputs = [x, this.#weight([weight])]
-    return this.#node('SimplifiedLayerNormalization', inputs, this.#width(x), { as, attributes })
+    const inputs = [x, this.#file.add([weight])]
+    return this.#graph.add('SimplifiedLayerNormalization', inputs, this.#graph.width(x), { as, attributes })
   }
 
   /** sum = x + residual, and its norm. */
@@ -75,13 +59,13 @@ export class GraphBuilder {
     weight: WeightTensor,
     names: { readonly normed?: string; readonly sum?: string } = {},
   ): { readonly normed: string; readonly sum: string } {
-    const width = this.#width(x)
-    const normed = this.#value(width, names.normed)
-    const total = this.#value(width, names.sum)
-    this.#nodes.push({
+    const width = this.#graph.width(x)
+    const normed = this.#graph.value(width, names.normed)
+    const total = this.#graph.value(width, names.sum)
+    this.#graph.nodes.push({
       operator: 'SkipSimplifiedLayerNormalization',
       domain: MICROSOFT,
-      inputs: [x, residual, this.#weight([weight])],
+      inputs: [x, residual, this.#file.add([weight])],
       outputs: [normed, '', '', total],
       attributes: { epsilon: { float: this.#eps } },
     })
@@ -104,65 +88,45 @@ export class GraphBuilder {
     } = {},
   ): string {
     const { biases = [], rows, as } = options
-    const inputs = [x, this.#weight(matrices, rows)]
-    if (biases.length > 0) inputs.push(this.#weight(biases))
     const width = rows?.length ?? sum(matrices.map(({ shape }) => shape[0] ?? 0))
-    return this.#node('Gemm', inputs, width, { as, attributes: { transB: { int: 1 } } })
+    if (this.#quantization === 'w8a8') {
+      const weights = this.#file.addQuantised(matrices, rows)
+      if (biases.length === 0) return quantisedProduct(this.#graph, this.#quantisedRows(x), weights, width, as)
+      const product = quantisedProduct(this.#graph, this.#quantisedRows(x), weights, width)
+      return this.#graph.add('Add', [product, this.#file.add(biases)], width, { as })
+    }
+    const inputs = [x, this.#file.add(matrices, rows)]
+    if (biases.length > 0) inputs.push(this.#file.add(biases))
+    return this.#graph.add('Gemm', inputs, width, { as, attributes: { transB: { int: 1 } } })
   }
 
   /** y = x · sigmoid(x). */
   silu(x: string): string {
-    return this.#node('QuickGelu', [x], this.#width(x), { domain: MICROSOFT, attributes: { alpha: { float: 1 } } })
+    const attributes = { alpha: { float: 1 } }
+    return this.#graph.add('QuickGelu', [x], this.#graph.width(x), { domain: MICROSOFT, attributes })
   }
 
   multiply(a: string, b: string): string {
-    return this.#node('Mul', [a, b], this.#width(a))
+    return this.#graph.add('Mul', [a, b], this.#graph.width(a))
   }
 
   /** The values of each row of `a`, then those of `b`. */
   concat(a: string, b: string): string {
-    return this.#node('Concat', [a, b], this.#width(a) + this.#width(b), { attributes: { axis: { int: -1 } } })
+    const width = this.#graph.width(a) + this.#graph.width(b)
+    return this.#graph.add('Concat', [a, b], width, { attributes: { axis: { int: -1 } } })
   }
 
   build(): SessionPlan {
-    const graph = { inputs: this.#inputs, outputs: this.#outputs, weights: this.#weights, nodes: this.#nodes }
-    const rowValues = sum([...this.#widths.values()])
-    return { model: encodeModel(graph), size: this.#size, places: this.#places, rowValues }
+    const { inputs, outputs, nodes, constants, rowValues } = this.#graph
+    const { weights, places, bytes } = this.#file
+    const model = encodeModel({ inputs, outputs, weights, constants, nodes })
+    return { model, weightBytes: bytes, places, rowValues }
   }
 
-  #node(operator: string, inputs: readonly string[], width: number, options: NodeOptions = {}): string {
-    const { domain = '', attributes = {} } = options
-    const output = this.#value(width, options.as)
-    this.#nodes.push({ operator, domain, inputs, outputs: [output], attributes })
-    return output
-  }
-
-  /** Tensors of equal rows (or vectors), one below the other. */
-  #weight(tensors: readonly WeightTensor[], rows?: readonly number[]): string {
-    const first = this.#size
-    const inner = tensors[0]?.shape.slice(1) ?? []
-    for (const { name, shape } of tensors) {
-      assert(shape.slice(1).join() === inner.join(), 'stacked matrices have the same inputs')
-      const size = shape.reduce((product, length) => product * length, 1)
-      const rowSize = shape[1] ?? 1
-      this.#places.push({ tensor: name, first: this.#size, size, rowSize, rows })
-      this.#size += rows ? rows.length * rowSize : size
-    }
-    const count = rows?.length ?? sum(tensors.map(({ shape }) => shape[0] ?? 0))
-    const name = `weight${this.#weights.length}`
-    this.#weights.push({ name, shape: [count, ...inner], first })
-    return name
-  }
-
-  #value(width: number, name = `value${this.#widths.size}`): string {
-    assert(!this.#widths.has(name), `one value ${name} in the graph`)
-    this.#widths.set(name, width)
-    return name
-  }
-
-  #width(name: string): number {
-    const width = this.#widths.get(name)
-    assert(width !== undefined, `value ${name} of the graph`)
-    return width
+  /** The rows of x quantised, once for all matrices that they are multiplied with. */
+  #quantisedRows(x: string): QuantisedRows {
+    const rows = this.#quantised.get(x) ?? quantiseRows(this.#graph, x)
+    this.#quantised.set(x, rows)
+    return rows
   }
 }

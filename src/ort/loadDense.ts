@@ -3,42 +3,25 @@
  * handed to attention, and everything else becomes sessions.
  */
 
+import type { WeightStream } from '../backend/backend.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { checkTensors, type TensorHeader } from '../models/weightNames.ts'
+import { checkTensors } from '../models/weightNames.ts'
 import { WeirError } from '../protocol/errors.ts'
+import type { LoadProgress } from '../protocol/options.ts'
 import { WEIGHT_DTYPES } from '../weights/decode.ts'
 import { DenseModel } from './denseModel.ts'
 import { ortError } from './faults.ts'
 import { KeptTensors } from './keptTensors.ts'
 import type { CreateSession } from './session.ts'
 import { SessionLoader } from './sessionLoader.ts'
-import { type DrafterUse, sessionPlans } from './sessionPlans.ts'
+import { type ModelUse, sessionPlans } from './sessionPlans.ts'
 
-/** Yields a model's tensors in any order, each once; the next waits for the promise. */
-export interface TensorStream {
-  readonly tensors: ReadonlyMap<string, TensorHeader>
-  stream(
-    onTensor: (info: TensorHeader & { readonly name: string }, data: Uint8Array) => void | Promise<void>,
-    options: {
-      readonly signal?: AbortSignal | undefined
-      readonly onProgress?: (progress: FetchProgress) => void
-    },
-  ): Promise<void>
-}
-
-export interface FetchProgress {
-  readonly file: string
-  /** bytes */
-  readonly loaded: number
-  readonly total: number
-}
-
-export interface DenseSource extends DrafterUse {
+export interface DenseSource extends ModelUse {
   readonly spec: ModelSpec
-  readonly weights: TensorStream
+  readonly weights: WeightStream
   readonly createSession: CreateSession
   readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: FetchProgress) => void) | undefined
+  readonly onProgress?: ((progress: Omit<LoadProgress, 'phase'>) => void) | undefined
 }
 
 /**

@@ -1,23 +1,17 @@
 /**
- * Memory and defaults of the WebAssembly backend. What ONNX Runtime allocates is an estimate: it packs weights as it likes and
- * returns new arrays from every call, of at most B rows. Everything else is exact. It must never know what is measured.
+ * The memory plan of the WebAssembly backend, and its defaults. The part of ONNX Runtime is an estimate (memory.ts), everything else
+ * is exact. It must never know what is measured.
  */
 
 import type { BackendDefaults, TensorHeaders } from '../backend/backend.ts'
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type StepGeometry, stepGeometry } from '../core/stepGeometry.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { checkTensors } from '../models/weightNames.ts'
-import type { EngineOptions } from '../protocol/engineOptions.ts'
+import type { EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
-import { WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
 import { type AttentionShape, attentionPlan } from './attentionPlan.ts'
-
-/** Bytes that ONNX Runtime takes per byte of f32 weights: it packs matrices beside their originals while a session is made. */
-const WEIGHT_FACTOR = 1.46
-/** of an empty ONNX Runtime */
-const RUNTIME_BYTES = 16 * 1024 * 1024
+import { embeddingBytes, ortBytes } from './ortMemory.ts'
 
 /** A step should take so long at most: messages wait for it. */
 const STEP_SECONDS = 0.1
@@ -56,7 +50,12 @@ export function hostBytes(
 }
 
 /** @throws INVALID_OPTION for a KV cache that is not f32; MODEL_FORMAT */
-export function ortPlan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): MemoryPlan {
+export function ortPlan(
+  spec: ModelSpec,
+  options: EngineOptions,
+  tensors: TensorHeaders,
+  quantization: Quantization,
+): MemoryPlan {
   if (options.kvCacheDtype !== 'f32') {
     const message = "kvCacheDtype must be 'f32' on backend 'wasm', where the KV cache has no other format: leave it out"
     throw new WeirError('INVALID_OPTION', message, { option: 'kvCacheDtype', value: options.kvCacheDtype })
@@ -66,13 +65,17 @@ export function ortPlan(spec: ModelSpec, options: EngineOptions, tensors: Tensor
   const attention = attentionPlan(attentionShape(spec, geometry.drafts), { ...geometry, maxModelLen })
   const isCache = ({ name }: { readonly name: string }) => name.startsWith('kv.')
   const host = hostBytes(spec, geometry)
-  const weights = weightBuffers(spec, geometry, tensors)
-  const kvCache = [...attention.filter(isCache), ...present('hiddenStates', host.hiddenStates)]
-  const workspace = [
-    ...attention.filter((buffer) => !isCache(buffer)),
-    { name: 'rows', bytes: host.rows },
-    { name: 'activations (estimate)', bytes: activationBytes(spec, geometry) },
+  const { rows, sampled, drafts, draftVocab } = geometry
+  const subset = draftVocab < spec.vocabSize ? draftVocab : undefined
+  const weights = [
+    { name: 'embed', bytes: embeddingBytes(spec, tensors) },
+    {
+      name: 'onnxruntime',
+      bytes: ortBytes(spec, tensors, { rows, sampled, withDrafter: drafts > 0, draftVocab: subset, quantization }),
+    },
   ]
+  const kvCache = [...attention.filter(isCache), ...present('hiddenStates', host.hiddenStates)]
+  const workspace = [...attention.filter((buffer) => !isCache(buffer)), { name: 'rows', bytes: host.rows }]
   const [weightBytes, kvCacheBytes, workspaceBytes] = [total(weights), total(kvCache), total(workspace)]
   return {
     totalBytes: weightBytes + kvCacheBytes + workspaceBytes,
@@ -86,30 +89,6 @@ export function ortPlan(spec: ModelSpec, options: EngineOptions, tensors: Tensor
 interface Planned {
   readonly name: string
   readonly bytes: number
-}
-
-function weightBuffers(spec: ModelSpec, { drafts, draftVocab }: StepGeometry, tensors: TensorHeaders): Planned[] {
-  let embeddings = 0
-  let values = draftVocab < spec.vocabSize ? draftVocab * spec.hiddenSize : 0
-  for (const { part, role, shape, dtype } of checkTensors(spec, tensors)) {
-    const size = shape.reduce((product, each) => product * each, 1)
-    if (role === 'embed') embeddings = size * WEIGHT_BYTES[WEIGHT_DTYPES[dtype]]
-    if (role === 'embed' && !spec.tiedEmbeddings) continue
-    if (part === 'model' || drafts > 0) values += size
-  }
-  const bytes = RUNTIME_BYTES + Math.ceil(WEIGHT_FACTOR * values * 4)
-  return [
-    { name: 'embed', bytes: embeddings },
-    { name: 'onnxruntime (estimate)', bytes },
-  ]
-}
-
-/** Inputs and outputs of the largest session, once in ONNX Runtime's memory and once outside. */
-function activationBytes(spec: ModelSpec, { rows, sampled, draftVocab, drafts }: StepGeometry): number {
-  const { hiddenSize, intermediateSize, numHeads, numKvHeads, headDim, vocabSize } = spec
-  const row = 3 * hiddenSize + 2 * intermediateSize + (2 * numHeads + 2 * numKvHeads) * headDim
-  const logits = sampled * vocabSize + (drafts > 0 ? sampled * draftVocab : 0)
-  return 2 * 4 * (rows * row + logits)
 }
 
 function present(name: string, bytes: number): Planned[] {

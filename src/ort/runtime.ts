@@ -6,16 +6,17 @@
 import { env, InferenceSession } from 'onnxruntime-web/wasm'
 import { WeirError } from '../protocol/errors.ts'
 import { messageOf } from './faults.ts'
-import { watchMemory } from './heap.ts'
 import { encodeModel } from './onnx/model.ts'
 import { type CreateSession, createSession } from './session.ts'
+import { possibleThreads } from './threads.ts'
+import { watchStart } from './watchStart.ts'
 
 export interface OrtAssets {
   /** ort-wasm-simd-threaded.wasm */
   readonly wasm: URL
   /** ort-wasm-simd-threaded.mjs, a file of its own: each thread is a worker that runs it */
   readonly glue: URL
-  /** at least 1; more than 1 only where the page is cross-origin isolated, else 1 is taken */
+  /** at least 1; where threads cannot share memory 1 is taken */
   readonly numThreads: number
 }
 
@@ -38,10 +39,15 @@ let failed: WeirError | undefined
 /**
  * Starts the runtime, or returns the one that runs already.
  * @throws BACKEND_UNAVAILABLE saying why, and what to do: a file is missing or is an HTML page, a policy forbids WebAssembly,
- * or the runtime failed to start in this worker before
+ * or the runtime failed in this worker before
  */
 export async function loadOrt(assets: OrtAssets): Promise<Ort> {
-  if (failed) throw unavailable(`it failed to start in this worker before (${failed.message}): start a new worker`)
+  if (failed) {
+    throw new WeirError(
+      'BACKEND_UNAVAILABLE',
+      `${failed.message}; that was before, and only a new worker can try again`,
+    )
+  }
   checkWebAssembly()
   started ??= start(assets)
   try {
@@ -53,8 +59,7 @@ export async function loadOrt(assets: OrtAssets): Promise<Ort> {
 }
 
 async function start(assets: OrtAssets): Promise<Ort> {
-  // Without isolation there is no shared memory for threads, and their start would wait for ever.
-  const threads = globalThis.crossOriginIsolated === true ? assets.numThreads : 1
+  const threads = await possibleThreads(assets)
   env.logLevel = 'error'
   Object.assign(env.wasm, {
     wasmPaths: { wasm: assets.wasm.href, mjs: assets.glue.href },
@@ -62,10 +67,20 @@ async function start(assets: OrtAssets): Promise<Ort> {
     proxy: false,
   })
   try {
-    const { memory } = await watchMemory(() => (threads > 1 ? untilThreadFails(initialise()) : initialise()))
-    return { threads, createSession, heapBytes: () => memory?.buffer.byteLength ?? 0 }
+    const { memory } = await watchStart(initialise)
+    return { threads, createSession: createOrFail, heapBytes: () => memory?.buffer.byteLength ?? 0 }
   } catch (thrown) {
     throw unavailable(await reasonOf(thrown, assets), thrown)
+  }
+}
+
+/** The runtime is not to be trusted after its memory ran out: sessions that were whole no longer run. */
+const createOrFail: CreateSession = async (name, model, weights) => {
+  try {
+    return await createSession(name, model, weights)
+  } catch (thrown) {
+    failed = WeirError.from(thrown)
+    throw failed
   }
 }
 
@@ -76,23 +91,6 @@ async function initialise(): Promise<void> {
   const model = encodeModel({ inputs: [value('x')], outputs: [value('y')], weights: [], nodes: [copy] })
   const session = await InferenceSession.create(model, { executionProviders: ['wasm'] })
   await session.release()
-}
-
-/** Rejects at an uncaught error, which is all that a thread leaves whose worker did not start; the runtime waits for it. */
-async function untilThreadFails(initialised: Promise<void>): Promise<void> {
-  const stop = new AbortController()
-  const failure = new Promise<never>((_, reject) => {
-    const fail = (event: Event) => {
-      const message = 'message' in event ? String(event.message) : event.type
-      reject(new Error(`a thread did not start (${message}); with numThreads: 1 there are none`))
-    }
-    globalThis.addEventListener('error', fail, { signal: stop.signal })
-  })
-  try {
-    await Promise.race([initialised, failure])
-  } finally {
-    stop.abort()
-  }
 }
 
 function checkWebAssembly(): void {

@@ -24,22 +24,18 @@ export interface RowSession {
 
 /**
  * Makes a session; neither array is kept.
- * @param weights the values of the model's external file
+ * @param weights the model's external file
  * @throws OUT_OF_MEMORY
  */
-export type CreateSession = (name: string, model: Uint8Array, weights: Float32Array) => Promise<RowSession>
+export type CreateSession = (name: string, model: Uint8Array, weights: Uint8Array) => Promise<RowSession>
 
-// Both keep memory of each session at the size of its largest run, so that it adds up over all layers.
 const OPTIONS: InferenceSession.SessionOptions = {
   executionProviders: ['wasm'],
-  enableCpuMemArena: false,
-  enableMemPattern: false,
   logSeverityLevel: 3, // errors
 }
 
 export const createSession: CreateSession = async (name, model, weights) => {
-  const data = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength)
-  const externalData = [{ path: WEIGHTS_FILE, data }]
+  const externalData = [{ path: WEIGHTS_FILE, data: weights }]
   try {
     return new OrtRowSession(name, await InferenceSession.create(model, { ...OPTIONS, externalData }))
   } catch (thrown) {

@@ -1,17 +1,17 @@
 /**
- * Makes sessions from tensors that come one at a time, in any order: a session's weights are collected as f32, and as soon as
- * it has all of them it is made and they are dropped. It must never know what a tensor means.
+ * Makes sessions from tensors that come one at a time, in any order: a session's weights are collected as it will have them,
+ * and as soon as it has all it is made and they are dropped. It must never know what a tensor means.
  */
 
-import { assert } from '../util/math.ts'
-import { decodeWeights, WEIGHT_BYTES, type WeightDtype } from '../weights/decode.ts'
-import type { SessionPlan, WeightPlace } from './graphBuilder.ts'
+import type { WeightDtype } from '../weights/decode.ts'
+import { fillPlace } from './fillPlace.ts'
+import type { SessionPlan } from './graphBuilder.ts'
 import type { CreateSession, RowSession } from './session.ts'
 import type { SessionName } from './sessionPlans.ts'
 
 /** A session that has some of its weights. */
 interface OpenSession {
-  readonly values: Float32Array
+  readonly file: Uint8Array<ArrayBuffer>
   missing: number
 }
 
@@ -36,14 +36,14 @@ export class SessionLoader {
     for (const [name, plan] of this.#plans) {
       const places = plan.places.filter((place) => place.tensor === tensor)
       if (places.length === 0) continue
-      const open = this.#open.get(name) ?? { values: new Float32Array(plan.size), missing: plan.places.length }
+      const open = this.#open.get(name) ?? { file: new Uint8Array(plan.weightBytes), missing: plan.places.length }
       this.#open.set(name, open)
-      for (const place of places) fill(open.values, place, data, dtype)
+      for (const place of places) fillPlace(open.file, place, data, dtype)
       open.missing -= places.length
       if (open.missing > 0) continue
       this.#open.delete(name)
       beforeSession()
-      this.#sessions.set(name, await this.#create(name, plan.model, open.values))
+      this.#sessions.set(name, await this.#create(name, plan.model, open.file))
     }
   }
 
@@ -54,18 +54,5 @@ export class SessionLoader {
 
   get complete(): boolean {
     return this.#sessions.size === this.#plans.size
-  }
-}
-
-function fill(values: Float32Array, place: WeightPlace, data: Uint8Array, dtype: WeightDtype): void {
-  const { tensor, first, size, rows, rowSize } = place
-  assert(data.byteLength === size * WEIGHT_BYTES[dtype], `tensor ${tensor} has ${size} values`)
-  if (!rows) {
-    decodeWeights(data, dtype, values, first)
-    return
-  }
-  const rowBytes = rowSize * WEIGHT_BYTES[dtype]
-  for (const [index, row] of rows.entries()) {
-    decodeWeights(data.subarray(row * rowBytes, (row + 1) * rowBytes), dtype, values, first + index * rowSize)
   }
 }

@@ -15,54 +15,56 @@
 
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { type WeightRole, type WeightTensor, weightPlan } from '../models/weightNames.ts'
+import type { Quantization } from '../protocol/engineOptions.ts'
 import { assert } from '../util/math.ts'
 import { GraphBuilder, type SessionPlan } from './graphBuilder.ts'
 
 export type SessionName = 'first' | `middle${number}` | 'last' | 'head' | 'drafterInput' | 'drafterOutput' | 'draftHead'
 
-/** What an engine asks of a model's drafter. */
-export interface DrafterUse {
+/** What an engine asks of a model. */
+export interface ModelUse {
   readonly withDrafter: boolean
   /** token ids that drafts are limited to, ascending; undefined: all */
   readonly draftVocab?: readonly number[] | undefined
+  /** of all matrices; default 'none' */
+  readonly quantization?: Quantization | undefined
 }
 
 /** The tensors of one block, or those of a part outside its blocks. */
 type Tensors = (role: WeightRole) => WeightTensor
 
 /** The sessions that a model needs. */
-export function sessionPlans(spec: ModelSpec, use: DrafterUse): Map<SessionName, SessionPlan> {
+export function sessionPlans(spec: ModelSpec, use: ModelUse): Map<SessionName, SessionPlan> {
   const tensors = tensorsOf(spec)
   const model = tensors('model', undefined)
   const block = (layer: number) => tensors('model', layer)
+  const graph = () => new GraphBuilder(spec.rmsNormEps, use.quantization ?? 'none')
   const plans = new Map<SessionName, SessionPlan>()
-  plans.set('first', first(spec, block(0)))
+  plans.set('first', first(graph(), spec, block(0)))
   for (let layer = 0; layer < spec.numLayers - 1; layer++) {
-    plans.set(`middle${layer}`, middle(spec, block(layer), block(layer + 1)))
+    plans.set(`middle${layer}`, middle(graph(), spec, block(layer), block(layer + 1)))
   }
-  plans.set('last', last(spec, block(spec.numLayers - 1), model('finalNorm')))
+  plans.set('last', last(graph(), spec, block(spec.numLayers - 1), model('finalNorm')))
   const headTensor = model(spec.tiedEmbeddings ? 'embed' : 'lmHead')
-  plans.set('head', head(spec, headTensor))
+  plans.set('head', head(graph(), spec, headTensor))
   if (use.withDrafter) {
     const drafter = tensors('mtp', undefined)
-    plans.set('drafterInput', drafterInput(spec, drafter, tensors('mtp', 0)))
-    plans.set('drafterOutput', last(spec, tensors('mtp', 0), drafter('finalNorm')))
-    if (use.draftVocab) plans.set('draftHead', head(spec, headTensor, use.draftVocab))
+    plans.set('drafterInput', drafterInput(graph(), spec, drafter, tensors('mtp', 0)))
+    plans.set('drafterOutput', last(graph(), spec, tensors('mtp', 0), drafter('finalNorm')))
+    if (use.draftVocab) plans.set('draftHead', head(graph(), spec, headTensor, use.draftVocab))
   }
   return plans
 }
 
 /** x → qkv */
-function first(spec: ModelSpec, block: Tensors): SessionPlan {
-  const graph = new GraphBuilder(spec.rmsNormEps)
+function first(graph: GraphBuilder, spec: ModelSpec, block: Tensors): SessionPlan {
   const x = graph.input('x', spec.hiddenSize)
   qkv(graph, spec, block, graph.norm(x, block('inputNorm')))
   return graph.build()
 }
 
 /** attention, x → sum, qkv */
-function middle(spec: ModelSpec, block: Tensors, next: Tensors): SessionPlan {
-  const graph = new GraphBuilder(spec.rmsNormEps)
+function middle(graph: GraphBuilder, spec: ModelSpec, block: Tensors, next: Tensors): SessionPlan {
   const { normed, sum } = afterAttention(graph, spec, block, next('inputNorm'), { sum: 'sum' })
   graph.output(sum)
   qkv(graph, spec, next, normed)
@@ -70,25 +72,22 @@ function middle(spec: ModelSpec, block: Tensors, next: Tensors): SessionPlan {
 }
 
 /** attention, x → hidden */
-function last(spec: ModelSpec, block: Tensors, finalNorm: WeightTensor): SessionPlan {
-  const graph = new GraphBuilder(spec.rmsNormEps)
+function last(graph: GraphBuilder, spec: ModelSpec, block: Tensors, finalNorm: WeightTensor): SessionPlan {
   const { normed } = afterAttention(graph, spec, block, finalNorm, { normed: 'hidden' })
   graph.output(normed)
   return graph.build()
 }
 
 /** hidden → logits */
-function head(spec: ModelSpec, matrix: WeightTensor, rows?: readonly number[]): SessionPlan {
-  const graph = new GraphBuilder(spec.rmsNormEps)
+function head(graph: GraphBuilder, spec: ModelSpec, matrix: WeightTensor, rows?: readonly number[]): SessionPlan {
   const hidden = graph.input('hidden', spec.hiddenSize)
   graph.output(graph.linear(hidden, [matrix], { ...(rows ? { rows } : {}), as: 'logits' }))
   return graph.build()
 }
 
 /** embedding, hidden → sum (u), qkv */
-function drafterInput(spec: ModelSpec, drafter: Tensors, block: Tensors): SessionPlan {
+function drafterInput(graph: GraphBuilder, spec: ModelSpec, drafter: Tensors, block: Tensors): SessionPlan {
   assert(spec.mtp, 'the model has a drafter')
-  const graph = new GraphBuilder(spec.rmsNormEps)
   const embedding = graph.norm(graph.input('embedding', spec.hiddenSize), drafter('embedNorm'))
   const hidden = graph.norm(graph.input('hidden', spec.hiddenSize), drafter('hiddenNorm'))
   const embeddingFirst = spec.mtp.concatOrder === 'embedding-first'

@@ -12,6 +12,14 @@ export type KvCacheDtype = 'f16' | 'f32'
 export type BackendName = 'webgpu' | 'wasm'
 
 /**
+ * How weights are kept and multiplied. `none`: as the model has them. `w8a8`: 8-bit integers with a scale per output, times
+ * activations that are quantised likewise, row by row.
+ */
+export type Quantization = 'none' | 'w8a8'
+
+export const QUANTIZATIONS: readonly Quantization[] = ['none', 'w8a8']
+
+/**
  * Which waiting request comes in first. `fcfs`: the one that arrived first. `priority`: the one of the lowest number, where
  * every `priorityAgingTokens` rows that the engine has run since its arrival are worth one level.
  */
@@ -53,6 +61,7 @@ export type SpeculativeOptions = MtpOptions | NgramOptions
 export interface LoadedOptions extends EngineOptions {
   /** never `auto` */
   readonly backend: BackendName
+  readonly quantization: Quantization
 }
 
 /** Engine options after defaults and checks; what core, runners and plans read. */

@@ -36,6 +36,8 @@ export const FATAL_CODES: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 /** Numbers and names behind a message, for programs: `{ rows: 19, limit: 16 }`. */
 export type ErrorDetails = Readonly<Record<string, string | number | boolean>>
 
+const NAME = 'WeirError'
+
 /** A WeirError as structured-clonable data. */
 export interface ErrorData {
   readonly code: ErrorCode
@@ -44,7 +46,7 @@ export interface ErrorData {
 }
 
 export class WeirError extends Error {
-  override readonly name = 'WeirError'
+  override readonly name = NAME
   readonly code: ErrorCode
   readonly details: ErrorDetails
   /** of an error that ended a generation: what it had brought by then, if anything */
@@ -60,6 +62,11 @@ export class WeirError extends Error {
     this.code = code
     this.details = details
     this.partial = options.partial
+  }
+
+  /** Each file of the package that is loaded by itself has a class of its own: an error of any of them is an instance of all. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && 'name' in value && value.name === NAME && 'toData' in value
   }
 
   /** Whether the engine that threw it can serve no more requests. */

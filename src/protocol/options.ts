@@ -3,7 +3,7 @@
  * compiles without the DOM, cannot read it.
  */
 
-import type { BackendName, KvCacheDtype, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
+import type { BackendName, KvCacheDtype, Quantization, SchedulingPolicy, SpeculativeMethod } from './engineOptions.ts'
 import type { Prompt, SamplingFields } from './request.ts'
 import type { BudgetPolicy, StepRecord } from './stepRecord.ts'
 
@@ -12,6 +12,7 @@ export type {
   EngineOptions,
   KvCacheDtype,
   LoadedOptions,
+  Quantization,
   SchedulingPolicy,
   SpeculativeMethod,
   SpeculativeOptions,
@@ -101,6 +102,11 @@ export interface LoadOptions extends WorkerOptions, BackendOptions {
   readonly budgetPolicy?: BudgetPolicy
   /** number format of the KV cache; default `f16`, `f32` takes twice the memory and holds numbers beyond 65504; on `wasm` `f32` alone */
   readonly kvCacheDtype?: KvCacheDtype
+  /**
+   * of `wasm`: `w8a8` keeps matrices as 8-bit integers, a quarter of the memory, and quantises activations row by row: about two of
+   * a hundred tokens differ from what f32 would choose; default `none`
+   */
+  readonly quantization?: Quantization
   /** find the KV of equal beginnings of prompts again; default true */
   readonly enablePrefixCaching?: boolean
   /** the most rows of one request's prompt in a step; default 0: no bound but `maxNumBatchedTokens` */

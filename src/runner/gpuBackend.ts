@@ -2,6 +2,7 @@
 
 import type { Backend, OpenBackend } from '../backend/backend.ts'
 import { type GpuOwner, openDevice } from '../gpu/device.ts'
+import { WeirError } from '../protocol/errors.ts'
 import { memoryPlan } from './bufferPlan.ts'
 import { createGpuRunner } from './createGpuRunner.ts'
 
@@ -9,7 +10,13 @@ export function gpuBackend(owner: GpuOwner): Backend {
   return {
     name: 'webgpu',
     defaults: () => ({ maxNumBatchedTokens: 256, kvCacheDtype: 'f16' }),
-    plan: memoryPlan,
+    plan: (spec, options, tensors, quantization) => {
+      if (quantization !== 'none') {
+        const message = `quantization '${quantization}' needs backend 'wasm': set backend to 'wasm', or leave quantization out`
+        throw new WeirError('INVALID_OPTION', message, { option: 'quantization', value: quantization })
+      }
+      return memoryPlan(spec, options, tensors)
+    },
     open: async (): Promise<OpenBackend> => {
       const gpu = await openDevice(owner)
       return {

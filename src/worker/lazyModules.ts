@@ -24,10 +24,10 @@ export async function loadReplay({ replay }: AssetUrls): Promise<ReplayModule> {
 
 /** @throws BACKEND_UNAVAILABLE */
 export async function loadOrt({ ort, ortWasm, ortGlue }: AssetUrls): Promise<Backend> {
-  const { ortBackend } = await load<OrtModule>('ort.js', ort)
+  const { ortBackend } = await load<OrtModule>('ort.mjs', ort)
   return ortBackend({
     wasm: required('ort-wasm-simd-threaded.wasm', ortWasm),
-    glue: required('ort-wasm-simd-threaded.js', ortGlue),
+    glue: required('ort-wasm-simd-threaded.mjs', ortGlue),
   })
 }
 

@@ -4,7 +4,7 @@
  */
 
 import type { Backend, BackendRunner } from '../backend/backend.ts'
-import { type Backends, type ChosenBackend, chooseBackend } from '../backend/chooseBackend.ts'
+import { type Backends, type ChosenBackend, chooseBackend, chooseToPlan } from '../backend/chooseBackend.ts'
 import { type ModelFiles, openModel } from '../loader/source.ts'
 import {
   type GenerationDefaults,
@@ -12,9 +12,9 @@ import {
   parseGenerationDefaults,
   parseModelSpec,
 } from '../models/modelSpec.ts'
-import type { EngineOptions } from '../protocol/engineOptions.ts'
+import type { EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
-import type { BackendOptions, LoadProgress, LoadWarning } from '../protocol/options.ts'
+import type { LoadProgress, LoadWarning } from '../protocol/options.ts'
 import type { DeviceInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } from '../protocol/service.ts'
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { draftVocabulary } from './draftVocabulary.ts'
@@ -67,11 +67,15 @@ export interface Environment {
 /** Loads models onto the backend that the options ask for. */
 export function modelLoader(backends: Backends, environment: Environment): ModelLoader {
   return {
-    probe: (options) => withBackend(backends, options, async ({ info }) => info),
-    plan: (modelUrl, options) =>
-      withBackend(backends, options, async ({ backend }) => {
-        return (await describeModel(backend, modelUrl, options, environment)).memory
-      }),
+    probe: async (options) => {
+      const { info, close } = await chooseBackend(backends, options)
+      close()
+      return info
+    },
+    plan: async (modelUrl, options) => {
+      const backend = await chooseToPlan(backends, options)
+      return (await describeModel(backend, modelUrl, options, environment)).memory
+    },
     load: async (modelUrl, options, control) => {
       const chosen = await chooseBackend(backends, options)
       try {
@@ -81,19 +85,6 @@ export function modelLoader(backends: Backends, environment: Environment): Model
         throw thrown
       }
     },
-  }
-}
-
-async function withBackend<T>(
-  backends: Backends,
-  options: BackendOptions,
-  use: (chosen: ChosenBackend) => Promise<T>,
-): Promise<T> {
-  const chosen = await chooseBackend(backends, options)
-  try {
-    return await use(chosen)
-  } finally {
-    chosen.close()
   }
 }
 
@@ -107,16 +98,17 @@ async function loadOnto(
   const { signal, onProgress } = control
   const { backend, info, lost, createRunner, close } = chosen
   const described = await describeModel(backend, modelUrl, given, environment, signal)
-  const { files, spec, options, draftVocab, model, memory } = described
+  const { files, spec, options, quantization, draftVocab, model, memory } = described
   const tokenizer =
     files.tokenizer === undefined ? undefined : Tokenizer.fromFiles(files.tokenizer, files.tokenizerConfig)
   const { now } = environment
-  const runner = await createRunner({ spec, options, weights: files.weights, draftVocab, now, onProgress, signal })
+  const { weights } = files
+  const runner = await createRunner({ spec, options, weights, quantization, draftVocab, now, onProgress, signal })
   return {
     info: {
       model,
       memory,
-      options: { ...options, backend: backend.name },
+      options: { ...options, backend: backend.name, quantization },
       device: info,
       warnings: tokenizer ? [] : [NO_TOKENIZER],
     },
@@ -137,6 +129,7 @@ interface ModelDescription {
   readonly model: ModelInfo
   readonly memory: MemoryPlan
   readonly options: EngineOptions
+  readonly quantization: Quantization
   readonly files: ModelFiles
   readonly spec: ModelSpec
   /** ids of the draft vocabulary; undefined: all */
@@ -159,8 +152,9 @@ async function describeModel(
   const resolved = resolveOptions(given, { drafter: mtp !== undefined, maxPositions }, defaults)
   const draftVocab = await draftVocabulary(files, given.speculative, vocabSize)
   const options = withDraftVocab(resolved, draftVocab?.length)
-  const memory = backend.plan(spec, options, tensors)
-  return { files, spec, options, memory, draftVocab, model: modelInfo(files, spec) }
+  const { quantization = 'none' } = given
+  const memory = backend.plan(spec, options, tensors, quantization)
+  return { files, spec, options, quantization, memory, draftVocab, model: modelInfo(files, spec) }
 }
 
 /** Sets `draftVocabSize` to the number of ids found: a file may set it alone. */

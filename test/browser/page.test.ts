@@ -1,4 +1,7 @@
-/** The built page in a real browser, as a visitor uses it: stories, a comparison, settings, a refused step, small screens. */
+/**
+ * The built page in a real browser without WebGPU, as a visitor uses it: stories, a comparison, settings, a refused step, small
+ * screens. On the processor the page writes thousands of tokens per second, so stories are long.
+ */
 
 import { mkdirSync } from 'node:fs'
 import type { Browser, Locator, Page } from 'playwright-core'
@@ -7,21 +10,27 @@ import { type FolderServer, launchBrowser, serveFolder, watchErrors } from '../h
 import { engineIs, SHOTS, storiesReach, VIEW } from '../helpers/page.ts'
 import { lowContrast, openAll, smallTargets } from '../helpers/pageAudit.ts'
 
-const TOKENS = 24
+const TOKENS = 300
 const WIDTHS = [320, 390, 768, 1440]
 
 let site: FolderServer
 let browser: Browser
 let page: Page
 let errors: string[]
+/** of everything that page and workers asked for */
+const origins = new Set<string>()
 
 beforeAll(async () => {
   mkdirSync(SHOTS, { recursive: true })
   site = await serveFolder('site')
-  browser = await launchBrowser({ webgpu: true })
+  browser = await launchBrowser({ webgpu: false })
   page = await browser.newPage({ viewport: VIEW, colorScheme: 'light' })
-  page.setDefaultTimeout(240_000)
-  errors = watchErrors(page, /\/models\/qwen3-mtp\/(tokenizer|tokenizer_config|generation_config)\.json$/)
+  page.setDefaultTimeout(120_000)
+  errors = watchErrors(page, /^$/)
+  page.context().on('request', (request) => {
+    const { origin, protocol } = new URL(request.url())
+    if (protocol !== 'data:' && protocol !== 'blob:') origins.add(origin)
+  })
   await page.goto(`${site.url}?tokens=${TOKENS}`)
 })
 
@@ -44,8 +53,14 @@ async function apply(): Promise<void> {
   await engineIs(page, 'ready')
 }
 
+/** Stops the stories that are still being written, if any. */
+async function stopAll(): Promise<void> {
+  await page.evaluate(() => document.getElementById('stop-all')?.click())
+}
+
 describe('the page', () => {
   it('shows stories and chart at once on a desktop screen, and says that it loads', async () => {
+    expect(await page.getByTestId('load-progress').isVisible()).toBe(true)
     const [stories, chart] = [
       await page.getByTestId('stories').boundingBox(),
       await page.getByTestId('chart').boundingBox(),
@@ -53,31 +68,27 @@ describe('the page', () => {
     expect((stories?.y ?? 0) + (stories?.height ?? 0)).toBeLessThanOrEqual(VIEW.height)
     expect((chart?.y ?? 0) + (chart?.height ?? 0)).toBeLessThanOrEqual(VIEW.height)
     expect(chart?.x).toBeGreaterThan((stories?.x ?? 0) + (stories?.width ?? 0))
-    expect(await page.getByTestId('load-progress').isVisible()).toBe(true)
     expect(await page.getByTestId('story').count()).toBe(16)
   })
 
   it('writes sixteen stories as soon as the model is ready, without being asked', async () => {
     await storiesReach(page, ['streaming', 'done'], 1)
-    expect(await text('model-name')).toBe('fairy-tales')
-    expect(await text('software-note')).toContain('a CPU in place of a GPU')
-    expect(await page.getByTestId('b').getAttribute('placeholder')).toBe('64')
-    expect(await page.getByTestId('adaptive').isChecked()).toBe(true)
-    expect(await text('draft-choice')).toMatch(/^(no drafts|[12] drafts?): ./)
-    await page.screenshot({ path: `${SHOTS}/streaming.png` })
+    const ms = await page.evaluate(() => performance.now())
+    console.log(`the page: text in all stories ${Math.round(ms)} ms after the load began`)
   })
 
   it('stops one of them while the others go on, and says how each ended', async () => {
     const stopped = page.getByTestId('story').nth(15)
     await stopped.getByTestId('story-act').click()
+    await page.screenshot({ path: `${SHOTS}/streaming.png` })
     await page.getByTestId('chart').hover({ position: { x: 44, y: 100 } })
     await page.getByTestId('chart-tooltip').waitFor()
-    expect(await text('chart-tooltip')).toMatch(/^Step \d+rows\d+ of 64/)
+    expect(await text('chart-tooltip')).toMatch(/^Step \d+rows\d+ of 256/)
 
     await storiesReach(page, ['done', 'stopped'])
     expect(await stopped.getByTestId('story-status').textContent()).toMatch(/^stopped by you, \d+ tokens?$/)
     const ends = await page.getByTestId('story-status').allTextContents()
-    expect(ends.filter((end) => end === `stopped at ${TOKENS} tokens`).length).toBeGreaterThan(8)
+    expect(ends.filter((end) => end === `stopped at ${TOKENS} tokens`).length).toBeGreaterThan(4)
     for (const end of ends.slice(0, 15)) expect(end).toMatch(/^(stopped at|ended by itself,) \d+ tokens?$/)
     for (const story of await page.getByTestId('story-text').allTextContents()) {
       expect(story.trim()).not.toBe('')
@@ -86,6 +97,15 @@ describe('the page', () => {
     expect(Number(await text('tokens-per-second'))).toBeGreaterThan(0)
     expect(Number(await text('tokens-per-step'))).toBeGreaterThan(0)
     await page.waitForFunction(() => document.getElementById('kv-blocks')?.textContent === '0')
+  })
+
+  it('says what it runs on, and why', async () => {
+    expect(await text('model-name')).toBe('fairy-tales')
+    expect(await text('device-name')).toBe('the processor')
+    expect(await text('device-note')).toBe('because WebGPU found no adapter')
+    expect(await page.getByTestId('b').getAttribute('placeholder')).toBe('256')
+    expect(await page.getByTestId('adaptive').isChecked()).toBe(true)
+    expect(await text('draft-choice')).toMatch(/^(no drafts|[12] drafts?): ./)
   })
 
   it('writes a story of the visitor’s own at Enter, in the first place; Shift and Enter begin a line', async () => {
@@ -139,7 +159,7 @@ describe('the page', () => {
     await page.waitForFunction(() => /\d+ at most, limit 32/.test(document.getElementById('chart')?.ariaLabel ?? ''))
     const summary = (await page.getByTestId('chart').getAttribute('aria-label')) ?? ''
     expect(Number(/(\d+) at most/.exec(summary)?.[1])).toBeLessThanOrEqual(32)
-    await page.getByTestId('stop-all').click()
+    await stopAll()
     await storiesReach(page, ['done', 'stopped'])
   })
 
@@ -180,7 +200,7 @@ describe('the page', () => {
         document.getElementById('acceptance-chart')?.ariaLabel ?? '',
       ),
     )
-    await page.getByTestId('stop-all').click()
+    await stopAll()
     await storiesReach(page, ['done', 'stopped'])
   })
 
@@ -202,7 +222,7 @@ describe('the page', () => {
       figures.map((figure) => figure.querySelectorAll('rect.overrun').length),
     )
     expect(red).toEqual([0, 0, 1, 1])
-    expect(await text('policies-status')).toContain('software adapter')
+    expect(await text('policies-status')).toContain('Run on fairy-tales')
   })
 
   it('fits every width, with targets for fingers on a phone and text that can be read in light and dark', async () => {
@@ -238,7 +258,8 @@ describe('the page', () => {
     expect(await own().getByTestId('story-status').textContent()).toMatch(/ \d+ tokens$/)
   })
 
-  it('left no error in the console', () => {
+  it('asked no other origin for anything, and left no error in the console', () => {
+    expect([...origins]).toEqual([new URL(site.url).origin])
     expect(errors).toEqual([])
   })
 })

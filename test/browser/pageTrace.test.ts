@@ -38,7 +38,7 @@ describe('a trace', () => {
   let trace = ''
 
   it('of the page’s engine is downloaded, and replayed to the same plans', async () => {
-    const browser = await launchBrowser({ webgpu: true })
+    const browser = await launchBrowser({ webgpu: false })
     try {
       const page = await browser.newPage({ viewport: VIEW, colorScheme: 'light' })
       page.setDefaultTimeout(240_000)
@@ -71,7 +71,7 @@ describe('a trace', () => {
   })
 
   it('of a refused step is there after the error, and says it again', async () => {
-    const browser = await launchBrowser({ webgpu: true })
+    const browser = await launchBrowser({ webgpu: false })
     try {
       const page = await browser.newPage({ viewport: VIEW, colorScheme: 'dark' })
       page.setDefaultTimeout(240_000)
@@ -92,11 +92,11 @@ describe('a trace', () => {
     }
   })
 
-  it('is replayed without a WebGPU adapter, dropped on the page, which says what is missing', async () => {
+  it('is replayed where nothing can compute, dropped on the page, which says what is missing', async () => {
     const browser = await launchBrowser({ webgpu: false })
     try {
       const page = await browser.newPage({ viewport: VIEW })
-      await page.goto(site.url)
+      await page.goto(`${site.url}?backend=webgpu`)
       await engineIs(page, 'unavailable')
       expect(await page.getByTestId('banner-code').textContent()).toBe('BACKEND_UNAVAILABLE')
       expect((await page.getByTestId('banner-message').textContent())?.length).toBeGreaterThan(20)

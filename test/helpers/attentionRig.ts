@@ -1,6 +1,6 @@
 /**
- * Attention of the WebAssembly backend on requests whose tokens' q, k and v follow from a seed and a position: a row has the same input
- * in whatever batch it is computed. All memory that is not an input is NaN beforehand. Also what a row must give, in float64.
+ * Attention of the WebAssembly backend on requests whose tokens' q, k and v follow from a seed and a position: a row has the
+ * same input in whatever batch it is computed. All memory that is not an input is NaN beforehand.
  */
 
 import { BLOCK_SIZE } from '../../src/core/cost.ts'

@@ -22,8 +22,10 @@ export interface FolderServer {
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
   '.css': 'text/css',
   '.json': 'application/json',
+  '.wasm': 'application/wasm',
 }
 
 /** Any static server: a folder on 127.0.0.1, index.html for folders, 404 for what is not there, these headers for all that is. */

@@ -1,5 +1,6 @@
 /** `src/host/sampling` on the rows of tests: what the GPU's kernels are compared with. */
 
+import { adjustsLogits } from '../../src/core/samplingParams.ts'
 import { NO_TOKEN } from '../../src/host/sampling/choice.ts'
 import { gumbel, RowNoise } from '../../src/host/sampling/noise.ts'
 import { Penalties } from '../../src/host/sampling/penalties.ts'
@@ -12,8 +13,10 @@ export { NO_TOKEN }
 
 /** The row after bias and penalties. */
 export function adjustedRow(row: SampledRow): SampledRow {
+  const params = samplingParams(row.sampling)
+  if (!adjustsLogits(params)) return row
   const { prompt = [], output = [] } = row.sampling
-  const penalties = new Penalties(samplingParams(row.sampling), [...prompt, ...output], prompt.length)
+  const penalties = new Penalties(params, [...prompt, ...output], prompt.length)
   for (const draft of row.drafts ?? []) penalties.count(draft)
   const logits = row.logits.slice()
   penalties.adjust(logits)

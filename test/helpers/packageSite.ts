@@ -36,7 +36,7 @@ globalThis.generate = async (llm, max_tokens = 3) => {
   return (await llm.generate({ prompt_token_ids: [1, 2, 3] }, fields).result()).token_ids
 }
 globalThis.failure = (promise) => promise.then(() => 'none', (error) => error instanceof WeirError ? error.toData() : String(error))
-globalThis.ready = true
+document.documentElement.dataset.ready = ''
 `
 
 /** A worker of the page's own that uses the library itself. */
@@ -59,7 +59,18 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   '/other.js': 'onmessage = () => {}',
 }
 
-const TYPES: Readonly<Record<string, string>> = { '.js': 'text/javascript', '.json': 'application/json' }
+const TYPES: Readonly<Record<string, string>> = {
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.json': 'application/json',
+  '.wasm': 'application/wasm',
+}
+
+/** What a page and the scripts of its workers need for shared memory. */
+const ISOLATION = new Map([
+  ['cross-origin-opener-policy', 'same-origin'],
+  ['cross-origin-embedder-policy', 'require-corp'],
+])
 
 export interface SiteOptions {
   /** of the page */
@@ -67,6 +78,8 @@ export interface SiteOptions {
   readonly base?: string
   /** the library's module */
   readonly library?: string
+  /** cross-origin isolated; the library too must then be of an isolated folder */
+  readonly isolated?: boolean
 }
 
 export interface PackageSite {
@@ -77,8 +90,8 @@ export interface PackageSite {
 
 /**
  * A site of pages, scripts and these folders of it: `/lib/`, the package; `/alone/`, without the worker's files, as bundlers leave
- * it that do not know them; `/html/`, the same where a missing file is a page; `/silent/`, the same where it never comes;
- * `/model/`.
+ * it that do not know them; `/html/`, the same where a missing file is a page; `/silent/`, the same where it never comes; others
+ * with a fault or with headers, in `FOLDERS`; `/model/`.
  * @param folder gets what is served
  */
 export async function servePackage(folder: string): Promise<PackageSite> {
@@ -99,10 +112,12 @@ export async function servePackage(folder: string): Promise<PackageSite> {
   const origin = `http://127.0.0.1:${address.port}`
   return {
     origin,
-    open: async (browser, { policy = '', base = '', library = '/lib/index.js' } = {}) => {
+    open: async (browser, { policy = '', base = '', library = '/lib/index.js', isolated = false } = {}) => {
       const page = await browser.newPage()
-      await page.goto(`${origin}/app/page?${new URLSearchParams({ policy, base, library })}`)
-      await page.waitForFunction('globalThis.ready')
+      const query = new URLSearchParams({ policy, base, library, ...(isolated && { isolated: '1' }) })
+      await page.goto(`${origin}/app/page?${query}`)
+      // Not by a function: the page's policy may forbid the `eval` of polling.
+      await page.waitForSelector('html[data-ready]', { state: 'attached' })
       return page
     },
     close: () =>
@@ -122,26 +137,53 @@ function answer({ pathname, searchParams }: URL, folder: string, response: Serve
   if (pathname === '/app/page') {
     const policy = searchParams.get('policy')
     if (policy) response.setHeader('content-security-policy', policy)
+    if (searchParams.has('isolated')) response.setHeaders(ISOLATION)
     response.setHeader('content-type', 'text/html').end(pageOf(searchParams))
     return
   }
   const [, place = '', ...rest] = pathname.split('/')
   const name = rest.join('/')
-  const file = place === 'model' ? join('public/models/qwen3-mtp', name) : join(folder, FOLDERS[place] ?? '.', name)
-  if (name !== '' && existsSync(file)) {
+  const { files, headers, without, missing } = FOLDERS[place] ?? { files: '.' }
+  const file = place === 'model' ? join('public/models/qwen3-mtp', name) : join(folder, files, name)
+  if (headers) response.setHeaders(headers)
+  if (name !== '' && name !== without && existsSync(file)) {
     response.setHeader('content-type', TYPES[extname(file)] ?? 'application/octet-stream').end(readFileSync(file))
-  } else if (place === 'html') {
+  } else if (missing === 'a page') {
     response.setHeader('content-type', 'text/html').end('<!doctype html><title>not found</title>')
-  } else if (place !== 'silent') {
+  } else if (missing !== 'silence') {
     response.writeHead(404).end()
   }
 }
 
-const FOLDERS: Readonly<Record<string, string>> = {
-  lib: 'package/dist',
-  alone: 'alone',
-  html: 'alone',
-  silent: 'alone',
+interface Folder {
+  /** where its files are */
+  readonly files: string
+  readonly headers?: Map<string, string>
+  /** a file that is missing */
+  readonly without?: string
+  /** what comes for a file that is missing; default: 404 */
+  readonly missing?: 'a page' | 'silence'
+}
+
+const DIST = 'package/dist'
+const WASM = 'ort-wasm-simd-threaded.wasm'
+
+const FOLDERS: Readonly<Record<string, Folder>> = {
+  lib: { files: DIST },
+  alone: { files: 'alone' },
+  html: { files: 'alone', missing: 'a page' },
+  silent: { files: 'alone', missing: 'silence' },
+  isolated: { files: DIST, headers: ISOLATION },
+  'no-threads': {
+    files: DIST,
+    headers: new Map([...ISOLATION, ['content-security-policy', "worker-src 'none'"]]),
+  },
+  'no-ort': { files: DIST, without: 'ort.mjs' },
+  'no-glue': { files: DIST, without: 'ort-wasm-simd-threaded.mjs' },
+  'no-wasm': { files: DIST, without: WASM },
+  'html-wasm': { files: DIST, without: WASM, missing: 'a page' },
+  strict: { files: DIST, headers: new Map([['content-security-policy', "script-src 'self'"]]) },
+  compiling: { files: DIST, headers: new Map([['content-security-policy', "script-src 'self' 'wasm-unsafe-eval'"]]) },
 }
 
 function pageOf(search: URLSearchParams): string {

@@ -6,9 +6,11 @@
 import { at } from '../../src/util/math.ts'
 import { isInvalidRow, type SampledRow, samplingParams, type TestSampling } from './sampledRow.ts'
 
-/** The row after bias, then repetition, frequency and presence penalty; each result is rounded to f32. */
+/** The row after bias, then repetition, frequency and presence penalty; each result is rounded to f32. Neutral ones change nothing. */
 export function adjusted({ logits, sampling, drafts = [] }: SampledRow): Float32Array {
   const { repetitionPenalty, presencePenalty, frequencyPenalty, logitBias } = samplingParams(sampling)
+  const neutral = repetitionPenalty === 1 && presencePenalty === 0 && frequencyPenalty === 0 && logitBias.length === 0
+  if (neutral) return logits
   const out = [...(sampling.output ?? []), ...drafts]
   return logits.map((raw, id) => {
     const bias = logitBias.find(([token]) => token === id)?.[1]

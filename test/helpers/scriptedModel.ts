@@ -164,7 +164,7 @@ export class MockLoader implements ModelLoader {
           maxPositions: 2048,
           drafter: true,
         },
-        options: { ...options, backend: 'webgpu' },
+        options: { ...options, backend: 'webgpu', quantization: 'none' },
         device: DEVICE,
         memory: await this.plan(modelUrl, given),
         warnings: modelUrl.endsWith('?ids') ? [NO_TOKENIZER] : [],

@@ -6,6 +6,7 @@ import { type EngineStats, LLM, type LoadOptions } from '../../src/index.ts'
 import type { BackendName, KvCacheDtype } from '../../src/protocol/engineOptions.ts'
 import { createService } from '../../src/worker/service.ts'
 import { folderFetch } from './folderFetch.ts'
+import { FULL } from './full.ts'
 import { LAZY_MODULES } from './lazyModules.ts'
 
 declare module 'vitest' {
@@ -19,6 +20,11 @@ export const BACKEND: BackendName = inject('backend')
 /** Number formats of the KV cache that the backend has, its default first. */
 export const KV_DTYPES: readonly KvCacheDtype[] = BACKEND === 'webgpu' ? ['f16', 'f32'] : ['f32']
 export const KV_DTYPE: KvCacheDtype = KV_DTYPES[0] ?? 'f32'
+
+/** Whether the whole matrix runs: on the software GPU of a test machine it takes minutes, so there it is for `npm run test:full`. */
+export const WHOLE_MATRIX = FULL || BACKEND === 'wasm'
+/** The most drafts of a request in a step. */
+export const DRAFT_COUNTS = WHOLE_MATRIX ? [0, 1, 2, 3, 4] : [0, 3]
 
 /** The case with a number format that the backend has. */
 export function onBackend<Case extends { readonly kvCacheDtype: string }>(

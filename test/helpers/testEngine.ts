@@ -8,7 +8,7 @@ import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
 import { openModel } from '../../src/loader/source.ts'
 import { type ModelSpec, parseModelSpec } from '../../src/models/modelSpec.ts'
-import type { EngineOptions } from '../../src/protocol/engineOptions.ts'
+import type { EngineOptions, Quantization } from '../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../src/protocol/stepRecord.ts'
 import { folderFetch, MODELS, type ModelName } from './folderFetch.ts'
 import { createRunner, KV_DTYPE } from './testBackend.ts'
@@ -29,11 +29,12 @@ export type EngineOverrides = Partial<EngineOptions> &
     readonly drafts?: number | undefined
     /** the ids that they come from, ascending; default: all */
     readonly draftVocab?: readonly number[]
+    readonly quantization?: Quantization
   }
 
 /** Options for small models; `drafts` undefined: `speculative` unset. */
 export function engineOptions(given: EngineOverrides = {}): EngineOptions {
-  const { drafts, draftVocab, proposer: _, policy: __, ...overrides } = given
+  const { drafts, draftVocab, quantization: _, proposer: __, policy: ___, ...overrides } = given
   const mtp = { method: 'mtp', adaptive: false, draftVocabSize: draftVocab?.length } as const
   return {
     maxNumBatchedTokens: 64,
@@ -94,9 +95,9 @@ export class TestEngine {
     const files = await openModel(MODELS[model], { fetch: folderFetch })
     const spec = parseModelSpec(files.config, files.generationConfig)
     const options = engineOptions(overrides)
-    const { draftVocab, proposer, policy } = overrides
+    const { draftVocab, quantization, proposer, policy } = overrides
     const now = () => performance.now()
-    const runner = await create({ spec, options, weights: files.weights, draftVocab, now })
+    const runner = await create({ spec, options, weights: files.weights, quantization, draftVocab, now })
     return new TestEngine(spec, options, runner, { proposer, policy })
   }
 

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import type { Backend } from '../../src/backend/backend.ts'
-import { type Backends, chooseBackend } from '../../src/backend/chooseBackend.ts'
+import { type Backends, chooseBackend, chooseToPlan } from '../../src/backend/chooseBackend.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import type { BackendDevice } from '../../src/protocol/service.ts'
 import { GPU_DEFAULTS } from '../helpers/backendDefaults.ts'
@@ -12,7 +12,7 @@ const SOFTWARE: BackendDevice = { backend: 'webgpu', adapter }
 const HARDWARE: BackendDevice = { backend: 'webgpu', adapter: { ...adapter, software: false } }
 const PROCESSOR: BackendDevice = { backend: 'wasm', threads: 1 }
 const NO_GPU = new WeirError('BACKEND_UNAVAILABLE', 'WebGPU found no adapter')
-const NO_WASM = new WeirError('BACKEND_UNAVAILABLE', 'ort.js could not be loaded')
+const NO_WASM = new WeirError('BACKEND_UNAVAILABLE', 'ort.mjs could not be loaded')
 
 /** Backends with these devices, or the errors that opening them ends with; what was opened and closed is written down. */
 function backendsOf(webgpu: BackendDevice | WeirError, wasm: BackendDevice | WeirError) {
@@ -63,7 +63,7 @@ describe('auto', () => {
   it('says why neither can be used', async () => {
     await expect(chooseBackend(backendsOf(NO_GPU, NO_WASM).backends, {})).rejects.toMatchObject({
       code: 'BACKEND_UNAVAILABLE',
-      message: 'WebGPU found no adapter; and the processor cannot be used: ort.js could not be loaded',
+      message: 'WebGPU found no adapter; and the processor cannot be used: ort.mjs could not be loaded',
     })
   })
 })
@@ -81,5 +81,21 @@ describe('a backend asked for by name', () => {
   it('is never replaced by the other one', async () => {
     await expect(chooseBackend(backendsOf(NO_GPU, PROCESSOR).backends, { backend: 'webgpu' })).rejects.toBe(NO_GPU)
     await expect(chooseBackend(backendsOf(HARDWARE, NO_WASM).backends, { backend: 'wasm' })).rejects.toBe(NO_WASM)
+  })
+})
+
+describe('a plan', () => {
+  it('is made by the backend that would be chosen, without opening the processor', async () => {
+    for (const [webgpu, options, name, expected] of [
+      [HARDWARE, {}, 'webgpu', ['load webgpu', 'open webgpu undefined', 'close webgpu']],
+      [SOFTWARE, {}, 'wasm', ['load webgpu', 'open webgpu undefined', 'close webgpu', 'load wasm']],
+      [NO_GPU, {}, 'wasm', ['load webgpu', 'load wasm']],
+      [NO_GPU, { backend: 'webgpu' }, 'webgpu', ['load webgpu']],
+      [HARDWARE, { backend: 'wasm' }, 'wasm', ['load wasm']],
+    ] as const) {
+      const { backends, calls } = backendsOf(webgpu, NO_WASM)
+      expect((await chooseToPlan(backends, options)).name).toBe(name)
+      expect(calls).toEqual(expected)
+    }
   })
 })

@@ -69,7 +69,7 @@ const REFUSED: readonly (readonly [string, unknown, RegExp])[] = [
   ['speculative.num_speculative_tokens', 2, /did you mean speculative\.numSpeculativeTokens\?/],
   ['backend', 'cpu', /'auto' or 'webgpu' or 'wasm'/],
   ['numThreads', 0, /from 1 to 64/],
-  ['quantization', 'none', /quantised ones are not supported, so leave it out/],
+  ['quantization', 'q4', /'none' or 'w8a8'/],
   ['toString', 4, /maxNumSeqs/],
 ]
 
@@ -92,6 +92,7 @@ const WHOLE = {
   speculative: { method: 'mtp', numSpeculativeTokens: 0 },
   budgetPolicy: 'reserve',
   kvCacheDtype: 'f32',
+  quantization: 'w8a8',
   enablePrefixCaching: false,
   longPrefillTokenThreshold: 0,
   maxNumPartialPrefills: 2,

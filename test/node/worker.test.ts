@@ -113,6 +113,26 @@ describe('the run loop', () => {
     expect(turns).toBeGreaterThan(10)
   })
 
+  it('hears of a message before the second step after it, though a step returns to no event loop itself', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const heardAfter: number[] = []
+    let steps = 0
+    port2.onmessage = () => heardAfter.push(steps)
+    await new Promise<void>((resolve) => {
+      const step = async () => {
+        steps += 1
+        if (steps % 10 === 1) port1.postMessage(null)
+        // As on the processor: busy for a while, and every promise on the way is settled by a microtask.
+        for (const from = performance.now(); performance.now() - from < 2; ) await null
+        if (steps === 50) resolve()
+      }
+      new StepLoop({ hasWork: () => steps < 50, step }, () => {}).wake()
+    })
+    port1.close()
+    expect(heardAfter).toHaveLength(5)
+    for (const [index, step] of heardAfter.entries()) expect(step).toBeLessThanOrEqual(index * 10 + 2)
+  })
+
   it('stops for good at an error', async () => {
     const errors: unknown[] = []
     let steps = 0

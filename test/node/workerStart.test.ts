@@ -123,6 +123,9 @@ describe('a worker comes', () => {
     expect(names({ assets: new URL('http://cdn.test/weir') })).toEqual(ways)
     expect(workerSource({ assets: 'http://cdn.test/weir' }).assets).toEqual({
       replay: 'http://cdn.test/weir/replay.js',
+      ort: 'http://cdn.test/weir/ort.mjs',
+      ortWasm: 'http://cdn.test/weir/ort-wasm-simd-threaded.wasm',
+      ortGlue: 'http://cdn.test/weir/ort-wasm-simd-threaded.mjs',
     })
   })
 

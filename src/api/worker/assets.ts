@@ -35,18 +35,21 @@ export function lazyAssets(folder: string | undefined): AssetUrls {
   if (folder !== undefined) {
     return {
       replay: assetUrl('replay.js', folder),
-      ort: assetUrl('ort.js', folder),
+      ort: assetUrl('ort.mjs', folder),
       ortWasm: assetUrl('ort-wasm-simd-threaded.wasm', folder),
-      ortGlue: assetUrl('ort-wasm-simd-threaded.js', folder),
+      ortGlue: assetUrl('ort-wasm-simd-threaded.mjs', folder),
     }
   }
   try {
-    return {
-      replay: new URL('../../worker/replay.ts', import.meta.url).href,
-      ort: new URL('../../ort/ortBackend.ts', import.meta.url).href,
-      ortWasm: new URL('../../../node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm', import.meta.url).href,
-      ortGlue: new URL('../../../node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.mjs', import.meta.url).href,
+    const files = {
+      replay: new URL('../../worker/replay.ts', import.meta.url),
+      ort: new URL('../../ort/ortBackend.ts', import.meta.url),
+      ortWasm: new URL('../../../node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm', import.meta.url),
+      ortGlue: new URL('../../../node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.mjs', import.meta.url),
     }
+    // A bundler's stand-in for a URL may be relative to the page (Turbopack).
+    const absolute = ([name, { href }]: readonly [string, URL]) => [name, new URL(href, baseUrl()).href]
+    return Object.fromEntries(Object.entries(files).map(absolute))
   } catch {
     // A bundle that is no module has no URL.
     return {}

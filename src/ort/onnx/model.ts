@@ -1,7 +1,6 @@
 /**
- * A graph as plain data, and its encoding as an ONNX model whose weights, all f32, lie in one external file. Only what a
- * transformer needs: no subgraphs, and no other element types but the integers of ids and counts. It must never know what a
- * graph computes.
+ * A graph as plain data, and its encoding as an ONNX model whose weights lie in one external file. Only what the dense layers of a
+ * transformer need: no subgraphs. It must never know what a graph computes.
  *
  * Field numbers: onnx.proto of ONNX 1.17 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
  */
@@ -14,19 +13,29 @@ export type Shape = readonly (number | string)[]
 export interface GraphValue {
   readonly name: string
   readonly shape: Shape
-  /** a number of `DATA_TYPE`; default: f32 */
-  readonly type?: number
+  /** default: f32 */
+  readonly type?: ElementType
 }
 
-/** TensorProto.DataType */
-export const DATA_TYPE = { f32: 1, int32: 6, int64: 7 } as const
+export type ElementType = 'f32' | 'int8' | 'uint8' | 'int64'
 
-/** A constant f32 tensor, row-major, in the external file. */
+/** A constant tensor, row-major, in the external file. */
 export interface GraphWeight {
   readonly name: string
+  readonly type: Extract<ElementType, 'f32' | 'int8'>
   readonly shape: readonly number[]
-  /** of its first value in the file, in values */
+  /** of its first value in the file, in bytes */
   readonly first: number
+}
+
+/** A small constant tensor in the model itself. */
+export interface GraphConstant {
+  readonly name: string
+  readonly type: ElementType
+  /** []: a scalar */
+  readonly shape: readonly number[]
+  /** little-endian */
+  readonly bytes: Uint8Array
 }
 
 export type Attribute = { readonly int: number } | { readonly float: number } | { readonly ints: readonly number[] }
@@ -45,15 +54,19 @@ export interface Graph {
   readonly inputs: readonly GraphValue[]
   readonly outputs: readonly GraphValue[]
   readonly weights: readonly GraphWeight[]
+  readonly constants?: readonly GraphConstant[]
   /** each after those whose outputs it reads */
   readonly nodes: readonly GraphNode[]
 }
 
-/** The name of the external file with the weights, little-endian f32. */
+/** The name of the external file with the weights, little-endian. */
 export const WEIGHTS_FILE = 'weights'
 
 /** The domain of ONNX Runtime's own operators. */
 export const MICROSOFT = 'com.microsoft'
+
+/** TensorProto.DataType */
+export const ELEMENT_TYPES: Readonly<Record<ElementType, number>> = { f32: 1, uint8: 2, int8: 3, int64: 7 }
 
 const EXTERNAL = 1 // TensorProto.DataLocation
 const ATTRIBUTE_FLOAT = 1 // AttributeProto.AttributeType
@@ -75,11 +88,12 @@ export function encodeModel(graph: Graph, operators = OPERATORS): Uint8Array {
   return model.message(7, graphProto(graph)).finish()
 }
 
-function graphProto({ inputs, outputs, weights, nodes }: Graph): ProtoWriter {
+function graphProto({ inputs, outputs, weights, constants = [], nodes }: Graph): ProtoWriter {
   const proto = new ProtoWriter()
   for (const node of nodes) proto.message(1, nodeProto(node))
   proto.string(2, 'graph')
   for (const weight of weights) proto.message(5, weightProto(weight))
+  for (const constant of constants) proto.message(5, constantProto(constant))
   for (const input of inputs) proto.message(11, valueProto(input))
   for (const output of outputs) proto.message(12, valueProto(output))
   return proto
@@ -102,23 +116,32 @@ function attributeProto(name: string, attribute: Attribute): ProtoWriter {
   return proto.int(20, ATTRIBUTE_INTS)
 }
 
-function weightProto({ name, shape, first }: GraphWeight): ProtoWriter {
+function tensorProto({ name, type, shape }: GraphWeight | GraphConstant): ProtoWriter {
   const proto = new ProtoWriter()
   for (const size of shape) proto.int(1, size)
-  proto.int(2, DATA_TYPE.f32).string(8, name)
+  return proto.int(2, ELEMENT_TYPES[type]).string(8, name)
+}
+
+function constantProto(constant: GraphConstant): ProtoWriter {
+  return tensorProto(constant).bytes(9, constant.bytes)
+}
+
+function weightProto(weight: GraphWeight): ProtoWriter {
+  const { type, shape, first } = weight
+  const proto = tensorProto(weight)
   const values = shape.reduce((product, size) => product * size, 1)
-  const place = { location: WEIGHTS_FILE, offset: String(first * 4), length: String(values * 4) }
+  const place = { location: WEIGHTS_FILE, offset: String(first), length: String(values * (type === 'f32' ? 4 : 1)) }
   for (const [key, value] of Object.entries(place)) {
     proto.message(13, new ProtoWriter().string(1, key).string(2, value))
   }
   return proto.int(14, EXTERNAL)
 }
 
-function valueProto({ name, shape, type = DATA_TYPE.f32 }: GraphValue): ProtoWriter {
+function valueProto({ name, shape, type = 'f32' }: GraphValue): ProtoWriter {
   const sizes = new ProtoWriter()
   for (const size of shape) {
     sizes.message(1, typeof size === 'string' ? new ProtoWriter().string(2, size) : new ProtoWriter().int(1, size))
   }
-  const tensor = new ProtoWriter().int(1, type).message(2, sizes)
+  const tensor = new ProtoWriter().int(1, ELEMENT_TYPES[type]).message(2, sizes)
   return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor))
 }

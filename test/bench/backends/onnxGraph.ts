@@ -30,7 +30,7 @@ export class Graph {
 
   weight({ shape, values }: Tensor): string {
     const name = this.name()
-    this.weights.push({ name, shape, first: this.#size })
+    this.weights.push({ name, type: 'f32', shape, first: 4 * this.#size })
     this.#values.push(values)
     this.#size += values.length
     return name
@@ -39,7 +39,7 @@ export class Graph {
   weightBytes(): Uint8Array {
     const all = new Float32Array(this.#size)
     this.#values.forEach((values, index) => {
-      all.set(values, this.weights[index]?.first ?? 0)
+      all.set(values, (this.weights[index]?.first ?? 0) / 4)
     })
     return new Uint8Array(all.buffer)
   }

@@ -5,13 +5,7 @@
  * Inputs, outputs and their sizes are named as in the exports of Optimum (https://github.com/huggingface/optimum-onnx).
  */
 
-import {
-  DATA_TYPE,
-  encodeModel,
-  type Graph as GraphData,
-  type GraphValue,
-  MICROSOFT,
-} from '../../../src/ort/onnx/model.ts'
+import { encodeModel, type Graph as GraphData, type GraphValue, MICROSOFT } from '../../../src/ort/onnx/model.ts'
 import type { Checkpoint, Tensor } from './checkpoint.ts'
 import { type Attention, attentionOperator } from './onnxAttention.ts'
 import { Graph } from './onnxGraph.ts'
@@ -125,10 +119,9 @@ function described({ nodes, weights }: Graph, { spec }: Checkpoint): GraphData {
         shape: ['batch_size', numKvHeads, length, headDim],
       })),
     ).flat()
-  const { int64 } = DATA_TYPE
   return {
     inputs: [
-      { name: 'input_ids', shape: ['batch_size', 'sequence_length'], type: int64 },
+      { name: 'input_ids', shape: ['batch_size', 'sequence_length'], type: 'int64' },
       ...cache('past_key_values', 'past_sequence_length'),
     ],
     outputs: [{ name: 'logits', shape: ['batch_size', 1, vocabSize] }, ...cache('present', 'total_sequence_length')],

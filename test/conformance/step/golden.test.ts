@@ -3,15 +3,13 @@
 import { describe, expect, test } from 'vitest'
 import { cdiv } from '../../../src/util/math.ts'
 import type { ModelName } from '../../helpers/folderFetch.ts'
-import { FULL } from '../../helpers/full.ts'
 import { type GoldenCase, loadGolden, recordKind } from '../../helpers/golden.ts'
 import { checkGolden } from '../../helpers/goldenRun.ts'
-import { KV_DTYPES } from '../../helpers/testBackend.ts'
+import { KV_DTYPES, WHOLE_MATRIX } from '../../helpers/testBackend.ts'
 import { withEngine } from '../../helpers/testEngine.ts'
 
-/** Drafts; undefined: no speculation. The larger models take long on a software adapter. */
-const ALL_DRAFTS = [undefined, 0, 1, 2, 3, 4]
-const draftsOf = (model: ModelName) => (FULL || model === 'qwen3-mtp' ? ALL_DRAFTS : [undefined, 3])
+/** Drafts; undefined: no speculation. */
+const DRAFTS = WHOLE_MATRIX ? [undefined, 0, 1, 2, 3, 4] : [undefined, 3]
 
 describe.each<ModelName>(['qwen3-mtp', 'mimo', 'fairy-tales'])('%s', (model) => {
   const golden = loadGolden(model)
@@ -19,7 +17,7 @@ describe.each<ModelName>(['qwen3-mtp', 'mimo', 'fairy-tales'])('%s', (model) => 
   const sizes = { maxModelLen: 16 * cdiv(longest + 1, 16), kvCacheTokens: 8192, maxNumBatchedTokens: 128 }
 
   describe.each(KV_DTYPES)('KV %s', (kvCacheDtype) => {
-    test.each(draftsOf(model))('greedy ids, drafts and accepted counts at %s drafts', async (drafts) => {
+    test.each(DRAFTS)('greedy ids, drafts and accepted counts at %s drafts', async (drafts) => {
       await withEngine(
         model,
         { ...sizes, kvCacheDtype, ...(drafts === undefined ? {} : { drafts }) },

@@ -12,6 +12,7 @@ import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
 import { rowDigest } from '../../../src/host/sampling/digest.ts'
 import { adjustedRow } from '../../helpers/hostSampling.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
+import { DRAFT_COUNTS } from '../../helpers/testBackend.ts'
 import { type EngineOverrides, type TestEngine, type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 
 const SIZES = { maxModelLen: 96, kvCacheTokens: 2048 }
@@ -63,7 +64,7 @@ function open(overrides: EngineOverrides, use: (engine: TestEngine) => Promise<v
   return withEngine('qwen3-mtp', { ...SIZES, ...overrides }, use)
 }
 
-describe.each([0, 1, 2, 3, 4])('%i drafts', (drafts) => {
+describe.each(DRAFT_COUNTS)('%i drafts', (drafts) => {
   test('all together, their prompts in chunks', async () => {
     await open({ drafts, maxNumBatchedTokens: 24 }, async (engine) => {
       expect((await engine.run(SUBJECTS)).map(answer)).toEqual(await expected())

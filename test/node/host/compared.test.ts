@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import type { Proposer } from '../../../src/core/speculation/proposer.ts'
 import type { SpeculativeOptions } from '../../../src/protocol/engineOptions.ts'
 import { sum } from '../../../src/util/math.ts'
 import { proposerConformance, type RunProposer } from '../../conformance/proposer.ts'
@@ -9,8 +10,8 @@ import { EngineRig, engineOptions, GREEDY, mtp, newRequest } from '../../helpers
 import { crowdedWorkloads } from '../../helpers/crowdedWorkloads.ts'
 import { endOf, runWorkload } from '../../helpers/engineRuns.ts'
 import { beside } from '../../helpers/hostRig.ts'
-import { MOCK_VOCAB_SIZE } from '../../helpers/mockModel.ts'
-import { capricious, noise } from '../../helpers/testProposers.ts'
+import { generateAlone, MOCK_VOCAB_SIZE } from '../../helpers/mockModel.ts'
+import { capricious, noise, oracle } from '../../helpers/testProposers.ts'
 import { workloads } from '../../helpers/workloads.ts'
 
 describe('every workload', () => {
@@ -40,8 +41,11 @@ const CIRCLING = REQUESTS.map((request) => ({
   promptTokenIds: request.promptTokenIds.map((_, i) => (request.id + (i % 5)) % MOCK_VOCAB_SIZE),
 }))
 
+/** Right for greedy requests. */
+const answers = new Map(REQUESTS.map(({ id, promptTokenIds }) => [id, generateAlone(promptTokenIds, 40, GREEDY)]))
+
 /** @param whim seed of a policy that takes another number of drafts for each request and step */
-function runner(method: 'mtp' | 'ngram', whim?: number, verification?: 'none' | 'all'): RunProposer {
+function runner(method: 'mtp' | 'ngram', whim?: number, proposer?: Proposer): RunProposer {
   return async (requests, numSpeculativeTokens) => {
     const common = { numSpeculativeTokens, adaptive: false }
     const lookup = { promptLookupMin: 1, promptLookupMax: 3 }
@@ -50,7 +54,7 @@ function runner(method: 'mtp' | 'ngram', whim?: number, verification?: 'none' | 
     const sizes = { maxNumBatchedTokens: 24, maxNumSeqs: 4, kvCacheTokens: 512, maxModelLen: 128 }
     const options = engineOptions({ ...sizes, speculative })
     const drafting = speculative && {
-      proposer: verification && noise(MOCK_VOCAB_SIZE, verification),
+      proposer,
       policy: whim === undefined ? undefined : capricious(numSpeculativeTokens, whim),
     }
     const rig = new EngineRig(options, beside(options), {}, drafting)
@@ -67,10 +71,18 @@ describe('speculation', () => {
     proposerConformance({ run: runner('mtp', whim), requests: REQUESTS, accepts: 'any' }),
   )
   describe('drafts of which none count', () =>
-    proposerConformance({ run: runner('ngram', undefined, 'none'), requests: REQUESTS, accepts: 'none' }))
+    proposerConformance({
+      run: runner(
+        'ngram',
+        undefined,
+        oracle(({ id }) => answers.get(id) ?? [], 'none'),
+      ),
+      requests: REQUESTS,
+      accepts: 'none',
+    }))
 
   it('takes every draft where all count, whatever is sampled', async () => {
-    const { records } = await runner('ngram', undefined, 'all')(REQUESTS, 3)
+    const { records } = await runner('ngram', undefined, noise(MOCK_VOCAB_SIZE, 'all'))(REQUESTS, 3)
     const drafted = sum(records.map(({ draftRows }) => draftRows))
     expect(drafted).toBeGreaterThan(50)
     expect(sum(records.map(({ acceptedDrafts }) => acceptedDrafts))).toBe(drafted)

@@ -138,7 +138,7 @@ describe('a batch', () => {
   })
 })
 
-/** 1 for words that a pass over cache 0 must leave alone or may write at its slots only; fills those outside buffers with a pattern. */
+/** 1 for words that a pass over cache 0 may write at its slots only, or not at all. Fills those outside buffers with a pattern. */
 function guardedWords(rig: AttentionRig): Uint8Array {
   const { memory, buffers } = rig.attention.memory
   const words = new Uint32Array(memory.buffer)

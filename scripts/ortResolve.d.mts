@@ -1,0 +1,3 @@
+/** Types of ortResolve.mjs, for the configuration of Vite. */
+
+export const ORT_RESOLVE: { readonly conditions: string[] }

@@ -1,0 +1,193 @@
+/** The dense half of a model in float64, row by row and slow: the oracle of its sessions. And random weights of any model spec. */
+
+import type { WeightStream } from '../../src/backend/backend.ts'
+import type { ModelSpec } from '../../src/models/modelSpec.ts'
+import { type BlockRole, type CheckpointDtype, type WeightRole, weightPlan } from '../../src/models/weightNames.ts'
+import type { Quantization } from '../../src/protocol/engineOptions.ts'
+import { decodeWeights, WEIGHT_BYTES, WEIGHT_DTYPES } from '../../src/weights/decode.ts'
+import { seededRandom } from './kernelHarness.ts'
+import { randomWeight } from './weights.ts'
+
+export const SMALL: ModelSpec = {
+  family: 'qwen3',
+  architecture: 'Qwen3ForCausalLM',
+  hiddenSize: 20,
+  intermediateSize: 36,
+  numLayers: 3,
+  numHeads: 3,
+  numKvHeads: 1,
+  headDim: 12,
+  vocabSize: 37,
+  rmsNormEps: 1e-5,
+  ropeTheta: 10_000,
+  qkvBias: false,
+  qkNorm: true,
+  maxPositions: 64,
+  tiedEmbeddings: false,
+  eosTokenIds: [],
+  bosTokenId: undefined,
+  layers: [],
+  mtp: { blocks: 1, names: 'qwen3-next', concatOrder: 'embedding-first', maskFirstEmbedding: false },
+}
+
+export const SMALL_MIMO: ModelSpec = {
+  ...SMALL,
+  family: 'mimo',
+  qkvBias: true,
+  qkNorm: false,
+  mtp: { blocks: 1, names: 'mimo', concatOrder: 'hidden-first', maskFirstEmbedding: true },
+}
+
+export interface StoredTensor {
+  readonly name: string
+  readonly dtype: CheckpointDtype
+  readonly shape: readonly number[]
+  readonly data: Uint8Array
+}
+
+const DTYPES: readonly CheckpointDtype[] = ['BF16', 'F16', 'F32']
+
+/** Every tensor of a model with random values; each block has its own element type. */
+export function randomTensors(spec: ModelSpec, seed: number): StoredTensor[] {
+  return weightPlan(spec).map(({ name, shape, layer }, index) => {
+    const [n = 1, k = 1] = shape
+    const dtype = DTYPES[((layer ?? 2) + 1) % 3] ?? 'F32'
+    const { bytes } = randomWeight(
+      WEIGHT_DTYPES[dtype],
+      seed + index,
+      shape.length === 1 ? 1 : n,
+      shape.length === 1 ? n : k,
+    )
+    return { name, dtype, shape, data: bytes }
+  })
+}
+
+/** Yields the tensors in the given order, in buffers that are poisoned once they were taken. */
+export function streamOf(
+  tensors: readonly StoredTensor[],
+  keep: (name: string) => boolean = () => false,
+): WeightStream {
+  return {
+    tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
+    totalBytes: tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
+    async stream(onTensor) {
+      for (const tensor of tensors) {
+        const data = tensor.data.slice()
+        await onTensor(tensor, data)
+        if (!keep(tensor.name)) data.fill(255)
+      }
+    },
+  }
+}
+
+export function randomRows(seed: number, rows: number, width: number): Float32Array {
+  const random = seededRandom(seed)
+  return Float32Array.from({ length: rows * width }, () => 3 * random() - 1.5)
+}
+
+type Vector = readonly number[]
+
+/** One row through each piece between two attentions. */
+export class DenseReference {
+  readonly #spec: ModelSpec
+  readonly #product: (matrix: Float32Array, x: Vector) => number[]
+  readonly #tensors = new Map<string, Float32Array>()
+
+  constructor(spec: ModelSpec, tensors: readonly StoredTensor[], quantization: Quantization = 'none') {
+    this.#spec = spec
+    this.#product = quantization === 'w8a8' ? quantisedMatVec : matVec
+    const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]))
+    for (const { part, layer, role, name } of weightPlan(spec)) {
+      const stored = byName.get(name)
+      if (!stored) throw new Error(`no tensor ${name}`)
+      const values = new Float32Array(stored.data.byteLength / WEIGHT_BYTES[WEIGHT_DTYPES[stored.dtype]])
+      decodeWeights(stored.data, WEIGHT_DTYPES[stored.dtype], values)
+      this.#tensors.set(`${part} ${layer} ${role}`, values)
+    }
+  }
+
+  weight(part: 'model' | 'mtp', layer: number | undefined, role: WeightRole): Float32Array {
+    const values = this.#tensors.get(`${part} ${layer} ${role}`)
+    if (!values) throw new Error(`no ${role} of ${part} ${layer}`)
+    return values
+  }
+
+  embed(id: number): number[] {
+    const { hiddenSize } = this.#spec
+    return [...this.weight('model', undefined, 'embed').subarray(id * hiddenSize, (id + 1) * hiddenSize)]
+  }
+
+  /** of the block that follows: norm, queries, keys and values */
+  qkv(part: 'model' | 'mtp', layer: number, x: Vector): number[] {
+    const normed = this.#norm(x, this.weight(part, layer, 'inputNorm'))
+    const roles = [
+      ['q', 'qBias'],
+      ['k', 'kBias'],
+      ['v', 'vBias'],
+    ] as const
+    return roles.flatMap(([role, bias]) => {
+      const y = this.#product(this.weight(part, layer, role), normed)
+      return this.#spec.qkvBias ? add(y, this.weight(part, layer, bias)) : y
+    })
+  }
+
+  /** the residual stream after the block whose attention it is */
+  block(part: 'model' | 'mtp', layer: number, attention: Vector, x: Vector): number[] {
+    const weight = (role: BlockRole) => this.weight(part, layer, role)
+    const middle = add(this.#product(weight('o'), attention), x)
+    const normed = this.#norm(middle, weight('postNorm'))
+    const up = this.#product(weight('up'), normed)
+    const activated = this.#product(weight('gate'), normed).map(
+      (g, i) => (g / (1 + Math.exp(-g))) * (up[i] ?? Number.NaN),
+    )
+    return add(this.#product(weight('down'), activated), middle)
+  }
+
+  finalNorm(part: 'model' | 'mtp', x: Vector): number[] {
+    return this.#norm(x, this.weight(part, undefined, 'finalNorm'))
+  }
+
+  logits(hidden: Vector): number[] {
+    return this.#product(this.weight('model', undefined, this.#spec.tiedEmbeddings ? 'embed' : 'lmHead'), hidden)
+  }
+
+  drafterInput(embedding: Vector, hidden: Vector): number[] {
+    const e = this.#norm(embedding, this.weight('mtp', undefined, 'embedNorm'))
+    const h = this.#norm(hidden, this.weight('mtp', undefined, 'hiddenNorm'))
+    const joined = this.#spec.mtp?.concatOrder === 'hidden-first' ? [...h, ...e] : [...e, ...h]
+    return this.#product(this.weight('mtp', undefined, 'fc'), joined)
+  }
+
+  #norm(x: Vector, weight: Float32Array): number[] {
+    const scale = Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / x.length + this.#spec.rmsNormEps)
+    return x.map((v, i) => (v / scale) * (weight[i] ?? Number.NaN))
+  }
+}
+
+/** W8A8 by its definition: both quantised by row, half to even for x; the sums are exact. */
+export function quantisedMatVec(matrix: Float32Array, x: Vector): number[] {
+  const row = x.map(Math.fround)
+  const scale = Math.fround(Math.max(...row.map(Math.abs), 1e-30) * Math.fround(1 / 127))
+  const q = row.map((v) => roundHalfEven(Math.fround(v / scale)))
+  return Array.from({ length: matrix.length / x.length }, (_, n) => {
+    const weights = [...matrix.subarray(n * x.length, (n + 1) * x.length)]
+    const weightScale = Math.fround(Math.max(...weights.map(Math.abs)) / 127)
+    const sum = q.reduce((total, v, k) => total + v * Math.round((weights[k] ?? Number.NaN) / (weightScale || 1)), 0)
+    return sum * scale * weightScale
+  })
+}
+
+function roundHalfEven(value: number): number {
+  const rounded = Math.round(value)
+  return rounded - value === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded
+}
+
+function matVec(matrix: Float32Array, x: Vector): number[] {
+  return Array.from({ length: matrix.length / x.length }, (_, n) =>
+    x.reduce((sum, v, k) => sum + v * (matrix[n * x.length + k] ?? Number.NaN), 0),
+  )
+}
+
+function add(a: Vector, b: ArrayLike<number>): number[] {
+  return a.map((v, i) => v + (b[i] ?? Number.NaN))
+}
