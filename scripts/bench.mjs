@@ -1,4 +1,4 @@
-// Runs the benchmarks headless, each bundled as it ships. Arguments: names (default: all of them).
+// Runs the benchmarks headless, each bundled as it ships. Arguments: names (default: all that need nothing but the repository).
 import { spawnSync } from 'node:child_process'
 import { build } from 'vite'
 import { assemblyModule } from './assemblyModule.mjs'
@@ -8,10 +8,13 @@ import { dawnEnvironment, ensureBrowser, hasGpu } from './browser.mjs'
 const CORE_BENCHES = ['scheduler']
 /** These run the engine on Dawn in Node. */
 const GPU_BENCHES = ['policies', 'speculation']
+/** These run in a browser and install what they compare with, so only when named. */
+const BROWSER_BENCHES = ['backends']
 const BUNDLE = 'out/bench/bundle'
 
-const all = [...CORE_BENCHES, ...GPU_BENCHES]
-const names = process.argv.length > 2 ? process.argv.slice(2) : all
+const usual = [...CORE_BENCHES, ...GPU_BENCHES]
+const all = [...usual, ...BROWSER_BENCHES]
+const names = process.argv.length > 2 ? process.argv.slice(2) : usual
 const unknown = names.filter((name) => !all.includes(name))
 if (unknown.length > 0) {
   console.error(`no benchmark ${unknown.join(', ')}: there are ${all.join(', ')}`)
@@ -21,6 +24,7 @@ if (unknown.length > 0) {
 for (const name of all.filter((each) => names.includes(each))) {
   await bundle(name)
   if (CORE_BENCHES.includes(name)) run(name, ['--expose-gc', '--max-semi-space-size=256'], {})
+  else if (BROWSER_BENCHES.includes(name)) run(name, [], {})
   // The Vulkan driver is chosen by environment variables, which must be set before Node starts.
   else run(name, [], hasGpu() ? {} : dawnEnvironment(ensureBrowser()))
 }

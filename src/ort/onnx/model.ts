@@ -1,6 +1,6 @@
 /**
  * A graph as plain data, and its encoding as an ONNX model whose weights lie in one external file. Only what the dense layers of a
- * transformer need: no subgraphs, and f32 inputs and outputs. It must never know what a graph computes.
+ * transformer need: no subgraphs. It must never know what a graph computes.
  *
  * Field numbers: onnx.proto of ONNX 1.17 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
  */
@@ -13,6 +13,8 @@ export type Shape = readonly (number | string)[]
 export interface GraphValue {
   readonly name: string
   readonly shape: Shape
+  /** default: f32 */
+  readonly type?: ElementType
 }
 
 export type ElementType = 'f32' | 'int8' | 'uint8' | 'int64'
@@ -36,7 +38,7 @@ export interface GraphConstant {
   readonly bytes: Uint8Array
 }
 
-export type Attribute = { readonly int: number } | { readonly float: number }
+export type Attribute = { readonly int: number } | { readonly float: number } | { readonly ints: readonly number[] }
 
 export interface GraphNode {
   readonly operator: string
@@ -69,18 +71,18 @@ export const ELEMENT_TYPES: Readonly<Record<ElementType, number>> = { f32: 1, ui
 const EXTERNAL = 1 // TensorProto.DataLocation
 const ATTRIBUTE_FLOAT = 1 // AttributeProto.AttributeType
 const ATTRIBUTE_INT = 2
+const ATTRIBUTE_INTS = 7
 
 /** Versions that ONNX Runtime 1.30 reads: of the file format and of each domain's operators. */
 const IR_VERSION = 10
-const OPERATORS: readonly (readonly [domain: string, version: number])[] = [
-  ['', 21],
-  [MICROSOFT, 1],
-]
+const OPERATORS = 21
+const MICROSOFT_OPERATORS = 1
 
-/** The bytes of a ModelProto. */
-export function encodeModel(graph: Graph): Uint8Array {
+/** The bytes of a ModelProto. @param operators version of ONNX's own operators */
+export function encodeModel(graph: Graph, operators = OPERATORS): Uint8Array {
   const model = new ProtoWriter().int(1, IR_VERSION).string(2, 'weir')
-  for (const [domain, version] of OPERATORS) {
+  const versions = { '': operators, [MICROSOFT]: MICROSOFT_OPERATORS }
+  for (const [domain, version] of Object.entries(versions)) {
     model.message(8, new ProtoWriter().string(1, domain).int(2, version))
   }
   return model.message(7, graphProto(graph)).finish()
@@ -109,7 +111,9 @@ function nodeProto({ operator, domain = '', inputs, outputs, attributes = {} }: 
 function attributeProto(name: string, attribute: Attribute): ProtoWriter {
   const proto = new ProtoWriter().string(1, name)
   if ('float' in attribute) return proto.float(2, attribute.float).int(20, ATTRIBUTE_FLOAT)
-  return proto.int(3, attribute.int).int(20, ATTRIBUTE_INT)
+  if ('int' in attribute) return proto.int(3, attribute.int).int(20, ATTRIBUTE_INT)
+  for (const int of attribute.ints) proto.int(8, int)
+  return proto.int(20, ATTRIBUTE_INTS)
 }
 
 function tensorProto({ name, type, shape }: GraphWeight | GraphConstant): ProtoWriter {
@@ -133,11 +137,11 @@ function weightProto(weight: GraphWeight): ProtoWriter {
   return proto.int(14, EXTERNAL)
 }
 
-function valueProto({ name, shape }: GraphValue): ProtoWriter {
+function valueProto({ name, shape, type = 'f32' }: GraphValue): ProtoWriter {
   const sizes = new ProtoWriter()
   for (const size of shape) {
     sizes.message(1, typeof size === 'string' ? new ProtoWriter().string(2, size) : new ProtoWriter().int(1, size))
   }
-  const tensor = new ProtoWriter().int(1, ELEMENT_TYPES.f32).message(2, sizes)
+  const tensor = new ProtoWriter().int(1, ELEMENT_TYPES[type]).message(2, sizes)
   return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, tensor))
 }
