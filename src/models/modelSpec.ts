@@ -1,16 +1,58 @@
 /**
- * The architecture of a model, read from config.json: sizes, constants, kinds of layers. A config that needs unsupported
- * arithmetic is refused by field, because ignoring the field would produce fluent wrong text. It must never know tensor
- * names (weightNames.ts), bytes, or the GPU.
+ * The architecture of a model as properties: sizes, constants, kinds of layers. The forward pass reads these and never asks for a
+ * model's name. Everything here changes the arithmetic, except what is marked. It must never know tensor names (weightNames.ts),
+ * bytes, or a device.
  */
 
-import { SAMPLING_NUMBERS, type SamplingField } from '../protocol/ranges.ts'
-import { ConfigFields } from './configFields.ts'
-
-/** How a layer caches its past. `paged`: keys and values in blocks of the KV cache. */
+/** A layer of the target model. */
 export interface LayerSpec {
-  readonly kind: 'paged'
+  /** How it caches its past. `paged`: keys and values in blocks of the KV cache. */
+  readonly cache: 'paged'
+  /** Query i sees the keys j with i - window < j ≤ i; undefined: all up to its own. */
+  readonly window: number | undefined
+  /** index in `ropes`; undefined: queries and keys are not rotated (NoPE) */
+  readonly rope: number | undefined
 }
+
+/** Rotary position embedding (Su et al. 2021, RoFormer), dims i and i + dims / 2 as a pair. */
+export interface RopeSpec {
+  /** rotated dims of a head, its first ones; a multiple of 8. The others pass. */
+  readonly dims: number
+  readonly theta: number
+  readonly scaling: RopeScaling | undefined
+}
+
+/** How the angles differ from position · theta^(-2i / dims), to reach beyond the positions of the training. */
+export type RopeScaling =
+  | { readonly kind: 'linear'; readonly factor: number }
+  | {
+      readonly kind: 'llama3'
+      readonly factor: number
+      readonly lowFrequencyFactor: number
+      readonly highFrequencyFactor: number
+      readonly originalPositions: number
+    }
+  | {
+      readonly kind: 'yarn'
+      readonly factor: number
+      readonly betaFast: number
+      readonly betaSlow: number
+      /** whether the borders of the ramp are whole dims */
+      readonly truncate: boolean
+      readonly originalPositions: number
+      /** of cosines and sines */
+      readonly attentionFactor: number
+    }
+  | {
+      readonly kind: 'longrope'
+      /** frequency i is divided by the i-th, [dims / 2]; the long ones where maxModelLen > originalPositions */
+      readonly shortFactors: readonly number[]
+      readonly longFactors: readonly number[]
+      readonly originalPositions: number
+      readonly attentionFactor: number
+    }
+  /** frequency i is divided by the i-th, [dims / 2]: how a GGUF file gives any of the others */
+  | { readonly kind: 'divisors'; readonly divisors: readonly number[] }
 
 /** A multi-token-prediction head: one block of the model's architecture, sharing the model's embedding and LM head. */
 export interface MtpSpec {
@@ -24,7 +66,8 @@ export interface MtpSpec {
 }
 
 export interface ModelSpec {
-  readonly family: 'qwen3' | 'mimo'
+  /** model_type of config.json; for messages and tensor names alone */
+  readonly family: string
   /** as in config.json, for display */
   readonly architecture: string
   readonly hiddenSize: number
@@ -34,177 +77,48 @@ export interface ModelSpec {
   readonly numKvHeads: number
   readonly headDim: number
   readonly vocabSize: number
-  readonly rmsNormEps: number
-  readonly ropeTheta: number
-  /** queries, keys and values have a bias */
-  readonly qkvBias: boolean
-  /** RMSNorm on each query and key head before RoPE */
-  readonly qkNorm: boolean
   readonly maxPositions: number
+
+  readonly rmsNormEps: number
+  /**
+   * Where a block has RMSNorms, with `a` for attention and MLP:
+   * - `pre`: x += a(norm(x)).
+   * - `sandwich`: x += norm(a(norm(x))).
+   * - `post`: x += norm(a(x)).
+   */
+  readonly norms: 'pre' | 'sandwich' | 'post'
+  /** RMSNorm before RoPE: of each query and key head, or of all query heads and all key heads of a row together */
+  readonly qkNorm: 'head' | 'whole' | undefined
+  /** which projections have a bias */
+  readonly qkvBias: boolean
+  readonly outputBias: boolean
+  readonly mlpBias: boolean
+  /** MLP: down(activation(gate(x)) · up(x)) */
+  readonly activation: 'silu' | 'gelu_tanh'
+  /** a score is query · key · attentionScale, and with a cap c · tanh(score / c) */
+  readonly attentionScale: number
+  readonly attentionSoftcap: number | undefined
+  /** queries at position p are multiplied by 1 + beta · ln(1 + ⌊p / originalPositions⌋) */
+  readonly queryScaling: { readonly beta: number; readonly originalPositions: number } | undefined
+  /** x = embedding · embeddingScale before the first block */
+  readonly embeddingScale: number
+  /** what a block's attention and MLP add is multiplied by it */
+  readonly residualScale: number
+  /** logits are multiplied by it, and with a cap c then c · tanh(logit / c) */
+  readonly logitScale: number
+  readonly logitSoftcap: number | undefined
+
+  readonly ropes: readonly RopeSpec[]
+  readonly layers: readonly LayerSpec[] // [numLayers]
   /** the embedding matrix is also the LM head */
   readonly tiedEmbeddings: boolean
+  readonly mtp: MtpSpec | undefined
   /** ids that end generation; may be empty */
   readonly eosTokenIds: readonly number[]
   readonly bosTokenId: number | undefined
-  readonly layers: readonly LayerSpec[] // [numLayers]
-  readonly mtp: MtpSpec | undefined
 }
 
-/** The defaults in a model's generation_config.json. */
-export interface GenerationDefaults {
-  /** recommended sampling parameters */
-  readonly sampling: { readonly [field in SamplingField]?: number }
-  readonly eosTokenIds: readonly number[]
-}
-
-/** Properties of a family that config.json does not state. */
-interface Family extends Pick<ModelSpec, 'family' | 'architecture' | 'qkvBias' | 'qkNorm'> {
-  /** drafter of checkpoints that have one */
-  readonly mtp: MtpSpec
-}
-
-const FAMILIES: readonly Family[] = [
-  {
-    family: 'qwen3',
-    architecture: 'Qwen3ForCausalLM',
-    qkvBias: false,
-    qkNorm: true,
-    mtp: { blocks: 1, names: 'qwen3-next', concatOrder: 'embedding-first', maskFirstEmbedding: false },
-  },
-  {
-    family: 'mimo',
-    architecture: 'MiMoForCausalLM',
-    qkvBias: true,
-    qkNorm: false,
-    mtp: { blocks: 1, names: 'mimo', concatOrder: 'hidden-first', maskFirstEmbedding: true },
-  },
-]
-
-/** Fields with a single supported value, if present: any other changes the arithmetic. */
-const FIXED_FIELDS: readonly (readonly [name: string, value: unknown])[] = [
-  ['hidden_act', 'silu'],
-  ['mlp_bias', false],
-  ['use_sliding_window', false],
-  ['use_mrope', false],
-  ['partial_rotary_factor', 1],
-]
-
-/** Sizes that must be multiples of 4, the width of the kernels' words. */
-const WORD_SIZES = ['hidden_size', 'intermediate_size', 'head_dim'] as const
-
-/**
- * Reads config.json (and generation_config.json, whose end-of-text ids come first, as in Transformers).
- * @throws MODEL_FORMAT naming the field and its value
- */
-export function parseModelSpec(config: unknown, generationConfig?: unknown): ModelSpec {
-  const fields = new ConfigFields('config.json', config)
-  const { mtp, ...family } = checkFamily(fields)
-  for (const [name, value] of [...FIXED_FIELDS, ['attention_bias', family.qkvBias] as const]) {
-    if (fields.has(name) && fields.raw(name) !== value)
-      fields.refuse(name, `only ${JSON.stringify(value)} is supported`)
-  }
-  if (fields.has('quantization_config')) {
-    fields.refuse('quantization_config', 'pre-quantised checkpoints are not supported; use the BF16, F16 or F32 one')
-  }
-
-  const numLayers = fields.integer('num_hidden_layers')
-  checkLayerTypes(fields, numLayers)
-  const numHeads = fields.integer('num_attention_heads')
-  const numKvHeads = fields.integer('num_key_value_heads')
-  if (numHeads % numKvHeads !== 0) {
-    fields.refuse('num_key_value_heads', `it must divide num_attention_heads, which is ${numHeads}`)
-  }
-  for (const name of WORD_SIZES) {
-    if (fields.integer(name) % 4 !== 0) fields.refuse(name, 'it must be a multiple of 4')
-  }
-
-  const vocabSize = fields.integer('vocab_size')
-  const eosTokenIds = parseGenerationDefaults(generationConfig, vocabSize).eosTokenIds
-  return {
-    ...family,
-    hiddenSize: fields.integer('hidden_size'),
-    intermediateSize: fields.integer('intermediate_size'),
-    numLayers,
-    numHeads,
-    numKvHeads,
-    headDim: fields.integer('head_dim'),
-    vocabSize,
-    rmsNormEps: fields.number('rms_norm_eps'),
-    ropeTheta: ropeTheta(fields),
-    maxPositions: fields.integer('max_position_embeddings'),
-    tiedEmbeddings: fields.boolean('tie_word_embeddings', false),
-    eosTokenIds: eosTokenIds.length > 0 ? eosTokenIds : fields.tokenIds('eos_token_id', vocabSize),
-    bosTokenId: fields.tokenIds('bos_token_id', vocabSize)[0],
-    layers: Array.from({ length: numLayers }, (): LayerSpec => ({ kind: 'paged' })),
-    mtp: hasDrafter(fields) ? mtp : undefined,
-  }
-}
-
-/**
- * Reads generation_config.json; undefined if the model has none. `do_sample: false` means greedy, whatever the other
- * fields say.
- * @throws MODEL_FORMAT naming the field and its value
- */
-export function parseGenerationDefaults(
-  generationConfig: unknown,
-  vocabSize = Number.POSITIVE_INFINITY,
-): GenerationDefaults {
-  const fields = new ConfigFields('generation_config.json', generationConfig ?? {})
-  const sampling: { [field in SamplingField]?: number } = {}
-  for (const [field, range] of Object.entries(SAMPLING_NUMBERS)) {
-    if (fields.has(field)) sampling[field as SamplingField] = fields.within(field, range)
-  }
-  if (!fields.boolean('do_sample', true)) sampling.temperature = 0
-  return { sampling, eosTokenIds: fields.tokenIds('eos_token_id', vocabSize) }
-}
-
-function checkFamily(fields: ConfigFields): Family {
-  const type = fields.string('model_type')
-  const found = FAMILIES.find(({ family }) => family === type)
-  if (!found) fields.refuse('model_type', `supported: ${FAMILIES.map(({ family }) => family).join(', ')}`)
-  const architectures = fields.raw('architectures')
-  if (!Array.isArray(architectures) || architectures.length !== 1 || architectures[0] !== found.architecture) {
-    fields.refuse('architectures', `supported for this model_type: ["${found.architecture}"]`)
-  }
-  return found
-}
-
-function checkLayerTypes(fields: ConfigFields, numLayers: number): void {
-  if (!fields.has('layer_types')) return
-  const types = fields.raw('layer_types')
-  if (!Array.isArray(types) || types.length !== numLayers || types.some((type) => type !== 'full_attention')) {
-    fields.refuse('layer_types', `only "full_attention" for each of the ${numLayers} layers is supported`)
-  }
-}
-
-/** θ of unscaled rotary embedding, from `rope_theta` or from the newer `rope_parameters`; any scaling is refused. */
-function ropeTheta(fields: ConfigFields): number {
-  const scaling = fields.nested('rope_scaling')
-  if (scaling && ropeType(scaling) !== 'default')
-    fields.refuse('rope_scaling', 'only null or type "default" is supported')
-  const parameters = fields.nested('rope_parameters')
-  if (!parameters) return fields.number('rope_theta')
-
-  const type = ropeType(parameters) ?? 'default'
-  const known = new Set(['rope_type', 'type', 'rope_theta', 'partial_rotary_factor'])
-  const partial = parameters.raw('partial_rotary_factor') ?? 1
-  if (type !== 'default' || partial !== 1 || parameters.names().some((name) => !known.has(name))) {
-    fields.refuse('rope_parameters', 'only type "default" with rope_theta is supported')
-  }
-  const theta = parameters.number('rope_theta')
-  if (fields.has('rope_theta') && fields.number('rope_theta') !== theta) {
-    fields.refuse('rope_theta', `rope_parameters says ${theta}`)
-  }
-  return theta
-}
-
-function ropeType(scaling: ConfigFields): unknown {
-  return scaling.raw('rope_type') ?? scaling.raw('type')
-}
-
-function hasDrafter(fields: ConfigFields): boolean {
-  const name = 'num_nextn_predict_layers'
-  const blocks = fields.has(name) ? fields.integer(name, 0) : 0
-  if (blocks > 1) fields.refuse(name, 'a drafter of several chained blocks is not supported')
-  return blocks === 1
+/** The layer that a drafter's block is: it attends to every key. */
+export function drafterLayer({ ropes }: Pick<ModelSpec, 'ropes'>): LayerSpec {
+  return { cache: 'paged', window: undefined, rope: ropes.length > 0 ? 0 : undefined }
 }

@@ -192,7 +192,9 @@ function checkCompanions(
   tensors: ReadonlyMap<string, TensorHeader>,
 ): void {
   const planned = new Set(checked.map(({ name }) => name))
-  const modules = new Set(weightPlan({ ...spec, qkNorm: true }).map(({ name }) => name.slice(0, name.lastIndexOf('.'))))
+  const modules = new Set(
+    weightPlan({ ...spec, qkNorm: 'head' }).map(({ name }) => name.slice(0, name.lastIndexOf('.'))),
+  )
   for (const name of tensors.keys()) {
     if (planned.has(name)) continue
     const layer = Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1)

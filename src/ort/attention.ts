@@ -5,6 +5,7 @@
 
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { NO_SLOT, type RowBatch, type RowRun } from '../host/hostModel.ts'
+import { ropeFrequencies } from '../models/rope.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { assert, at, cdiv } from '../util/math.ts'
 import { ropeTable } from '../util/ropeTable.ts'
@@ -60,7 +61,9 @@ export class Attention {
     const { heads, kvHeads, headDim, rmsNormEps, ropeTheta } = shape
     const memory = new AttentionMemory(attentionPlan(shape, geometry))
     const exports = await instantiateAttention(memory.memory)
-    memory.floats(ROPE).set(ropeTable(ropeTheta, headDim, geometry.maxModelLen))
+    const rope = { dims: headDim, theta: ropeTheta, scaling: undefined }
+    const { frequencies } = ropeFrequencies(rope, geometry.maxModelLen)
+    memory.floats(ROPE).set(ropeTable(frequencies, geometry.maxModelLen))
     exports.configure(heads, kvHeads, headDim, rmsNormEps, 1 / Math.sqrt(headDim))
     return new Attention(memory, exports, shape, geometry)
   }

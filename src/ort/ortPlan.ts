@@ -34,8 +34,9 @@ function rowMultiplyAdds(spec: ModelSpec): number {
 }
 
 export function attentionShape(spec: ModelSpec, drafts: number): AttentionShape {
-  const { numHeads: heads, numKvHeads: kvHeads, headDim, ropeTheta, qkNorm, rmsNormEps, numLayers } = spec
-  return { heads, kvHeads, headDim, ropeTheta, qkNorm, rmsNormEps, caches: numLayers + (drafts > 0 ? 1 : 0) }
+  const { numHeads: heads, numKvHeads: kvHeads, headDim, ropes, qkNorm, rmsNormEps, numLayers } = spec
+  const caches = numLayers + (drafts > 0 ? 1 : 0)
+  return { heads, kvHeads, headDim, ropeTheta: ropes[0]?.theta ?? 1, qkNorm: qkNorm === 'head', rmsNormEps, caches }
 }
 
 /** Bytes of the arrays that the model keeps beside attention and ONNX Runtime. */

@@ -89,7 +89,7 @@ function stepPlans(spec: ModelSpec, options: EngineOptions, geometry: GpuGeometr
     words('table', seqs * TABLE_ROW_WORDS, 'maxNumSeqs'),
     words('blockTable', seqs * maxBlocks, 'maxModelLen'),
     words('results', seqs * RESULT_WORDS, 'maxNumSeqs'),
-    words('rope', options.maxModelLen * spec.headDim, 'maxModelLen'),
+    ...spec.ropes.map(({ dims }, index) => words(`rope.${index}`, options.maxModelLen * dims, 'maxModelLen')),
   ]
 }
 

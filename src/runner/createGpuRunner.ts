@@ -11,6 +11,7 @@ import { ReadbackRing } from '../gpu/readback.ts'
 import { PassTimer } from '../gpu/timing.ts'
 import { ITEM_WORDS, NO_PART } from '../kernels/attentionPlan.ts'
 import { verifyStep } from '../kernels/verifyStep.ts'
+import { ropeFrequencies } from '../models/rope.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { assert } from '../util/math.ts'
 import { ropeTable } from '../util/ropeTable.ts'
@@ -166,7 +167,14 @@ function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: GpuGeometry
 function writeConstants(from: GpuRunnerOptions, arena: Arena, geometry: GpuGeometry): void {
   const { gpu, spec, options, draftVocab } = from
   const { queue } = gpu.device
-  queue.writeBuffer(arena.buffer('rope'), 0, ropeTable(spec.ropeTheta, spec.headDim, options.maxModelLen))
+  for (const [index, rope] of spec.ropes.entries()) {
+    const { frequencies, factor } = ropeFrequencies(rope, options.maxModelLen)
+    queue.writeBuffer(
+      arena.buffer(`rope.${index}`),
+      0,
+      ropeTable(frequencies, options.maxModelLen, () => factor),
+    )
+  }
   if (geometry.drafts === 0) return
   const items = new Uint32Array(geometry.seqs * ITEM_WORDS)
   for (let row = 0; row < geometry.seqs; row++) {

@@ -104,14 +104,14 @@ export function qkvOp(model: ModelContext, weights: string, rows: BlockRows, que
 export function ropeKvOp(model: ModelContext, weights: string, cache: string, rows: BlockRows, queries: boolean): Op {
   const { spec, geometry, kernels, buffer } = model
   // WebGPU has no empty bindings: without QK-norm another buffer is bound and not read.
-  const norm = (role: string) => buffer(spec.qkNorm ? `${weights}.${role}` : 'rope')
+  const norm = (role: string) => buffer(spec.qkNorm ? `${weights}.${role}` : 'rope.0')
   const shape = {
     heads: spec.numHeads,
     kvHeads: spec.numKvHeads,
     headDim: spec.headDim,
     eps: spec.rmsNormEps,
     writeQuery: queries,
-    qkNorm: spec.qkNorm,
+    qkNorm: spec.qkNorm === 'head',
     totalBlocks: geometry.totalBlocks,
     kvDtype: model.kvDtype,
   }
@@ -121,7 +121,7 @@ export function ropeKvOp(model: ModelContext, weights: string, cache: string, ro
     slots: buffer(rows.slots),
     qNorm: norm('qNorm'),
     kNorm: norm('kNorm'),
-    rope: buffer('rope'),
+    rope: buffer('rope.0'),
     cache: buffer(cache),
     qkv: buffer('qkv'),
     q: buffer('q'),

@@ -4,18 +4,23 @@
  */
 
 /**
- * Cosine and sine of position · theta^(-2i / headDim): Su et al. 2021 (RoFormer), halves paired as in GPT-NeoX.
- * @returns [positions][headDim / 2][2], (cos, sin)
+ * Cosine and sine of position · frequency, times `factorOf` the position.
+ * @param frequencies [pairs]
+ * @returns [positions][pairs][2], (cos, sin)
  */
-export function ropeTable(theta: number, headDim: number, positions: number): Float32Array<ArrayBuffer> {
-  const half = headDim / 2
-  const table = new Float32Array(positions * headDim)
-  for (let i = 0; i < half; i++) {
-    const frequency = theta ** (-i / half)
-    for (let position = 0; position < positions; position++) {
+export function ropeTable(
+  frequencies: readonly number[],
+  positions: number,
+  factorOf: (position: number) => number = () => 1,
+): Float32Array<ArrayBuffer> {
+  const pairs = frequencies.length
+  const table = new Float32Array(positions * pairs * 2)
+  for (let position = 0; position < positions; position++) {
+    const factor = factorOf(position)
+    for (const [i, frequency] of frequencies.entries()) {
       const angle = position * frequency
-      table[(position * half + i) * 2] = Math.cos(angle)
-      table[(position * half + i) * 2 + 1] = Math.sin(angle)
+      table[(position * pairs + i) * 2] = Math.cos(angle) * factor
+      table[(position * pairs + i) * 2 + 1] = Math.sin(angle) * factor
     }
   }
   return table

@@ -6,12 +6,8 @@
 import type { Backend, BackendRunner } from '../backend/backend.ts'
 import { type Backends, type ChosenBackend, chooseBackend, chooseToPlan } from '../backend/chooseBackend.ts'
 import { type ModelFiles, openModel } from '../loader/source.ts'
-import {
-  type GenerationDefaults,
-  type ModelSpec,
-  parseGenerationDefaults,
-  parseModelSpec,
-} from '../models/modelSpec.ts'
+import type { ModelSpec } from '../models/modelSpec.ts'
+import { type GenerationDefaults, parseGenerationDefaults, parseModelSpec } from '../models/readConfig.ts'
 import type { EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
 import type { LoadProgress, LoadWarning } from '../protocol/options.ts'

@@ -1,7 +1,7 @@
 /** ModelSpec and the weight plan: what a config means, and that nothing that changes the arithmetic passes unseen. */
 
 import { describe, expect, it } from 'vitest'
-import { parseGenerationDefaults, parseModelSpec } from '../../src/models/modelSpec.ts'
+import { parseGenerationDefaults, parseModelSpec } from '../../src/models/readConfig.ts'
 import { checkTensors, type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
 import { FAIRY_TALES, QWEN3_MTP, readBytes, readJson, readSafetensors, thrownBy } from '../helpers/modelFiles.ts'
 
@@ -23,15 +23,26 @@ describe('parseModelSpec', () => {
       numKvHeads: 1,
       headDim: 32,
       vocabSize: 512,
-      rmsNormEps: 1e-6,
-      ropeTheta: 10000,
-      qkvBias: false,
-      qkNorm: true,
       maxPositions: 1024,
+      rmsNormEps: 1e-6,
+      norms: 'pre',
+      qkNorm: 'head',
+      qkvBias: false,
+      outputBias: false,
+      mlpBias: false,
+      activation: 'silu',
+      attentionScale: 32 ** -0.5,
+      attentionSoftcap: undefined,
+      queryScaling: undefined,
+      embeddingScale: 1,
+      residualScale: 1,
+      logitScale: 1,
+      logitSoftcap: undefined,
+      ropes: [{ dims: 32, theta: 10000, scaling: undefined }],
       tiedEmbeddings: false,
       eosTokenIds: [2],
       bosTokenId: 1,
-      layers: [{ kind: 'paged' }, { kind: 'paged' }],
+      layers: new Array(2).fill({ cache: 'paged', window: undefined, rope: 0 }),
       mtp: { blocks: 1, names: 'qwen3-next', concatOrder: 'embedding-first', maskFirstEmbedding: false },
     })
   })
@@ -64,7 +75,7 @@ describe('parseModelSpec', () => {
     ['sliding window off', { use_sliding_window: false, sliding_window: 4096, max_window_layers: 2 }, 10000],
   ]
   it.each(accepted)('accepts %s', (_, change, theta) => {
-    expect(parseModelSpec({ ...CONFIG, ...change }).ropeTheta).toBe(theta)
+    expect(parseModelSpec({ ...CONFIG, ...change }).ropes[0]?.theta).toBe(theta)
   })
 
   const refused: [string, unknown][] = [

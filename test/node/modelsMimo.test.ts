@@ -1,7 +1,7 @@
 /** MiMo-family models: what their config means, which tensors they have, and where their biases go on the GPU. */
 
 import { describe, expect, it } from 'vitest'
-import { parseModelSpec } from '../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { checkTensors, type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
 import { WeightUploader } from '../../src/runner/loadWeights.ts'
 import { type MatrixPart, type VectorPart, weightBuffers, weightParts } from '../../src/runner/weightLayout.ts'
@@ -16,7 +16,7 @@ describe('parseModelSpec', () => {
     const expected = {
       family: 'mimo',
       qkvBias: true,
-      qkNorm: false,
+      qkNorm: undefined,
       mtp: { blocks: 1, names: 'mimo', concatOrder: 'hidden-first', maskFirstEmbedding: true },
     }
     expect(SPEC).toMatchObject(expected)

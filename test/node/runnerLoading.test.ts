@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { openModel } from '../../src/loader/source.ts'
-import { parseModelSpec } from '../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import { chooseKernels } from '../../src/runner/chooseKernels.ts'
 import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'

@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest'
 import { openModel } from '../../src/loader/source.ts'
-import { type ModelSpec, parseModelSpec } from '../../src/models/modelSpec.ts'
+import type { ModelSpec } from '../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { ortDefaults, ortPlan } from '../../src/ort/ortPlan.ts'
 import { folderFetch, MODELS, type ModelName } from '../helpers/folderFetch.ts'
 import { engineOptions } from '../helpers/testEngine.ts'

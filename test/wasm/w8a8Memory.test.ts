@@ -2,7 +2,8 @@
 
 import { expect, test } from 'vitest'
 import { openModel } from '../../src/loader/source.ts'
-import { type ModelSpec, parseModelSpec } from '../../src/models/modelSpec.ts'
+import type { ModelSpec } from '../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
 import { ortPlan } from '../../src/ort/ortPlan.ts'
 import { QUANTIZATIONS } from '../../src/protocol/engineOptions.ts'

@@ -1,7 +1,8 @@
 /** The model of the comparison as plain arrays, from which the peers' files are made. */
 
 import { readFileSync } from 'node:fs'
-import { type ModelSpec, parseModelSpec } from '../../../src/models/modelSpec.ts'
+import type { ModelSpec } from '../../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../../src/models/readConfig.ts'
 import { decodeWeights, WEIGHT_DTYPES } from '../../../src/weights/decode.ts'
 
 export interface Tensor {

@@ -69,7 +69,7 @@ function modelEntries({ spec }: Checkpoint): Entry[] {
     ['general.architecture', STRING, 'qwen3'],
     ['general.file_type', UINT32, MOSTLY_F16],
     ...Object.entries(sizes).map(([key, size]): Entry => [`qwen3.${key}`, UINT32, size]),
-    ['qwen3.rope.freq_base', FLOAT32, spec.ropeTheta],
+    ['qwen3.rope.freq_base', FLOAT32, spec.ropes[0]?.theta ?? 0],
     ['qwen3.attention.layer_norm_rms_epsilon', FLOAT32, spec.rmsNormEps],
   ]
 }

@@ -7,7 +7,9 @@
  */
 
 import type { ModelSpec } from '../../../src/models/modelSpec.ts'
+import { ropeFrequencies } from '../../../src/models/rope.ts'
 import { type GraphNode, MICROSOFT } from '../../../src/ort/onnx/model.ts'
+import { at } from '../../../src/util/math.ts'
 import { ropeTable } from '../../../src/util/ropeTable.ts'
 import type { Graph } from './onnxGraph.ts'
 
@@ -39,7 +41,7 @@ export function attentionOperator(graph: Graph, spec: ModelSpec): Attention {
 
 /** Cosines and sines, each [positions][headDim / 2]. */
 function rotationTables(graph: Graph, spec: ModelSpec): string[] {
-  const table = ropeTable(spec.ropeTheta, spec.headDim, spec.maxPositions)
+  const table = ropeTable(ropeFrequencies(at(spec.ropes, 0), spec.maxPositions).frequencies, spec.maxPositions)
   const shape = [spec.maxPositions, spec.headDim / 2]
   return [0, 1].map((part) => {
     const values = Float32Array.from({ length: table.length / 2 }, (_, i) => table[2 * i + part] ?? 0)

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { kvBytes } from '../../../src/kernels/kvCache.ts'
 import { type RopeKvShape, ropeKv } from '../../../src/kernels/ropeKv.ts'
 import { ropeKvSerial } from '../../../src/kernels/ropeKvSerial.ts'
+import { ropeFrequencies } from '../../../src/models/rope.ts'
 import { at } from '../../../src/util/math.ts'
 import { ropeTable } from '../../../src/util/ropeTable.ts'
 import { CacheImage, f16Value } from '../../helpers/attentionCase.ts'
@@ -58,7 +59,7 @@ describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries 
       buffers: {
         positions: Uint32Array.from([...POSITIONS, 3]),
         slots: Uint32Array.from([...SLOTS, 0]),
-        rope: ropeTable(THETA, headDim, MAX_POSITIONS),
+        rope: ropeTable(frequencies(THETA, headDim), MAX_POSITIONS),
         qkv,
         qNorm: qkNorm ? qNorm : headDim,
         kNorm: qkNorm ? kNorm : headDim,
@@ -100,8 +101,12 @@ describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries 
   })
 })
 
+function frequencies(theta: number, dims: number): readonly number[] {
+  return ropeFrequencies({ dims, theta, scaling: undefined }, MAX_POSITIONS).frequencies
+}
+
 test('the table is the float64 angle, rounded once', () => {
-  const table = ropeTable(1e6, 8, 40000)
+  const table = ropeTable(frequencies(1e6, 8), 40000)
   expect(table.length).toBe(40000 * 8)
   expect([table[0], table[1]]).toEqual([1, 0])
   const angle = 39999 * 1e6 ** (-2 / 8)

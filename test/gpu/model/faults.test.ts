@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest'
 import { type Gpu, openDevice } from '../../../src/gpu/device.ts'
 import { openModel } from '../../../src/loader/source.ts'
-import { parseModelSpec } from '../../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../../src/models/readConfig.ts'
 import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
 import { createGpuRunner, type GpuRunnerOptions } from '../../../src/runner/createGpuRunner.ts'
 import type { GpuRunner } from '../../../src/runner/gpuRunner.ts'

@@ -5,7 +5,8 @@
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { openModel } from '../../../src/loader/source.ts'
-import { type ModelSpec, parseModelSpec } from '../../../src/models/modelSpec.ts'
+import type { ModelSpec } from '../../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../../src/models/readConfig.ts'
 import type { DenseModel } from '../../../src/ort/denseModel.ts'
 import { loadDense } from '../../../src/ort/loadDense.ts'
 import type { Ort } from '../../../src/ort/runtime.ts'
