@@ -123,6 +123,6 @@ fn upColumns(group: u32, column: u32) -> mat4x4f {
 
 fn store(row: u32, column: u32, gateSum: f32, upSum: f32) {
   if (column < N) {
-    y[row * N + column] = swiglu(gateSum, upSum);
+    y[row * N + column] = activate(gateSum, upSum);
   }
 }

@@ -1,14 +1,14 @@
 /**
- * Host half of `gateUp`: y = silu(x Gᵀ) · (x Uᵀ), 8 columns and 8 rows per workgroup. Also the parts shared by its
+ * Host half of `gateUp`: y = activation(x Gᵀ) · (x Uᵀ), 8 columns and 8 rows per workgroup. Also the parts shared by its
  * variants.
  */
 
 import source from '../../shaders/gateUp.wgsl?raw'
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
-import swiglu from '../../shaders/lib/swiglu.wgsl?raw'
 import type { Kernel, Specialisation } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
+import { type Activation, activationLibs } from './activation.ts'
 import type { KernelVariant } from './variant.ts'
 import { type WeightDtype, weightLib } from './weights.ts'
 
@@ -18,6 +18,7 @@ export interface GateUpShape {
   /** elements of an output row, columns of either matrix */
   readonly n: number
   readonly dtype: WeightDtype
+  readonly activation: Activation
 }
 
 /** x: [rows][k/4] vec4f, y: [rows][n] f32. */
@@ -27,8 +28,8 @@ export const gateUpGroups: Kernel['groups'] = {
   activations: { x: 'read', y: 'write' },
 }
 
-export function specialiseGateUp({ k, n, dtype }: GateUpShape): Specialisation {
-  return { constants: { K: k, N: n }, libs: [order, pass, swiglu, weightLib(dtype)] }
+export function specialiseGateUp({ k, n, dtype, activation }: GateUpShape): Specialisation {
+  return { constants: { K: k, N: n }, libs: [order, pass, ...activationLibs(activation), weightLib(dtype)] }
 }
 
 export const gateUp: KernelVariant<GateUpShape> = {

@@ -59,7 +59,7 @@ export function blockOps(model: ModelContext, weights: string, cache: string, ro
   const { spec, kernels, buffer, dtype } = model
   const queries = spec.numHeads * spec.headDim
   const pass = passSlice(buffer('passes'), rows.pass)
-  const mlp = { k: spec.hiddenSize, n: spec.intermediateSize, dtype: dtype(`${weights}.gate`) }
+  const mlp = { k: spec.hiddenSize, n: spec.intermediateSize, dtype: dtype(`${weights}.gate`), activation: spec.activation }
   return [
     normOp(model, `${weights}.inputNorm`, rows.pass, rows.count, rows.residual, 'normed'),
     qkvOp(model, weights, rows, true),
@@ -112,6 +112,9 @@ export function ropeKvOp(model: ModelContext, weights: string, cache: string, ro
     eps: spec.rmsNormEps,
     writeQuery: queries,
     qkNorm: spec.qkNorm === 'head',
+    rotaryDims: spec.ropes[0]?.dims ?? 0,
+    queryScale: spec.attentionScale,
+    queryTable: 0,
     totalBlocks: geometry.totalBlocks,
     kvDtype: model.kvDtype,
   }
@@ -162,5 +165,7 @@ function attentionShape({ spec, geometry, kvDtype }: ModelContext) {
     maxBlocks: geometry.maxBlocks,
     totalBlocks: geometry.totalBlocks,
     kvDtype,
+    window: undefined,
+    softcap: spec.attentionSoftcap,
   }
 }

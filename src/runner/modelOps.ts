@@ -76,7 +76,16 @@ export function normOp(
 ): Op {
   const { spec, kernels, buffer } = model
   const { stride = spec.hiddenSize, offset = 0, bySlot = false } = place
-  const shape = { size: spec.hiddenSize, eps: spec.rmsNormEps, outStride: stride, outOffset: offset, bySlot }
+  const shape = {
+    size: spec.hiddenSize,
+    eps: spec.rmsNormEps,
+    inStride: spec.hiddenSize,
+    inOffset: 0,
+    outStride: stride,
+    outOffset: offset,
+    bySlot,
+    addScale: undefined,
+  }
   return op(label, kernels.rmsNorm, shape, rows, {
     pass: passSlice(buffer('passes'), pass),
     slots: buffer('slots'),
