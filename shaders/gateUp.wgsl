@@ -1,4 +1,4 @@
-// y = silu(x G^T) * (x U^T), one workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows and
+// y = activation(x G^T) * (x U^T), one workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows and
 // both matrices; the range sums are then added in order through workgroup memory, four rows at a time as in `linear`.
 // Columns past N are computed like others and not written.
 const COLUMNS: u32 = 8u;
@@ -69,7 +69,7 @@ fn fold(laneSums: vec4f, lane: u32) -> f32 {
 fn store(firstRow: u32, column: u32, lane: u32, gateSum: f32, upSum: f32) {
   let row = firstRow + lane / COLUMNS;
   if (lane < 4u * COLUMNS && row < pass_.rows && column < N) {
-    y[row * N + column] = swiglu(gateSum, upSum);
+    y[row * N + column] = activate(gateSum, upSum);
   }
 }
 

@@ -145,6 +145,6 @@ fn upAt(words: u32, scaleWords: u32, group: u32) -> vec4f {
 
 fn store(row: u32, column: u32, gateSum: f32, upSum: f32) {
   if (column < N) {
-    y[row * N + column] = swiglu(gateSum, upSum);
+    y[row * N + column] = activate(gateSum, upSum);
   }
 }

@@ -1,15 +1,15 @@
 /**
- * Host half of `gateUp`: y = silu(x Gᵀ) · (x Uᵀ), 8 columns and 8 rows per workgroup. Also the parts shared by its
+ * Host half of `gateUp`: y = activation(x Gᵀ) · (x Uᵀ), 8 columns and 8 rows per workgroup. Also the parts shared by its
  * variants.
  */
 
 import source from '../../shaders/gateUp.wgsl?raw'
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
-import swiglu from '../../shaders/lib/swiglu.wgsl?raw'
 import type { Kernel, Specialisation } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
 import type { WeightFormat } from '../weights/format.ts'
+import { type Activation, activationLibs } from './activation.ts'
 import type { KernelVariant } from './variant.ts'
 import { weightSpecialisation } from './weights.ts'
 
@@ -20,6 +20,7 @@ export interface GateUpShape {
   readonly n: number
   /** of both matrices */
   readonly format: WeightFormat
+  readonly activation: Activation
 }
 
 /** x: [rows][k/4] vec4f, y: [rows][n] f32. Scales are always bound, and only read with a quantised format. */
@@ -29,9 +30,9 @@ export const gateUpGroups: Kernel['groups'] = {
   activations: { x: 'read', y: 'write' },
 }
 
-export function specialiseGateUp({ k, n, format }: GateUpShape): Specialisation {
+export function specialiseGateUp({ k, n, format, activation }: GateUpShape): Specialisation {
   const { consts, libs } = weightSpecialisation(format)
-  return { constants: { K: k, N: n }, consts, libs: [order, pass, swiglu, ...libs] }
+  return { constants: { K: k, N: n }, consts, libs: [order, pass, ...activationLibs(activation), ...libs] }
 }
 
 export const gateUp: KernelVariant<GateUpShape> = {

@@ -3,6 +3,7 @@
 import order from '../../shaders/lib/order.wgsl?raw'
 import pass from '../../shaders/lib/pass.wgsl?raw'
 import softcap from '../../shaders/lib/softcap.wgsl?raw'
+import tanh from '../../shaders/lib/tanh.wgsl?raw'
 import source from '../../shaders/linear.wgsl?raw'
 import type { Kernel, Specialisation } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
@@ -60,7 +61,7 @@ export function specialiseLinear(shape: LinearShape): Specialisation {
       BIAS_OFFSET: shape.biasOffset,
     },
     consts,
-    libs: [order, pass, softcap, ...libs],
+    libs: [order, pass, tanh, softcap, ...libs],
   }
 }
 

@@ -19,7 +19,10 @@ export const TYPE = {
 export type ScalarType = Exclude<keyof typeof TYPE, 'array'>
 
 /** A value with the type that the file gives it; an array where `value` is one. */
-export type Typed = readonly [type: ScalarType, value: string | number | boolean | readonly (string | number | boolean)[]]
+export type Typed = readonly [
+  type: ScalarType,
+  value: string | number | boolean | readonly (string | number | boolean)[],
+]
 
 export interface WrittenTensor {
   readonly name: string
@@ -79,7 +82,9 @@ export class GgufWriter {
 
   scalar(type: ScalarType, value: string | number | boolean): this {
     if (type === 'string') return this.string(String(value))
-    const bytes = new Uint8Array({ u8: 1, i8: 1, bool: 1, u16: 2, i16: 2, u32: 4, i32: 4, f32: 4, u64: 8, i64: 8, f64: 8 }[type])
+    const bytes = new Uint8Array(
+      { u8: 1, i8: 1, bool: 1, u16: 2, i16: 2, u32: 4, i32: 4, f32: 4, u64: 8, i64: 8, f64: 8 }[type],
+    )
     const view = new DataView(bytes.buffer)
     const number = Number(value)
     if (type === 'u8' || type === 'bool') view.setUint8(0, number)
