@@ -7,9 +7,11 @@
 import { WeirError } from '../protocol/errors.ts'
 import type { ModelSpec, MtpSpec } from './modelSpec.ts'
 
-type AttentionRole = 'q' | 'k' | 'v' | 'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm' | 'o'
+type AttentionRole = 'q' | 'k' | 'v' | 'qBias' | 'kBias' | 'vBias' | 'qNorm' | 'kNorm' | 'o' | 'oBias'
 
-export type BlockRole = 'inputNorm' | AttentionRole | 'postNorm' | 'gate' | 'up' | 'down'
+type MlpRole = 'gate' | 'up' | 'down' | 'gateBias' | 'upBias' | 'downBias'
+
+export type BlockRole = 'inputNorm' | AttentionRole | 'postAttentionNorm' | 'preMlpNorm' | MlpRole | 'postMlpNorm'
 
 export type WeightRole = 'embed' | 'lmHead' | 'finalNorm' | 'fc' | 'embedNorm' | 'hiddenNorm' | BlockRole
 
@@ -104,22 +106,40 @@ function blockTensors(spec: ModelSpec, part: WeightTensor['part'], layer: number
     ['kBias', 'self_attn.k_proj.bias', [keys]],
     ['vBias', 'self_attn.v_proj.bias', [keys]],
   ]
-  const headNorms: readonly Row[] = [
-    ['qNorm', 'self_attn.q_norm.weight', [headDim]],
-    ['kNorm', 'self_attn.k_norm.weight', [headDim]],
+  const whole = spec.qkNorm === 'whole'
+  const queryKeyNorms: readonly Row[] = [
+    ['qNorm', 'self_attn.q_norm.weight', [whole ? queries : headDim]],
+    ['kNorm', 'self_attn.k_norm.weight', [whole ? keys : headDim]],
+  ]
+  const norm = (role: BlockRole, name: string): Row => [role, `${name}.weight`, [hiddenSize]]
+  const norms = {
+    pre: [norm('inputNorm', 'input_layernorm'), norm('preMlpNorm', 'post_attention_layernorm')],
+    sandwich: [
+      norm('inputNorm', 'input_layernorm'),
+      norm('postAttentionNorm', 'post_attention_layernorm'),
+      norm('preMlpNorm', 'pre_feedforward_layernorm'),
+      norm('postMlpNorm', 'post_feedforward_layernorm'),
+    ],
+    post: [norm('postAttentionNorm', 'post_attention_layernorm'), norm('postMlpNorm', 'post_feedforward_layernorm')],
+  }[spec.norms]
+  const mlpBiases: readonly Row[] = [
+    ['gateBias', 'mlp.gate_proj.bias', [intermediateSize]],
+    ['upBias', 'mlp.up_proj.bias', [intermediateSize]],
+    ['downBias', 'mlp.down_proj.bias', [hiddenSize]],
   ]
   const tensors: readonly Row[] = [
-    ['inputNorm', 'input_layernorm.weight', [hiddenSize]],
+    ...norms,
     ['q', 'self_attn.q_proj.weight', [queries, hiddenSize]],
     ['k', 'self_attn.k_proj.weight', [keys, hiddenSize]],
     ['v', 'self_attn.v_proj.weight', [keys, hiddenSize]],
     ...(spec.qkvBias ? biases : []),
-    ...(spec.qkNorm ? headNorms : []),
+    ...(spec.qkNorm ? queryKeyNorms : []),
     ['o', 'self_attn.o_proj.weight', [hiddenSize, queries]],
-    ['postNorm', 'post_attention_layernorm.weight', [hiddenSize]],
+    ...(spec.outputBias ? ([['oBias', 'self_attn.o_proj.bias', [hiddenSize]]] as const) : []),
     ['gate', 'mlp.gate_proj.weight', [intermediateSize, hiddenSize]],
     ['up', 'mlp.up_proj.weight', [intermediateSize, hiddenSize]],
     ['down', 'mlp.down_proj.weight', [hiddenSize, intermediateSize]],
+    ...(spec.mlpBias ? mlpBiases : []),
   ]
   return tensors.map(([role, name, shape]) => ({ role, part, layer, name: `${prefix}.${name}`, shape }))
 }
