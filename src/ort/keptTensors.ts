@@ -1,4 +1,4 @@
-/** The tensors that no session takes: the embedding matrix as it is stored, and the weights of QK-norm as f32. */
+/** The tensors that no session takes: the embedding matrix as it is stored, and the weights of each head's QK-norm as f32. */
 
 import type { CheckedTensor } from '../models/checkTensors.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
@@ -20,7 +20,7 @@ export class KeptTensors {
   add({ part, layer, role, dtype }: CheckedTensor, data: Uint8Array): void {
     const format = WEIGHT_DTYPES[dtype]
     if (role === 'embed') this.#embeddings = new EmbeddingRows(data, format, this.#spec.hiddenSize)
-    if (role !== 'qNorm' && role !== 'kNorm') return
+    if (this.#spec.qkNorm !== 'head' || (role !== 'qNorm' && role !== 'kNorm')) return
     const values = new Float32Array(data.byteLength / WEIGHT_BYTES[format])
     decodeWeights(data, format, values)
     this.#norms.set(`${part} ${layer} ${role}`, values)
@@ -30,7 +30,7 @@ export class KeptTensors {
     return this.#embeddings
   }
 
-  /** [numLayers]; undefined while one is missing, and in a family without QK-norm */
+  /** [numLayers]; undefined while one is missing, and in a family without QK-norm of heads */
   get headNorms(): readonly HeadNorms[] | undefined {
     const norms = Array.from({ length: this.#spec.numLayers }, (_, layer) => this.#headNorms('model', layer))
     return norms.every((norm) => norm !== undefined) ? norms : undefined
@@ -42,7 +42,10 @@ export class KeptTensors {
 
   complete(withDrafter: boolean): boolean {
     if (!this.#embeddings) return false
-    return !this.#spec.qkNorm || (this.headNorms !== undefined && (!withDrafter || this.drafterHeadNorms !== undefined))
+    return (
+      this.#spec.qkNorm !== 'head' ||
+      (this.headNorms !== undefined && (!withDrafter || this.drafterHeadNorms !== undefined))
+    )
   }
 
   #headNorms(part: CheckedTensor['part'], layer: number): HeadNorms | undefined {

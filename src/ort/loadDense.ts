@@ -1,5 +1,5 @@
 /**
- * Loads the dense half of a model from its weights. The embedding matrix stays in host memory, the weights of QK-norm are
+ * Loads the dense half of a model from its weights. The embedding matrix stays in host memory, the weights of each head's QK-norm are
  * handed to attention, and everything else becomes sessions.
  */
 
