@@ -4,6 +4,7 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
+import { Checkpoint, type CheckpointFile } from './checkpoint.ts'
 import {
   contentLength,
   discard,
@@ -15,7 +16,7 @@ import {
   shortBody,
   statusError,
 } from './http.ts'
-import { openWeightFile, type WeightFile, WeightSource } from './weightSource.ts'
+import { openSafetensors } from './safetensorsFile.ts'
 
 export interface OpenOptions {
   readonly signal?: AbortSignal | undefined
@@ -31,7 +32,7 @@ export interface ModelFiles {
   readonly generationConfig: unknown
   readonly tokenizer: unknown
   readonly tokenizerConfig: unknown
-  readonly weights: WeightSource
+  readonly checkpoint: Checkpoint
   /**
    * Fetches any other JSON file, by a URL relative to the folder.
    * @throws MODEL_FETCH, MODEL_FORMAT, ABORTED, INVALID_OPTION (the URL)
@@ -55,14 +56,14 @@ export async function openModel(url: string, options: OpenOptions = {}): Promise
   }
   // config.json is fetched first and alone: every model has one, so a wrong URL is reported by its 404.
   const config = await requiredJson(http, fileUrl(folder, 'config.json'))
-  const [generationConfig, tokenizer, tokenizerConfig, weights] = await Promise.all([
+  const [generationConfig, tokenizer, tokenizerConfig, checkpoint] = await Promise.all([
     optionalJson(http, fileUrl(folder, 'generation_config.json')),
     optionalJson(http, fileUrl(folder, 'tokenizer.json')),
     optionalJson(http, fileUrl(folder, 'tokenizer_config.json')),
     openWeights(http, folder),
   ])
   const readJson = (relative: string) => requiredJson(http, otherUrl(folder, relative))
-  return { url: folder.href, config, generationConfig, tokenizer, tokenizerConfig, weights, readJson }
+  return { url: folder.href, config, generationConfig, tokenizer, tokenizerConfig, checkpoint, readJson }
 }
 
 function parseFolder(url: string): URL {
@@ -139,12 +140,12 @@ function htmlError(url: string, expected: string): WeirError {
   )
 }
 
-async function openWeights(http: Http, folder: URL): Promise<WeightSource> {
-  const file = await openWeightFile(http, fileUrl(folder, WEIGHTS), WEIGHTS)
-  return new WeightSource(http, file ? [file] : await openShards(http, folder))
+async function openWeights(http: Http, folder: URL): Promise<Checkpoint> {
+  const file = await openSafetensors(http, fileUrl(folder, WEIGHTS), WEIGHTS)
+  return new Checkpoint(http.fetch, file ? [file] : await openShards(http, folder))
 }
 
-async function openShards(http: Http, folder: URL): Promise<WeightFile[]> {
+async function openShards(http: Http, folder: URL): Promise<CheckpointFile[]> {
   const indexUrl = fileUrl(folder, WEIGHTS_INDEX)
   const answer = await fetchJson(http, indexUrl)
   if (typeof answer === 'string') {
@@ -159,10 +160,10 @@ async function openShards(http: Http, folder: URL): Promise<WeightFile[]> {
     )
   }
   const fileOf = weightMap(indexUrl, answer.json)
-  const files: WeightFile[] = []
+  const files: CheckpointFile[] = []
   for (const name of [...new Set(fileOf.values())].sort()) {
     const url = fileUrl(folder, name)
-    const file = await openWeightFile(http, url, name)
+    const file = await openSafetensors(http, url, name)
     if (!file) throw new WeirError('MODEL_FETCH', `cannot fetch ${url}: HTTP 404 Not Found`, { url, status: 404 })
     files.push(file)
   }
@@ -194,8 +195,8 @@ function weightMap(url: string, index: unknown): Map<string, string> {
   return fileOf
 }
 
-function checkIndex(indexUrl: string, fileOf: ReadonlyMap<string, string>, files: readonly WeightFile[]): void {
-  const found = new Set(files.flatMap(({ name, tensors }) => tensors.map((tensor) => `${name}/${tensor.name}`)))
+function checkIndex(indexUrl: string, fileOf: ReadonlyMap<string, string>, files: readonly CheckpointFile[]): void {
+  const found = new Set(files.flatMap(({ file, tensors }) => tensors.map(({ name }) => `${file.name}/${name}`)))
   for (const [tensor, file] of fileOf) {
     if (!found.has(`${file}/${tensor}`)) {
       throw new WeirError('MODEL_FORMAT', `${indexUrl} puts tensor ${tensor} into ${file}, which does not hold it`, {
