@@ -142,7 +142,7 @@ async function loadWeights(
   uploader: WeightUploader,
 ): Promise<void> {
   const { weights, signal, onProgress } = from
-  const reading = weights.read([...layout.places.keys()], uploader.add.bind(uploader), {
+  const reading = weights.read(layout.tensors, uploader.add.bind(uploader), {
     signal,
     onProgress: (progress) => onProgress?.({ phase: 'fetch', ...progress }),
   })

@@ -31,7 +31,7 @@ export class WeightUploader {
 
   /** Adds rows of a tensor that has a place in the layout. */
   add(tensor: ModelTensor, firstRow: number, rows: WeightRows): void {
-    const place = this.#layout.places.get(tensor)
+    const place = this.#layout.places.get(tensor.name)
     assert(place, `tensor ${tensor.name} has a place`)
     if (place.kind === 'vector') {
       const values = new Float32Array(rows.codes.slice().buffer)

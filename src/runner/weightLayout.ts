@@ -44,7 +44,10 @@ export interface WeightLayout {
   readonly matrices: ReadonlyMap<string, StoredMatrix>
   /** number of values by name */
   readonly vectors: ReadonlyMap<string, number>
-  readonly places: ReadonlyMap<ModelTensor, TensorPlace>
+  /** what has a place */
+  readonly tensors: readonly ModelTensor[]
+  /** by name of the tensor */
+  readonly places: ReadonlyMap<string, TensorPlace>
 }
 
 /** What the layout of a model's weights depends on. */
@@ -81,11 +84,12 @@ export function scalesOf(buffer: string): string {
 
 export function weightLayout(spec: ModelSpec, tensors: readonly ModelTensor[], options: LayoutOptions): WeightLayout {
   const { withDrafter, draftVocab = spec.vocabSize, bindingBytes = PORTABLE_BINDING_BYTES } = options
-  const wanted = tensors.filter((tensor) => withDrafter || tensor.part === 'model')
-  const places = new Map(wanted.map((tensor) => [tensor, placeOf(spec, tensor)]))
+  const stored = tensors.filter((tensor) => withDrafter || tensor.part === 'model')
+  const places = new Map(stored.map((tensor) => [tensor.name, placeOf(spec, tensor)]))
   const vectors = new Map<string, number>()
   const pieces = new Map<string, Piece[]>()
-  for (const [tensor, { kind, name, first }] of places) {
+  for (const tensor of stored) {
+    const { kind, name, first } = placeOf(spec, tensor)
     const [size = 0, inputs = 0] = tensor.shape
     if (kind === 'vector') vectors.set(name, Math.max(vectors.get(name) ?? 0, first + size))
     else pieces.set(name, [...(pieces.get(name) ?? []), { first, columns: size, inputs, format: tensor.format }])
@@ -97,7 +101,7 @@ export function weightLayout(spec: ModelSpec, tensors: readonly ModelTensor[], o
     const piece = { first: 0, columns: draftVocab, inputs: spec.hiddenSize, format: head.format }
     matrices.set(DRAFT_HEAD, storedMatrix(DRAFT_HEAD, [piece], bindingBytes))
   }
-  return { matrices, vectors, places }
+  return { matrices, vectors, tensors: stored, places }
 }
 
 /** The buffers of a layout. */
