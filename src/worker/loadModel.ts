@@ -125,8 +125,10 @@ async function loadOnto(
 
 /** Some models name the token that ends a text in tokenizer_config.json alone. */
 function withEndTokens(spec: ModelSpec, tokenizerConfig: unknown, tokenizer: Tokenizer | undefined): ModelSpec {
-  const named = eosTokens(tokenizerConfig).map((token) => tokenizer?.idOf(token))
-  const ids = named.filter((id) => id !== undefined && id < spec.vocabSize)
+  const ids = eosTokens(tokenizerConfig).flatMap((token) => {
+    const id = tokenizer?.idOf(token)
+    return id === undefined || id >= spec.vocabSize ? [] : [id]
+  })
   return { ...spec, eosTokenIds: [...new Set([...spec.eosTokenIds, ...ids])] }
 }
 
