@@ -13,8 +13,8 @@ export interface GoldenRecord {
   readonly final_hidden_l2: number
   readonly greedy_ids: readonly number[]
   readonly greedy_gap: readonly number[]
-  /** committed length, drafts at that length, gap of each */
-  readonly drafts: readonly (readonly [length: number, ids: readonly number[], gaps: readonly number[]])[]
+  /** of a model with a drafter: committed length, drafts at that length, gap of each */
+  readonly drafts?: readonly (readonly [length: number, ids: readonly number[], gaps: readonly number[]])[]
 }
 
 export interface GoldenCase {
