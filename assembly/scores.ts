@@ -1,18 +1,18 @@
 /**
  * Scores of queries against the keys of a block, and their softmax. A lane is a key, so a score is one sum over headDim in
- * ascending order, whichever function computes it. Scores of slots past a row's last key are computed as well, from whatever is
- * there; `softmax` overwrites them.
+ * ascending order, whichever function computes it. Scores of slots beside a row's keys are computed as well, from whatever is there;
+ * `softmax` overwrites them.
  */
 
-import { exp4, largestLane, sumLanes } from './lanes'
-import { headBytes, KEY_BYTES } from './shape'
+import { exp4, largestLane, sumLanes, tanh4 } from './lanes'
+import { headBytes, KEY_BYTES, softcap } from './shape'
 
 /** Bytes between the elements of a packed query: four queries side by side. */
 export const PACK_BYTES: usize = 16
 
 /**
  * Four queries against the 16 keys of a block.
- * @param packed [headDim][4] f32: queries times 1 / √headDim
+ * @param packed [headDim][4] f32: queries times their scale
  * @param keys [headDim][16] f32
  * @param scores [16] f32 of the first query; those of the next are `stride` bytes on
  */
@@ -101,23 +101,33 @@ export function scoreBlock2(packed: usize, keys: usize, scores: usize, stride: u
 }
 
 /**
- * Replaces the scores of keys 0…keys - 1 by exp(score - largest score). If a score is NaN or +∞, or all are -∞, every one
- * becomes 0 and the result ∞, so that the row's output is NaN.
- * @param scores 16-byte aligned, with room up to a multiple of four keys, which is overwritten
+ * Replaces the scores of keys first…keys - 1 by exp(score - largest score), after their cap. If a score is NaN or +∞, or all are -∞,
+ * or one is -∞ and has a cap, every one becomes 0 and the result ∞, so that the row's output is NaN.
+ * @param scores of key 0, 16-byte aligned; those from `first` down to a multiple of four keys and from `keys` up to one are
+ *   overwritten
  * @returns 1 / their sum
  */
-export function softmax(scores: usize, keys: usize): f32 {
+export function softmax(scores: usize, first: usize, keys: usize): f32 {
+  const begin = scores + ((first & ~3) << 2)
   const last = scores + (keys << 2)
   const end = (last + 15) & ~15
+  if (softcap > 0) capScores(begin, end)
+  for (let p = begin; p < scores + (first << 2); p += 4) store<f32>(p, -Infinity)
   for (let p = last; p < end; p += 4) store<f32>(p, -Infinity)
   let largest = f32x4.splat(-Infinity)
-  for (let p = scores; p < end; p += 16) largest = f32x4.max(largest, v128.load(p))
+  for (let p = begin; p < end; p += 16) largest = f32x4.max(largest, v128.load(p))
   largest = f32x4.splat(largestLane(largest))
   let sum = f32x4.splat(0)
-  for (let p = scores; p < end; p += 16) {
+  for (let p = begin; p < end; p += 16) {
     const weight = exp4(f32x4.sub(v128.load(p), largest))
     v128.store(p, weight)
     sum = f32x4.add(sum, weight)
   }
   return (1 as f32) / sumLanes(sum)
+}
+
+function capScores(begin: usize, end: usize): void {
+  const cap = f32x4.splat(softcap)
+  const inverse = f32x4.splat((1 as f32) / softcap)
+  for (let p = begin; p < end; p += 16) v128.store(p, f32x4.mul(cap, tanh4(f32x4.mul(v128.load(p), inverse))))
 }

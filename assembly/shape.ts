@@ -19,18 +19,18 @@ export let rowBytes: usize = 0
 export let blockBytes: usize = 0
 /** Epsilon of QK-norm. */
 export let epsilon: f32 = 0
-/** 1 / √headDim: a query is multiplied by it before its scores. */
-export let queryScale: f32 = 0
+/** A score s becomes softcap · tanh(s / softcap); 0: it stays. */
+export let softcap: f32 = 0
 
 /** @param headDim a multiple of 4 */
-export function configure(heads: i32, keyHeads: i32, headDim: i32, normEpsilon: f32, scale: f32): void {
+export function configure(heads: i32, keyHeads: i32, headDim: i32, normEpsilon: f32, scoreCap: f32): void {
   queryHeads = heads
   kvHeads = keyHeads
   headBytes = (headDim as usize) << 2
   rowBytes = ((heads + 2 * keyHeads) as usize) * headBytes
   blockBytes = headBytes * BLOCK_SIZE
   epsilon = normEpsilon
-  queryScale = scale
+  softcap = scoreCap
 }
 
 /** The address of K, or of V, of one KV head in the block that holds key `key`. `table`: i32 block ids. */

@@ -1,7 +1,7 @@
 /**
  * Sums of weighted values. A lane is an element of the head, so each is one sum over the keys in ascending order, whichever
- * function computes it and wherever the sum was stored and taken up again. Keys that a row does not attend to are not read:
- * their values may be NaN, which a weight of 0 would not remove.
+ * function computes it and wherever the sum was stored and taken up again: every function adds to what is in `sums`. Keys that a
+ * row does not attend to are not read: their values may be NaN, which a weight of 0 would not remove.
  *
  * weights: [4][keys] f32, `stride` bytes apart. pool: [block][kvHead][16][headDim] f32. sums: [4][headDim] f32.
  */
@@ -13,7 +13,7 @@ const COLUMNS_4: usize = 32
 const COLUMNS_2: usize = 64
 
 /**
- * Sums keys 0…keys - 1 for four queries, over the columns of a head that fill whole steps.
+ * Adds keys from…to - 1 for four queries, over the columns of a head that fill whole steps.
  * @returns the bytes of a head that it covered
  */
 export function sumValues4(
@@ -22,27 +22,35 @@ export function sumValues4(
   pool: usize,
   table: usize,
   kvHead: i32,
-  keys: usize,
+  from: usize,
+  to: usize,
   sums: usize,
 ): usize {
   const covered = headBytes & ~(COLUMNS_4 - 1)
   const bytes = headBytes
   for (let column: usize = 0; column < covered; column += COLUMNS_4) {
-    let a0 = f32x4.splat(0)
-    let a1 = a0
-    let b0 = a0
-    let b1 = a0
-    let c0 = a0
-    let c1 = a0
-    let d0 = a0
-    let d1 = a0
-    for (let key: usize = 0; key < keys; key += BLOCK_SIZE) {
-      let v = blockAddress(pool, table, key, kvHead) + column
+    let sum = sums + column
+    let a0 = v128.load(sum)
+    let a1 = v128.load(sum, 16)
+    sum += bytes
+    let b0 = v128.load(sum)
+    let b1 = v128.load(sum, 16)
+    sum += bytes
+    let c0 = v128.load(sum)
+    let c1 = v128.load(sum, 16)
+    sum += bytes
+    let d0 = v128.load(sum)
+    let d1 = v128.load(sum, 16)
+    let key = from
+    while (key < to) {
+      const offset = key % BLOCK_SIZE
+      const count = min(BLOCK_SIZE - offset, to - key)
+      let v = blockAddress(pool, table, key, kvHead) + offset * bytes + column
       let a = weights + (key << 2)
       let b = a + stride
       let c = b + stride
       let d = c + stride
-      const end = a + (min(BLOCK_SIZE, keys - key) << 2)
+      const end = a + (count << 2)
       while (a < end) {
         const v0 = v128.load(v)
         const v1 = v128.load(v, 16)
@@ -64,19 +72,20 @@ export function sumValues4(
         c += 4
         d += 4
       }
+      key += count
     }
-    let to = sums + column
-    v128.store(to, a0)
-    v128.store(to, a1, 16)
-    to += bytes
-    v128.store(to, b0)
-    v128.store(to, b1, 16)
-    to += bytes
-    v128.store(to, c0)
-    v128.store(to, c1, 16)
-    to += bytes
-    v128.store(to, d0)
-    v128.store(to, d1, 16)
+    sum = sums + column
+    v128.store(sum, a0)
+    v128.store(sum, a1, 16)
+    sum += bytes
+    v128.store(sum, b0)
+    v128.store(sum, b1, 16)
+    sum += bytes
+    v128.store(sum, c0)
+    v128.store(sum, c1, 16)
+    sum += bytes
+    v128.store(sum, d0)
+    v128.store(sum, d1, 16)
   }
   return covered
 }
@@ -88,25 +97,31 @@ export function sumValues2(
   pool: usize,
   table: usize,
   kvHead: i32,
-  keys: usize,
+  from: usize,
+  to: usize,
   sums: usize,
 ): usize {
   const covered = headBytes & ~(COLUMNS_2 - 1)
   const bytes = headBytes
   for (let column: usize = 0; column < covered; column += COLUMNS_2) {
-    let a0 = f32x4.splat(0)
-    let a1 = a0
-    let a2 = a0
-    let a3 = a0
-    let b0 = a0
-    let b1 = a0
-    let b2 = a0
-    let b3 = a0
-    for (let key: usize = 0; key < keys; key += BLOCK_SIZE) {
-      let v = blockAddress(pool, table, key, kvHead) + column
+    let sum = sums + column
+    let a0 = v128.load(sum)
+    let a1 = v128.load(sum, 16)
+    let a2 = v128.load(sum, 32)
+    let a3 = v128.load(sum, 48)
+    sum += bytes
+    let b0 = v128.load(sum)
+    let b1 = v128.load(sum, 16)
+    let b2 = v128.load(sum, 32)
+    let b3 = v128.load(sum, 48)
+    let key = from
+    while (key < to) {
+      const offset = key % BLOCK_SIZE
+      const count = min(BLOCK_SIZE - offset, to - key)
+      let v = blockAddress(pool, table, key, kvHead) + offset * bytes + column
       let a = weights + (key << 2)
       let b = a + stride
-      const end = a + (min(BLOCK_SIZE, keys - key) << 2)
+      const end = a + (count << 2)
       while (a < end) {
         const v0 = v128.load(v)
         const v1 = v128.load(v, 16)
@@ -126,17 +141,18 @@ export function sumValues2(
         a += 4
         b += 4
       }
+      key += count
     }
-    let to = sums + column
-    v128.store(to, a0)
-    v128.store(to, a1, 16)
-    v128.store(to, a2, 32)
-    v128.store(to, a3, 48)
-    to += bytes
-    v128.store(to, b0)
-    v128.store(to, b1, 16)
-    v128.store(to, b2, 32)
-    v128.store(to, b3, 48)
+    sum = sums + column
+    v128.store(sum, a0)
+    v128.store(sum, a1, 16)
+    v128.store(sum, a2, 32)
+    v128.store(sum, a3, 48)
+    sum += bytes
+    v128.store(sum, b0)
+    v128.store(sum, b1, 16)
+    v128.store(sum, b2, 32)
+    v128.store(sum, b3, 48)
   }
   return covered
 }

@@ -10,7 +10,8 @@ import { BLOCK_SIZE, epsilon, headBytes, KEY_BYTES, kvHeads, queryHeads, rowByte
  * @param positions [rows] i32
  * @param slots [rows] i32: block · 16 + offset, or negative: K and V are not stored
  * @param queries 0: query heads are left as they are
- * @param rope [position][headDim / 2][2] f32: cosine, sine
+ * @param rope [position][rotated bytes / 8][2] f32: cosine, sine; of no use without rotated bytes
+ * @param rotated bytes of a head, its first ones, that are rotated, a multiple of 8
  * @param queryNorm [headDim] f32 weights of QK-norm, or 0: no norm
  * @param keyNorm the same of keys
  * @param keyPool [block][kvHead][headDim][16] f32
@@ -23,6 +24,7 @@ export function writeKv(
   slots: usize,
   queries: i32,
   rope: usize,
+  rotated: usize,
   queryNorm: usize,
   keyNorm: usize,
   keyPool: usize,
@@ -30,12 +32,12 @@ export function writeKv(
 ): void {
   for (let i = 0; i < rows; i++) {
     const row = qkv + (i as usize) * rowBytes
-    const angles = rope + (load<i32>(positions + ((i as usize) << 2)) as usize) * headBytes
+    const angles = rope + (load<i32>(positions + ((i as usize) << 2)) as usize) * rotated
     const slot = load<i32>(slots + ((i as usize) << 2))
     const keys = row + (queryHeads as usize) * headBytes
     const values = keys + (kvHeads as usize) * headBytes
-    if (queries) for (let head = row; head < keys; head += headBytes) prepareHead(head, queryNorm, angles)
-    for (let head = keys; head < values; head += headBytes) prepareHead(head, keyNorm, angles)
+    if (queries) for (let head = row; head < keys; head += headBytes) prepareHead(head, queryNorm, angles, rotated)
+    for (let head = keys; head < values; head += headBytes) prepareHead(head, keyNorm, angles, rotated)
     if (slot < 0) continue
     const size = (kvHeads as usize) * headBytes
     const block = ((slot as usize) / BLOCK_SIZE) * size * BLOCK_SIZE
@@ -48,9 +50,9 @@ export function writeKv(
   }
 }
 
-function prepareHead(head: usize, weight: usize, angles: usize): void {
+function prepareHead(head: usize, weight: usize, angles: usize, rotated: usize): void {
   if (weight) normalise(head, weight)
-  rotate(head, angles)
+  rotate(head, angles, rotated >> 1)
 }
 
 /** RMSNorm of one head: x / √(mean of squares + epsilon) · weight. */
@@ -67,9 +69,8 @@ function normalise(head: usize, weight: usize): void {
   }
 }
 
-/** Rotates the pairs (i, i + headDim / 2) of one head. */
-function rotate(head: usize, angles: usize): void {
-  const half = headBytes >> 1
+/** Rotates the pairs of values that are `half` bytes apart, the first ones of one head. */
+function rotate(head: usize, angles: usize, half: usize): void {
   let i: usize = 0
   for (; i + 16 <= half; i += 16) {
     const first = v128.load(angles + 2 * i)

@@ -5,6 +5,7 @@
 
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { NO_SLOT, type RowBatch, type RowRun } from '../host/hostModel.ts'
+import type { LayerSpec } from '../models/modelSpec.ts'
 import { ropeFrequencies } from '../models/rope.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { assert, at, cdiv } from '../util/math.ts'
@@ -22,10 +23,14 @@ import {
   OUT,
   POSITIONS,
   QKV,
-  ROPE,
+  QUERY_SCALES,
+  ropeName,
   SCRATCH,
   SLOTS,
 } from './attentionPlan.ts'
+
+/** Every key is within this window. */
+const NO_WINDOW = 2 ** 31 - 1
 
 type Floats = Float32Array<ArrayBuffer>
 
@@ -54,17 +59,19 @@ export class Attention {
   }
 
   /**
-   * Allocates the buffers of `attentionPlan`, zeroed, and computes the rotation table.
+   * Allocates the buffers of `attentionPlan`, zeroed, and computes the tables.
    * @throws OUT_OF_MEMORY naming kvCacheTokens; BACKEND_UNAVAILABLE
    */
   static async create(shape: AttentionShape, geometry: AttentionGeometry): Promise<Attention> {
-    const { heads, kvHeads, headDim, rmsNormEps, ropeTheta } = shape
+    const { heads, kvHeads, headDim, rmsNormEps, attentionSoftcap } = shape
     const memory = new AttentionMemory(attentionPlan(shape, geometry))
     const exports = await instantiateAttention(memory.memory)
-    const rope = { dims: headDim, theta: ropeTheta, scaling: undefined }
-    const { frequencies } = ropeFrequencies(rope, geometry.maxModelLen)
-    memory.floats(ROPE).set(ropeTable(frequencies, geometry.maxModelLen))
-    exports.configure(heads, kvHeads, headDim, rmsNormEps, 1 / Math.sqrt(headDim))
+    exports.configure(heads, kvHeads, headDim, rmsNormEps, attentionSoftcap ?? 0)
+    for (const [index, rope] of shape.ropes.entries()) {
+      const { frequencies, factor } = ropeFrequencies(rope, geometry.maxModelLen)
+      memory.floats(ropeName(index)).set(ropeTable(frequencies, geometry.maxModelLen, () => factor))
+    }
+    memory.floats(QUERY_SCALES).set(queryScales(shape, geometry.maxModelLen))
     return new Attention(memory, exports, shape, geometry)
   }
 
@@ -87,16 +94,18 @@ export class Attention {
     this.#place(POSITIONS, rows.positions, rows.count, 0, this.#geometry.maxModelLen - 1)
     this.#place(SLOTS, rows.slots, rows.count, NO_SLOT, this.#geometry.totalBlocks * BLOCK_SIZE - 1)
     const { memory } = this
-    const { qkNorm, headDim } = this.#shape
-    const norms = qkNorm ? memory.address(normsName(cache)) : 0
+    const { headNorm, headDim, ropes } = this.#shape
+    const norms = headNorm ? memory.address(normsName(cache)) : 0
     const { keys, values } = this.#pools(cache)
+    const { rope } = this.#layer(cache)
     this.#exports.writeKv(
       memory.address(QKV),
       rows.count,
       memory.address(POSITIONS),
       memory.address(SLOTS),
       Number(queries),
-      memory.address(ROPE),
+      rope === undefined ? 0 : memory.address(ropeName(rope)),
+      rope === undefined ? 0 : at(ropes, rope).dims * 4,
       norms,
       norms && norms + headDim * 4,
       keys,
@@ -105,8 +114,8 @@ export class Attention {
   }
 
   /**
-   * Writes rows 0…count - 1 of `out`: each row's attention to positions 0…its own of its run. K and V of all of them, its own
-   * included, have been stored by `writeKv`, which has also prepared the queries.
+   * Writes rows 0…count - 1 of `out`: each row's attention to positions 0…its own of its run, or to the last `window` of them. K
+   * and V of all of these, its own included, have been stored by `writeKv`, which has also prepared the queries.
    * @throws BUDGET_EXCEEDED
    */
   attend(cache: number, rows: RowBatch): void {
@@ -114,6 +123,7 @@ export class Attention {
     const { memory } = this
     const { heads, kvHeads, headDim } = this.#shape
     const { keys, values } = this.#pools(cache)
+    const { window } = this.#layer(cache)
     let next = 0
     for (const run of rows.runs) {
       assert(run.firstRow === next, 'runs cover the rows in order')
@@ -125,6 +135,8 @@ export class Attention {
         memory.address(OUT) + run.firstRow * heads * headDim * 4,
         run.rows,
         run.position,
+        window ?? NO_WINDOW,
+        memory.address(QUERY_SCALES),
         memory.address(BLOCK_TABLE),
         keys,
         values,
@@ -134,6 +146,11 @@ export class Attention {
     }
     assert(next === rows.count, 'runs cover all rows')
   }
+
+  #layer(cache: number): LayerSpec {
+    return at(this.#shape.layers, cache)
+  }
+
   /** Addresses of K and V of a cache. */
   #pools(cache: number): { readonly keys: number; readonly values: number } {
     const keys = this.memory.address(kvName(cache))
@@ -163,4 +180,13 @@ export class Attention {
     const message = `${rows} rows of attention, the buffers hold ${limit}: raise maxNumBatchedTokens`
     throw new WeirError('BUDGET_EXCEEDED', message, { rows, limit })
   }
+}
+
+/** attentionScale, and what `queryScaling` adds to it by position. */
+function queryScales({ attentionScale, queryScaling }: AttentionShape, positions: number): Float32Array {
+  return Float32Array.from({ length: positions }, (_, position) => {
+    if (!queryScaling) return attentionScale
+    const { beta, originalPositions } = queryScaling
+    return attentionScale * (1 + beta * Math.log(1 + Math.floor(position / originalPositions)))
+  })
 }

@@ -5,7 +5,7 @@ import { WeirError } from '../protocol/errors.ts'
 
 /** Addresses are bytes of the memory that the module was instantiated with; their contents are described in assembly/. */
 export interface AttentionExports {
-  configure(heads: number, kvHeads: number, headDim: number, epsilon: number, queryScale: number): void
+  configure(heads: number, kvHeads: number, headDim: number, epsilon: number, softcap: number): void
   writeKv(
     qkv: number,
     rows: number,
@@ -13,6 +13,7 @@ export interface AttentionExports {
     slots: number,
     queries: number,
     rope: number,
+    rotatedBytes: number,
     queryNorm: number,
     keyNorm: number,
     keyPool: number,
@@ -23,6 +24,8 @@ export interface AttentionExports {
     out: number,
     rows: number,
     position: number,
+    window: number,
+    queryScales: number,
     table: number,
     keyPool: number,
     valuePool: number,

@@ -22,7 +22,7 @@ export interface DenseParts {
   readonly spec: ModelSpec
   readonly sessions: ReadonlyMap<SessionName, RowSession>
   readonly embeddings: EmbeddingRows
-  /** [numLayers]; undefined: the family has none */
+  /** [numLayers]; undefined: the family has none of this kind */
   readonly headNorms: readonly HeadNorms[] | undefined
   /** of the drafter's block */
   readonly drafterHeadNorms: HeadNorms | undefined
@@ -45,17 +45,21 @@ export class DenseModel {
 
   /** of the embedding matrix, in host memory */
   get embeddingBytes(): number {
-    return this.#embeddings.bytes.byteLength
+    return this.#embeddings.bytes
   }
 
-  /** Writes the embeddings of the first `count` ids into `out`, [count][hiddenSize]. */
+  /** Writes the embeddings of the first `count` ids, times embeddingScale, into `out`, [count][hiddenSize]. */
   embed(ids: Int32Array, count: number, out: Float32Array): void {
     this.#embeddings.lookUp(ids, count, out)
+    const { embeddingScale, hiddenSize } = this.spec
+    if (embeddingScale === 1) return
+    const scale = Math.fround(embeddingScale)
+    for (let i = 0; i < count * hiddenSize; i++) out[i] = (out[i] as number) * scale
   }
 
   /** As `embed` for the drafter: zero at position 0 in families whose drafter has it so. */
   embedNext(ids: Int32Array, positions: Int32Array, count: number, out: Float32Array): void {
-    this.#embeddings.lookUp(ids, count, out)
+    this.embed(ids, count, out)
     if (!this.spec.mtp?.maskFirstEmbedding) return
     const { hiddenSize } = this.spec
     for (let row = 0; row < count; row++) {
@@ -65,7 +69,7 @@ export class DenseModel {
 
   /**
    * @param x embeddings, [rows][hiddenSize]
-   * @returns queries, keys and values of layer 0, [rows][(numHeads + 2 · numKvHeads) · headDim], before QK-norm and RoPE
+   * @returns queries, keys and values of layer 0, [rows][(numHeads + 2 · numKvHeads) · headDim], before RoPE and QK-norm of each head
    */
   async first(x: Float32Array): Promise<Float32Array> {
     const { qkv } = await this.#run('first', { x }, ['qkv'])

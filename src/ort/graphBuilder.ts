@@ -4,6 +4,7 @@
  * layers.
  */
 
+import type { ModelSpec } from '../models/modelSpec.ts'
 import type { WeightTensor } from '../models/weightNames.ts'
 import type { Quantization } from '../protocol/engineOptions.ts'
 import { sum } from '../util/math.ts'
@@ -100,20 +101,37 @@ export class GraphBuilder {
     return this.#graph.add('Gemm', inputs, width, { as, attributes: { transB: { int: 1 } } })
   }
 
-  /** y = x · sigmoid(x). */
-  silu(x: string): string {
-    const attributes = { alpha: { float: 1 } }
-    return this.#graph.add('QuickGelu', [x], this.#graph.width(x), { domain: MICROSOFT, attributes })
+  /** silu: x · sigmoid(x). gelu_tanh: x / 2 · (1 + tanh(√(2 / π) · (x + 0.044715 · x³))). */
+  activation(x: string, kind: ModelSpec['activation']): string {
+    const width = this.#graph.width(x)
+    // FastGelu computes what ONNX's Gelu does with approximate = 'tanh', within 7e-7, and faster than its parts do.
+    if (kind === 'gelu_tanh') return this.#graph.add('FastGelu', [x], width, { domain: MICROSOFT })
+    return this.#graph.add('QuickGelu', [x], width, { domain: MICROSOFT, attributes: { alpha: { float: 1 } } })
   }
 
   multiply(a: string, b: string): string {
     return this.#graph.add('Mul', [a, b], this.#graph.width(a))
   }
 
-  /** The values of each row of `a`, then those of `b`. */
-  concat(a: string, b: string): string {
-    const width = this.#graph.width(a) + this.#graph.width(b)
-    return this.#graph.add('Concat', [a, b], width, { attributes: { axis: { int: -1 } } })
+  add(a: string, b: string, as?: string): string {
+    return this.#graph.add('Add', [a, b], this.#graph.width(a), { as })
+  }
+
+  /** y = x · factor; x itself where it is 1. */
+  scale(x: string, factor: number): string {
+    return factor === 1 ? x : this.#graph.add('Mul', [x, this.#graph.float(factor)], this.#graph.width(x))
+  }
+
+  /** y = cap · tanh(x). */
+  cappedTanh(x: string, cap: number, as?: string): string {
+    const width = this.#graph.width(x)
+    return this.#graph.add('Mul', [this.#graph.add('Tanh', [x], width), this.#graph.float(cap)], width, { as })
+  }
+
+  /** The values of each row of the first, then those of the next. */
+  concat(parts: readonly string[], as?: string): string {
+    const width = sum(parts.map((part) => this.#graph.width(part)))
+    return this.#graph.add('Concat', parts, width, { as, attributes: { axis: { int: -1 } } })
   }
 
   build(): SessionPlan {

@@ -56,6 +56,12 @@ export class GraphNodes {
     return constant.name
   }
 
+  /** A constant scalar. */
+  float(value: number): string {
+    const bytes = new Uint8Array(Float32Array.of(value).buffer)
+    return this.constant({ name: `f32 ${value}`, type: 'f32', shape: [], bytes })
+  }
+
   /** Names a value that a node will have as an output. */
   value(width: number, name = `value${this.#widths.size}`): string {
     assert(!this.#widths.has(name), `one value ${name} in the graph`)

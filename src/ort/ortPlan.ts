@@ -3,10 +3,10 @@
  * is exact. It must never know what is measured.
  */
 
-import type { BackendDefaults, TensorHeaders } from '../backend/backend.ts'
+import type { BackendDefaults, ModelTensor } from '../backend/backend.ts'
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type StepGeometry, stepGeometry } from '../core/stepGeometry.ts'
-import type { ModelSpec } from '../models/modelSpec.ts'
+import { drafterLayer, type ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
@@ -34,9 +34,15 @@ function rowMultiplyAdds(spec: ModelSpec): number {
 }
 
 export function attentionShape(spec: ModelSpec, drafts: number): AttentionShape {
-  const { numHeads: heads, numKvHeads: kvHeads, headDim, ropes, qkNorm, rmsNormEps, numLayers } = spec
-  const caches = numLayers + (drafts > 0 ? 1 : 0)
-  return { heads, kvHeads, headDim, ropeTheta: ropes[0]?.theta ?? 1, qkNorm: qkNorm === 'head', rmsNormEps, caches }
+  const { rmsNormEps, attentionScale, attentionSoftcap, queryScaling, ropes, headDim } = spec
+  return {
+    heads: spec.numHeads,
+    kvHeads: spec.numKvHeads,
+    headDim,
+    headNorm: spec.qkNorm === 'head',
+    layers: drafts > 0 ? [...spec.layers, drafterLayer(spec)] : spec.layers,
+    ...{ rmsNormEps, attentionScale, attentionSoftcap, queryScaling, ropes },
+  }
 }
 
 /** Bytes of the arrays that the model keeps beside attention and ONNX Runtime. */
@@ -54,7 +60,7 @@ export function hostBytes(
 export function ortPlan(
   spec: ModelSpec,
   options: EngineOptions,
-  tensors: TensorHeaders,
+  tensors: readonly ModelTensor[],
   quantization: Quantization,
 ): MemoryPlan {
   if (options.kvCacheDtype !== 'f32') {

@@ -23,17 +23,22 @@ const ZERO_POINT = 128
 /** Quantises each row of x by scale = largest magnitude / 127. */
 export function quantiseRows(graph: GraphNodes, x: string): QuantisedRows {
   const width = graph.width(x)
-  const axis = graph.constant({ name: 'axis', type: 'int64', shape: [1], bytes: bytesOf(BigInt64Array.of(-1n)) })
+  const axis = graph.constant({
+    name: 'axis',
+    type: 'int64',
+    shape: [1],
+    bytes: new Uint8Array(BigInt64Array.of(-1n).buffer),
+  })
   const keepdims = { attributes: { keepdims: { int: 1 } } }
   const largest = graph.add('ReduceMax', [graph.add('Abs', [x], width, { brief: true }), axis], 1, keepdims)
-  const positive = graph.add('Max', [largest, float(graph, LEAST_MAGNITUDE)], 1)
-  const scale = graph.add('Mul', [positive, float(graph, 1 / LARGEST)], 1)
+  const positive = graph.add('Max', [largest, graph.float(LEAST_MAGNITUDE)], 1)
+  const scale = graph.add('Mul', [positive, graph.float(1 / LARGEST)], 1)
   const divided = graph.add('Div', [x, scale], width, { brief: true })
   const rounded = graph.add('Round', [divided], width, { brief: true })
-  const shifted = graph.add('Add', [rounded, float(graph, ZERO_POINT)], width, { brief: true })
+  const shifted = graph.add('Add', [rounded, graph.float(ZERO_POINT)], width, { brief: true })
   const values = graph.add('Cast', [shifted], width, { attributes: { to: { int: ELEMENT_TYPES.uint8 } } })
   // ReduceMax overlooks a NaN; 0 · sum is 0, or NaN where a value is not finite.
-  const nothing = graph.add('Mul', [graph.add('ReduceSum', [x, axis], 1, keepdims), float(graph, 0)], 1)
+  const nothing = graph.add('Mul', [graph.add('ReduceSum', [x, axis], 1, keepdims), graph.float(0)], 1)
   return { values, scales: graph.add('Add', [scale, nothing], 1) }
 }
 
@@ -51,7 +56,7 @@ export function quantisedProduct(
   const inputs = [
     rows.values,
     weights.values,
-    float(graph, 1), // the scales of rows follow: the operator knows one for all
+    graph.float(1), // the scales of rows follow: the operator knows one for all
     weights.scales,
     small(graph, 'uint8', ZERO_POINT),
     small(graph, 'int8', 0),
@@ -60,14 +65,6 @@ export function quantisedProduct(
   return graph.add('Mul', [product, rows.scales], width, { as })
 }
 
-function float(graph: GraphNodes, value: number): string {
-  return graph.constant({ name: `f32 ${value}`, type: 'f32', shape: [], bytes: bytesOf(Float32Array.of(value)) })
-}
-
 function small(graph: GraphNodes, type: Extract<ElementType, 'uint8' | 'int8'>, value: number): string {
   return graph.constant({ name: `${type} ${value}`, type, shape: [], bytes: Uint8Array.of(value) })
-}
-
-function bytesOf(values: Float32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>): Uint8Array {
-  return new Uint8Array(values.buffer)
 }

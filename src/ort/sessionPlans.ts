@@ -9,12 +9,14 @@
  *     drafterOutput    o + residual, norm, MLP + residual, drafter's norm
  *     draftHead        logits over a reduced draft vocabulary; without one, `head` serves the drafter too
  *
+ * A block's norms stand elsewhere in families where they follow attention and MLP.
+ *
  * The head is a session of its own, so that target and drafter share its weights and that it is made as soon as its matrix,
  * which comes first in most files, is read. It must never know where weights come from or how a session runs.
  */
 
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { type WeightRole, type WeightTensor, weightPlan } from '../models/weightNames.ts'
+import { type BlockRole, type WeightRole, type WeightTensor, weightPlan } from '../models/weightNames.ts'
 import type { Quantization } from '../protocol/engineOptions.ts'
 import { assert } from '../util/math.ts'
 import { GraphBuilder, type SessionPlan } from './graphBuilder.ts'
@@ -33,8 +35,10 @@ export interface ModelUse {
 /** The tensors of one block, or those of a part outside its blocks. */
 type Tensors = (role: WeightRole) => WeightTensor
 
+export type SessionPlans = ReadonlyMap<SessionName, SessionPlan>
+
 /** The sessions that a model needs. */
-export function sessionPlans(spec: ModelSpec, use: ModelUse): Map<SessionName, SessionPlan> {
+export function sessionPlans(spec: ModelSpec, use: ModelUse): SessionPlans {
   const tensors = tensorsOf(spec)
   const model = tensors('model', undefined)
   const block = (layer: number) => tensors('model', layer)
@@ -58,14 +62,14 @@ export function sessionPlans(spec: ModelSpec, use: ModelUse): Map<SessionName, S
 
 /** x → qkv */
 function first(graph: GraphBuilder, spec: ModelSpec, block: Tensors): SessionPlan {
-  const x = graph.input('x', spec.hiddenSize)
-  qkv(graph, spec, block, graph.norm(x, block('inputNorm')))
+  qkv(graph, spec, block, inputNorm(graph, spec, block, graph.input('x', spec.hiddenSize)))
   return graph.build()
 }
 
 /** attention, x → sum, qkv */
 function middle(graph: GraphBuilder, spec: ModelSpec, block: Tensors, next: Tensors): SessionPlan {
-  const { normed, sum } = afterAttention(graph, spec, block, next('inputNorm'), { sum: 'sum' })
+  const nextNorm = spec.norms === 'post' ? undefined : next('inputNorm')
+  const { normed, sum } = afterAttention(graph, spec, block, nextNorm, { sum: 'sum' })
   graph.output(sum)
   qkv(graph, spec, next, normed)
   return graph.build()
@@ -80,8 +84,11 @@ function last(graph: GraphBuilder, spec: ModelSpec, block: Tensors, finalNorm: W
 
 /** hidden → logits */
 function head(graph: GraphBuilder, spec: ModelSpec, matrix: WeightTensor, rows?: readonly number[]): SessionPlan {
-  const hidden = graph.input('hidden', spec.hiddenSize)
-  graph.output(graph.linear(hidden, [matrix], { ...(rows ? { rows } : {}), as: 'logits' }))
+  const { logitScale, logitSoftcap } = spec
+  const hidden = graph.scale(graph.input('hidden', spec.hiddenSize), logitScale / (logitSoftcap ?? 1))
+  const some = rows ? { rows } : {}
+  if (logitSoftcap) graph.output(graph.cappedTanh(graph.linear(hidden, [matrix], some), logitSoftcap, 'logits'))
+  else graph.output(graph.linear(hidden, [matrix], { ...some, as: 'logits' }))
   return graph.build()
 }
 
@@ -91,34 +98,69 @@ function drafterInput(graph: GraphBuilder, spec: ModelSpec, drafter: Tensors, bl
   const embedding = graph.norm(graph.input('embedding', spec.hiddenSize), drafter('embedNorm'))
   const hidden = graph.norm(graph.input('hidden', spec.hiddenSize), drafter('hiddenNorm'))
   const embeddingFirst = spec.mtp.concatOrder === 'embedding-first'
-  const joined = embeddingFirst ? graph.concat(embedding, hidden) : graph.concat(hidden, embedding)
+  const joined = graph.concat(embeddingFirst ? [embedding, hidden] : [hidden, embedding])
   const sum = graph.linear(joined, [drafter('fc')], { as: 'sum' })
   graph.output(sum)
-  qkv(graph, spec, block, graph.norm(sum, block('inputNorm')))
+  qkv(graph, spec, block, inputNorm(graph, spec, block, sum))
   return graph.build()
 }
 
-/** Queries, keys and values of a row, in this order, as output `qkv`. */
-function qkv(graph: GraphBuilder, spec: ModelSpec, block: Tensors, normed: string): void {
-  const matrices = [block('q'), block('k'), block('v')]
-  const biases = spec.qkvBias ? [block('qBias'), block('kBias'), block('vBias')] : []
-  graph.output(graph.linear(normed, matrices, { biases, as: 'qkv' }))
+/** What a block's attention reads. */
+function inputNorm(graph: GraphBuilder, spec: ModelSpec, block: Tensors, x: string): string {
+  return spec.norms === 'post' ? x : graph.norm(x, block('inputNorm'))
 }
 
-/** From the inputs `attention` and `x`: the rest of a block, and the norm that follows it. */
+/** Queries, keys and values of a row, in this order, as output `qkv`. */
+function qkv(graph: GraphBuilder, spec: ModelSpec, block: Tensors, x: string): void {
+  const biases = (...roles: readonly WeightRole[]) => ({ biases: spec.qkvBias ? roles.map(block) : [] })
+  if (spec.qkNorm === 'whole') {
+    const queries = graph.norm(graph.linear(x, [block('q')], biases('qBias')), block('qNorm'))
+    const keys = graph.norm(graph.linear(x, [block('k')], biases('kBias')), block('kNorm'))
+    graph.output(graph.concat([queries, keys, graph.linear(x, [block('v')], biases('vBias'))], 'qkv'))
+    return
+  }
+  const matrices = [block('q'), block('k'), block('v')]
+  graph.output(graph.linear(x, matrices, { ...biases('qBias', 'kBias', 'vBias'), as: 'qkv' }))
+}
+
+/** From the inputs `attention` and `x`: the rest of a block, and the norm that follows it; undefined: none follows. */
 function afterAttention(
   graph: GraphBuilder,
   spec: ModelSpec,
   block: Tensors,
-  nextNorm: WeightTensor,
+  nextNorm: WeightTensor | undefined,
   names: { readonly normed?: string; readonly sum?: string },
 ): { readonly normed: string; readonly sum: string } {
   const attention = graph.input('attention', spec.numHeads * spec.headDim)
   const x = graph.input('x', spec.hiddenSize)
-  const { normed, sum } = graph.residualNorm(graph.linear(attention, [block('o')]), x, block('preMlpNorm'))
-  const gate = graph.silu(graph.linear(normed, [block('gate')]))
-  const activated = graph.multiply(gate, graph.linear(normed, [block('up')]))
-  return graph.residualNorm(graph.linear(activated, [block('down')]), sum, nextNorm, names)
+  const after = (role: BlockRole) => (spec.norms === 'pre' ? undefined : block(role))
+  const attended = graph.linear(attention, [block('o')], { biases: spec.outputBias ? [block('oBias')] : [] })
+  const mlpNorm = spec.norms === 'post' ? undefined : block('preMlpNorm')
+  const { normed, sum } = residual(graph, spec, attended, x, after('postAttentionNorm'), mlpNorm)
+  return residual(graph, spec, mlp(graph, spec, block, normed), sum, after('postMlpNorm'), nextNorm, names)
+}
+
+function mlp(graph: GraphBuilder, spec: ModelSpec, block: Tensors, x: string): string {
+  const linear = (input: string, role: 'gate' | 'up' | 'down') =>
+    graph.linear(input, [block(role)], { biases: spec.mlpBias ? [block(`${role}Bias`)] : [] })
+  const gate = graph.activation(linear(x, 'gate'), spec.activation)
+  return linear(graph.multiply(gate, linear(x, 'up')), 'down')
+}
+
+/** sum = x + residualScale · branch, where `branchNorm` normalises the branch first, and its `nextNorm`; undefined: no norm. */
+function residual(
+  graph: GraphBuilder,
+  spec: ModelSpec,
+  branch: string,
+  x: string,
+  branchNorm: WeightTensor | undefined,
+  nextNorm: WeightTensor | undefined,
+  names: { readonly normed?: string; readonly sum?: string } = {},
+): { readonly normed: string; readonly sum: string } {
+  const scaled = graph.scale(branchNorm ? graph.norm(branch, branchNorm) : branch, spec.residualScale)
+  if (nextNorm) return graph.residualNorm(scaled, x, nextNorm, names)
+  const sum = graph.add(scaled, x, names.sum)
+  return { normed: sum, sum }
 }
 
 function tensorsOf(spec: ModelSpec): (part: WeightTensor['part'], layer: number | undefined) => Tensors {

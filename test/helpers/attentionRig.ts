@@ -6,15 +6,17 @@
 import { BLOCK_SIZE } from '../../src/core/cost.ts'
 import { NO_SLOT, type RowBatch, type RowRun } from '../../src/host/hostModel.ts'
 import { Attention } from '../../src/ort/attention.ts'
-import { type AttentionGeometry, type AttentionShape, ROPE } from '../../src/ort/attentionPlan.ts'
+import { type AttentionGeometry, type AttentionShape, QUERY_SCALES, ropeName } from '../../src/ort/attentionPlan.ts'
 import { at, cdiv, sum } from '../../src/util/math.ts'
 import { randomFloats, seededRandom } from './random.ts'
 
 export const THETA = 10000
 export const EPS = 1e-6
 
-export interface RigSizes extends Pick<AttentionShape, 'heads' | 'kvHeads' | 'headDim'> {
-  readonly qkNorm?: boolean
+type Heads = 'heads' | 'kvHeads' | 'headDim'
+
+export interface RigSizes extends Pick<AttentionShape, Heads>, Partial<Omit<AttentionShape, Heads | 'rmsNormEps'>> {
+  /** that many layers without a window, rotated by the first table; if `layers` is not given */
   readonly caches?: number
   readonly rows?: number
   readonly totalBlocks?: number
@@ -49,22 +51,32 @@ export class AttentionRig {
     this.attention = attention
     this.shape = shape
     this.geometry = geometry
-    this.norms = Array.from({ length: shape.caches }, (_, cache) => {
+    this.norms = Array.from({ length: shape.layers.length }, (_, cache) => {
       const weights = (seed: number) => randomFloats(seed, shape.headDim, 0.5).map((value) => 1 + value)
       return [weights(91 + cache), weights(191 + cache)] as const
     })
   }
 
   static async create(sizes: RigSizes): Promise<AttentionRig> {
-    const { rows = 64, totalBlocks = 48, maxModelLen = 640, qkNorm = true, caches = 1, ...heads } = sizes
-    const shape = { ...heads, qkNorm, caches, ropeTheta: THETA, rmsNormEps: EPS }
+    const { rows = 64, totalBlocks = 48, maxModelLen = 640, caches = 1, ...given } = sizes
+    const { headDim, headNorm = true } = given
+    const shape: AttentionShape = {
+      rmsNormEps: EPS,
+      attentionScale: 1 / Math.sqrt(headDim),
+      attentionSoftcap: undefined,
+      queryScaling: undefined,
+      ropes: [{ dims: headDim, theta: THETA, scaling: undefined }],
+      layers: Array.from({ length: caches }, () => ({ cache: 'paged', window: undefined, rope: 0 })),
+      ...given,
+      headNorm,
+    }
     const geometry = { rows, totalBlocks, maxBlocks: cdiv(maxModelLen, BLOCK_SIZE), maxModelLen }
     const attention = await Attention.create(shape, geometry)
     const rig = new AttentionRig(attention, shape, geometry)
     for (const { name } of attention.memory.buffers.values()) {
-      if (name !== ROPE) attention.memory.floats(name).fill(Number.NaN)
+      if (!tableNames(shape).includes(name)) attention.memory.floats(name).fill(Number.NaN)
     }
-    if (qkNorm) rig.norms.forEach(([queries, keys], cache) => void attention.setNorms(cache, queries, keys))
+    if (headNorm) rig.norms.forEach(([queries, keys], cache) => void attention.setNorms(cache, queries, keys))
     return rig
   }
 
@@ -112,6 +124,11 @@ export class AttentionRig {
     }
     return all
   }
+}
+
+/** The buffers that are computed once. */
+export function tableNames({ ropes }: AttentionShape): string[] {
+  return [QUERY_SCALES, ...ropes.map((_, rope) => ropeName(rope))]
 }
 
 /** The q, k and v of a token, before norm and rotation. */

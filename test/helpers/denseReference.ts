@@ -38,7 +38,7 @@ export const SMALL: ModelSpec = {
   tiedEmbeddings: false,
   eosTokenIds: [],
   bosTokenId: undefined,
-  layers: [],
+  layers: Array.from({ length: 3 }, () => ({ cache: 'paged', window: undefined, rope: 0 })),
   mtp: { blocks: 1, names: 'qwen3-next', concatOrder: 'embedding-first', maskFirstEmbedding: false },
 }
 
@@ -99,6 +99,11 @@ export function randomRows(seed: number, rows: number, width: number): Float32Ar
 
 type Vector = readonly number[]
 
+const ACTIVATIONS: Readonly<Record<ModelSpec['activation'], (x: number) => number>> = {
+  silu: (x) => x / (1 + Math.exp(-x)),
+  gelu_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+}
+
 /** One row through each piece between two attentions. */
 export class DenseReference {
   readonly #spec: ModelSpec
@@ -125,34 +130,38 @@ export class DenseReference {
   }
 
   embed(id: number): number[] {
-    const { hiddenSize } = this.#spec
-    return [...this.weight('model', undefined, 'embed').subarray(id * hiddenSize, (id + 1) * hiddenSize)]
+    const { hiddenSize, embeddingScale } = this.#spec
+    const row = this.weight('model', undefined, 'embed').subarray(id * hiddenSize, (id + 1) * hiddenSize)
+    return [...row].map((value) => value * embeddingScale)
   }
 
-  /** of the block that follows: norm, queries, keys and values */
+  /** of the block that follows: norm, queries, keys and values, QK-norm of whole rows */
   qkv(part: 'model' | 'mtp', layer: number, x: Vector): number[] {
-    const normed = this.#norm(x, this.weight(part, layer, 'inputNorm'))
-    const roles = [
-      ['q', 'qBias'],
-      ['k', 'kBias'],
-      ['v', 'vBias'],
-    ] as const
-    return roles.flatMap(([role, bias]) => {
-      const y = this.#product(this.weight(part, layer, role), normed)
-      return this.#spec.qkvBias ? add(y, this.weight(part, layer, bias)) : y
-    })
+    const { norms, qkvBias, qkNorm } = this.#spec
+    const input = norms === 'post' ? x : this.#norm(x, this.weight(part, layer, 'inputNorm'))
+    const linear = (role: 'q' | 'k' | 'v') => this.#linear(part, layer, role, input, qkvBias)
+    if (qkNorm !== 'whole') return [...linear('q'), ...linear('k'), ...linear('v')]
+    const queries = this.#norm(linear('q'), this.weight(part, layer, 'qNorm'))
+    const keys = this.#norm(linear('k'), this.weight(part, layer, 'kNorm'))
+    return [...queries, ...keys, ...linear('v')]
   }
 
   /** the residual stream after the block whose attention it is */
   block(part: 'model' | 'mtp', layer: number, attention: Vector, x: Vector): number[] {
-    const weight = (role: BlockRole) => this.weight(part, layer, role)
-    const middle = add(this.#product(weight('o'), attention), x)
-    const normed = this.#norm(middle, weight('preMlpNorm'))
-    const up = this.#product(weight('up'), normed)
-    const activated = this.#product(weight('gate'), normed).map(
-      (g, i) => (g / (1 + Math.exp(-g))) * (up[i] ?? Number.NaN),
-    )
-    return add(this.#product(weight('down'), activated), middle)
+    const { norms, outputBias, mlpBias, activation, residualScale } = this.#spec
+    const norm = (role: BlockRole, values: Vector) => this.#norm(values, this.weight(part, layer, role))
+    const linear = (role: 'gate' | 'up' | 'down', values: Vector) => this.#linear(part, layer, role, values, mlpBias)
+    const addTo = (sum: Vector, branch: Vector, role: BlockRole) =>
+      add(
+        sum,
+        (norms === 'pre' ? branch : norm(role, branch)).map((value) => value * residualScale),
+      )
+
+    const middle = addTo(x, this.#linear(part, layer, 'o', attention, outputBias), 'postAttentionNorm')
+    const input = norms === 'post' ? middle : norm('preMlpNorm', middle)
+    const up = linear('up', input)
+    const activated = linear('gate', input).map((g, i) => ACTIVATIONS[activation](g) * (up[i] ?? Number.NaN))
+    return addTo(middle, linear('down', activated), 'postMlpNorm')
   }
 
   finalNorm(part: 'model' | 'mtp', x: Vector): number[] {
@@ -160,7 +169,10 @@ export class DenseReference {
   }
 
   logits(hidden: Vector): number[] {
-    return this.#product(this.weight('model', undefined, this.#spec.tiedEmbeddings ? 'embed' : 'lmHead'), hidden)
+    const { tiedEmbeddings, logitScale, logitSoftcap: cap } = this.#spec
+    const matrix = this.weight('model', undefined, tiedEmbeddings ? 'embed' : 'lmHead')
+    const logits = this.#product(matrix, hidden).map((value) => value * logitScale)
+    return cap === undefined ? logits : logits.map((value) => cap * Math.tanh(value / cap))
   }
 
   drafterInput(embedding: Vector, hidden: Vector): number[] {
@@ -168,6 +180,17 @@ export class DenseReference {
     const h = this.#norm(hidden, this.weight('mtp', undefined, 'hiddenNorm'))
     const joined = this.#spec.mtp?.concatOrder === 'hidden-first' ? [...h, ...e] : [...e, ...h]
     return this.#product(this.weight('mtp', undefined, 'fc'), joined)
+  }
+
+  #linear(
+    part: 'model' | 'mtp',
+    layer: number,
+    role: 'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down',
+    x: Vector,
+    bias: boolean,
+  ): number[] {
+    const y = this.#product(this.weight(part, layer, role), x)
+    return bias ? add(y, this.weight(part, layer, `${role}Bias`)) : y
   }
 
   #norm(x: Vector, weight: Float32Array): number[] {

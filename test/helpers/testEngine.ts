@@ -11,6 +11,7 @@ import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
 import type { EngineOptions, Quantization } from '../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../src/protocol/stepRecord.ts'
+import { openWeights } from '../../src/worker/openWeights.ts'
 import { folderFetch, MODELS, type ModelName } from './folderFetch.ts'
 import { createRunner, KV_DTYPE } from './testBackend.ts'
 
@@ -95,10 +96,11 @@ export class TestEngine {
   ): Promise<TestEngine> {
     const files = await openModel(MODELS[model], { fetch: folderFetch })
     const spec = parseModelSpec(files.config, files.generationConfig)
+    const weights = openWeights(files, spec, overrides.quantization ?? 'none')
     const options = engineOptions(overrides)
     const { draftVocab, quantization, proposer, policy } = overrides
     const now = () => performance.now()
-    const runner = await create({ spec, options, weights: files.weights, quantization, draftVocab, now })
+    const runner = await create({ spec, options, weights, quantization, draftVocab, now })
     return new TestEngine(spec, options, runner, { proposer, policy })
   }
 

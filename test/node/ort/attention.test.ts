@@ -6,7 +6,15 @@ import { AttentionMemory } from '../../../src/ort/attentionMemory.ts'
 import { attentionPlan, kvName, SCRATCH } from '../../../src/ort/attentionPlan.ts'
 import { at, sum } from '../../../src/util/math.ts'
 import { AttentionReference } from '../../helpers/attentionReference.ts'
-import { AttentionRig, batchOf, type Part, scatteredBlocks, type Tokens, tokensOf } from '../../helpers/attentionRig.ts'
+import {
+  AttentionRig,
+  batchOf,
+  type Part,
+  type RigSizes,
+  scatteredBlocks,
+  type Tokens,
+  tokensOf,
+} from '../../helpers/attentionRig.ts'
 
 const HEAD_DIMS = [8, 16, 20, 64, 80, 128, 256]
 const GROUPS = [1, 2, 3, 7]
@@ -57,8 +65,8 @@ describe('attention', () => {
   })
 
   it('works without QK-norm, and each cache has its own norms, keys and values', async () => {
-    for (const qkNorm of [false, true]) {
-      const rig = await AttentionRig.create({ heads: 6, kvHeads: 3, headDim: 20, qkNorm, caches: 3 })
+    for (const headNorm of [false, true]) {
+      const rig = await AttentionRig.create({ heads: 6, kvHeads: 3, headDim: 20, headNorm, caches: 3 })
       const blocks = scatteredBlocks(rig.geometry.totalBlocks, 1)(40)
       for (const cache of [0, 1, 2]) rig.run([{ tokens: tokensOf(cache, blocks), position: 0, rows: 39 }], cache)
       for (const cache of [2, 0, 1]) {
@@ -243,8 +251,8 @@ describe('memory', () => {
 })
 
 /** One query over keys with given scores: head of 16, so that 1 / √headDim is exact, with the score in element 0 of the key. */
-async function scoreRig() {
-  const { attention } = await AttentionRig.create({ heads: 1, kvHeads: 1, headDim: 16, qkNorm: false })
+async function scoreRig(changes: Partial<RigSizes> = {}) {
+  const { attention } = await AttentionRig.create({ heads: 1, kvHeads: 1, headDim: 16, headNorm: false, ...changes })
   const cache = attention.memory.floats(kvName(0))
   return {
     /** @returns [16] */

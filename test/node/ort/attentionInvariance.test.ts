@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { BLOCK_SIZE } from '../../../src/core/cost.ts'
-import { kvName, normsName, ROPE } from '../../../src/ort/attentionPlan.ts'
+import { kvName, normsName } from '../../../src/ort/attentionPlan.ts'
 import { at } from '../../../src/util/math.ts'
 import {
   AttentionRig,
@@ -13,6 +13,7 @@ import {
   type RigSizes,
   scatteredBlocks,
   type Tokens,
+  tableNames,
   tokensOf,
 } from '../../helpers/attentionRig.ts'
 import { seededRandom } from '../../helpers/random.ts'
@@ -143,7 +144,7 @@ function guardedWords(rig: AttentionRig): Uint8Array {
   const { memory, buffers } = rig.attention.memory
   const words = new Uint32Array(memory.buffer)
   const guarded = new Uint8Array(words.length).fill(1)
-  const inputs = [ROPE, ...[0, 1].flatMap((cache) => [normsName(cache), kvName(cache)])]
+  const inputs = [...tableNames(rig.shape), ...[0, 1].flatMap((cache) => [normsName(cache), kvName(cache)])]
   let end = 0
   for (const { name, address, bytes } of buffers.values()) {
     words.fill(0xa5a5a5a5, end, address / 4)

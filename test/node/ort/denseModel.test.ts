@@ -12,10 +12,9 @@ import { loadDense } from '../../../src/ort/loadDense.ts'
 import type { Ort } from '../../../src/ort/runtime.ts'
 import type { ModelUse } from '../../../src/ort/sessionPlans.ts'
 import { QUANTIZATIONS } from '../../../src/protocol/engineOptions.ts'
-import { at } from '../../../src/util/math.ts'
+import { inputsOf, outputsWithOtherBits, rowsOf, sessionErrors } from '../../helpers/denseChecks.ts'
 import {
   DenseReference,
-  randomRows,
   randomTensors,
   SMALL,
   SMALL_MIMO,
@@ -50,29 +49,6 @@ async function fixture(name: ModelName): Promise<{ spec: ModelSpec; tensors: Sto
     tensors.push({ ...info, dtype: 'BF16', data })
   }, {})
   return { spec: parseModelSpec(files.config, files.generationConfig), tensors }
-}
-
-/** Inputs of every session, for `rows` rows. */
-function inputsOf(spec: ModelSpec, rows: number) {
-  return {
-    x: randomRows(1, rows, spec.hiddenSize),
-    hidden: randomRows(2, rows, spec.hiddenSize),
-    attention: randomRows(3, rows, spec.numHeads * spec.headDim),
-  }
-}
-
-const rowsOf = (values: Float32Array, rows: number): number[][] =>
-  Array.from({ length: rows }, (_, row) => {
-    const width = values.length / rows
-    return [...values.subarray(row * width, (row + 1) * width)]
-  })
-
-/** The largest difference by the largest expected magnitude; NaN and other lengths fail. */
-function relativeError(actual: Float32Array | undefined, expected: readonly (readonly number[])[]): number {
-  const flat = expected.flat()
-  expect(actual).toHaveLength(flat.length)
-  const largest = Math.max(...flat.map(Math.abs))
-  return Math.max(...flat.map((value, i) => Math.abs((actual?.[i] ?? Number.NaN) - value))) / largest
 }
 
 const MODELS_BY_NAME: Readonly<Record<string, () => Promise<{ spec: ModelSpec; tensors: StoredTensor[] }>>> = {
@@ -112,94 +88,21 @@ describe.each(CASES)('$name, quantization $quantization', ({ make, quantization 
   })
 
   it('computes in each session what float64 does', async () => {
-    const rows = 5
-    const { x, hidden, attention } = inputsOf(spec, rows)
-    const [xs, hs, as] = [rowsOf(x, rows), rowsOf(hidden, rows), rowsOf(attention, rows)]
-    const lastLayer = spec.numLayers - 1
-
-    expect(
-      relativeError(
-        await model.first(x),
-        xs.map((row) => reference.qkv('model', 0, row)),
-      ),
-    ).toBeLessThan(1e-5)
-    for (let layer = 0; layer < lastLayer; layer++) {
-      const sums = xs.map((row, i) => reference.block('model', layer, at(as, i), row))
-      const middle = await model.middle(layer, attention, x)
-      expect(relativeError(middle.x, sums)).toBeLessThan(1e-5)
-      expect(
-        relativeError(
-          middle.qkv,
-          sums.map((row) => reference.qkv('model', layer + 1, row)),
-        ),
-      ).toBeLessThan(1e-5)
+    for (const [output, error] of Object.entries(await sessionErrors(model, reference))) {
+      expect(error, output).toBeLessThan(1e-5)
     }
-    const finals = xs.map((row, i) => reference.finalNorm('model', reference.block('model', lastLayer, at(as, i), row)))
-    const sampled = Int32Array.of(4, 0, 0, 2)
-    const logits = [...sampled].map((row) => reference.logits(at(finals, row)))
-    const withHidden = await model.last(attention, x, sampled, true)
-    expect(relativeError(withHidden.hidden, finals)).toBeLessThan(1e-5)
-    expect(relativeError(withHidden.logits, logits)).toBeLessThan(1e-5)
-    const without = await model.last(attention, x, sampled, false)
-    expect(without).toEqual({ hidden: undefined, logits: withHidden.logits })
+  })
 
-    if (!spec.mtp) return
-    const us = xs.map((row, i) => reference.drafterInput(row, at(hs, i)))
-    const input = await model.drafterInput(x, hidden)
-    expect(relativeError(input.u, us)).toBeLessThan(1e-5)
-    expect(
-      relativeError(
-        input.qkv,
-        us.map((row) => reference.qkv('mtp', 0, row)),
-      ),
-    ).toBeLessThan(1e-5)
-    const zs = xs.map((row, i) => reference.finalNorm('mtp', reference.block('mtp', 0, at(as, i), row)))
-    const output = await model.drafterOutput(attention, x)
-    expect(relativeError(output.z, zs)).toBeLessThan(1e-5)
-    expect(
-      relativeError(
-        output.logits,
-        zs.map((row) => reference.logits(row)),
-      ),
-    ).toBeLessThan(1e-5)
+  it('computes without hidden states the same logits', async () => {
+    const { x, attention } = inputsOf(spec, 5)
+    const sampled = Int32Array.of(4, 0, 0, 2)
+    const { logits } = await model.last(attention, x, sampled, true)
+    expect(await model.last(attention, x, sampled, false)).toEqual({ hidden: undefined, logits })
   })
 
   it('gives a row the same bits alone and among 2…70 rows, in every session', async () => {
-    const most = 70
-    const { x, hidden, attention } = inputsOf(spec, most)
-    /** every output of every session for the rows `begin`…`end - 1` */
-    const run = async (begin: number, end: number): Promise<Record<string, Float32Array>> => {
-      const take = (values: Float32Array) =>
-        values.subarray((begin * values.length) / most, (end * values.length) / most)
-      const all = Int32Array.from({ length: end - begin }, (_row, i) => i)
-      const outputs: Record<string, Float32Array> = { first: await model.first(take(x)) }
-      const keep = (session: string, results: Readonly<Record<string, Float32Array | undefined>>) => {
-        for (const [name, values] of Object.entries(results))
-          outputs[`${session}.${name}`] = values ?? new Float32Array()
-      }
-      for (let layer = 0; layer < spec.numLayers - 1; layer++) {
-        keep(`middle${layer}`, await model.middle(layer, take(attention), take(x)))
-      }
-      keep('last', await model.last(take(attention), take(x), all, true))
-      if (spec.mtp) {
-        keep('drafterInput', await model.drafterInput(take(x), take(hidden)))
-        keep('drafterOutput', await model.drafterOutput(take(attention), take(x)))
-      }
-      return outputs
-    }
-    const alone: Record<string, Float32Array>[] = []
-    for (let row = 0; row < most; row++) alone.push(await run(row, row + 1))
-    const different = new Set<string>()
-    for (let rows = 2; rows <= most; rows++) {
-      for (const [name, values] of Object.entries(await run(0, rows))) {
-        const width = values.length / rows
-        expect(width).toBe(alone[0]?.[name]?.length)
-        for (let i = 0; i < values.length; i++) {
-          if (values[i] !== alone[Math.floor(i / width)]?.[name]?.[i % width]) different.add(`${name} of ${rows} rows`)
-        }
-      }
-    }
-    expect([...different]).toEqual([])
+    const sizes = Array.from({ length: 69 }, (_, i) => i + 2)
+    expect(await outputsWithOtherBits(model, sizes)).toEqual([])
   })
 
   it('looks embeddings up exactly, and writes nothing beside them', () => {
