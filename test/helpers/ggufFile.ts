@@ -1,5 +1,8 @@
 /** GGUF files built from scratch, true or not; and the oracle of what they hold is what they were built from. */
 
+import { readdirSync, readFileSync } from 'node:fs'
+import { type GgufHeader, parseGguf } from '../../src/loader/gguf.ts'
+
 export const TYPE = {
   u8: 0,
   i8: 1,
@@ -19,7 +22,10 @@ export const TYPE = {
 export type ScalarType = Exclude<keyof typeof TYPE, 'array'>
 
 /** A value with the type that the file gives it; an array where `value` is one. */
-export type Typed = readonly [type: ScalarType, value: string | number | boolean | readonly (string | number | boolean)[]]
+export type Typed = readonly [
+  type: ScalarType,
+  value: string | number | boolean | readonly (string | number | boolean)[],
+]
 
 export interface WrittenTensor {
   readonly name: string
@@ -79,7 +85,9 @@ export class GgufWriter {
 
   scalar(type: ScalarType, value: string | number | boolean): this {
     if (type === 'string') return this.string(String(value))
-    const bytes = new Uint8Array({ u8: 1, i8: 1, bool: 1, u16: 2, i16: 2, u32: 4, i32: 4, f32: 4, u64: 8, i64: 8, f64: 8 }[type])
+    const bytes = new Uint8Array(
+      { u8: 1, i8: 1, bool: 1, u16: 2, i16: 2, u32: 4, i32: 4, f32: 4, u64: 8, i64: 8, f64: 8 }[type],
+    )
     const view = new DataView(bytes.buffer)
     const number = Number(value)
     if (type === 'u8' || type === 'bool') view.setUint8(0, number)
@@ -125,4 +133,32 @@ export function writeGguf({ metadata = {}, tensors = [], data, alignment = 32, .
   for (const tensor of tensors) writer.tensor(tensor)
   writer.pad(alignment)
   return data ? writer.raw(data).bytes : writer.bytes
+}
+
+const FIXTURES = new URL('../fixtures/', import.meta.url)
+
+/** Names of the fixtures that are GGUF files. */
+export const GGUF_FIXTURES: readonly string[] = readdirSync(FIXTURES).filter((name) => name.includes('-gguf-'))
+
+export interface GgufFixture {
+  readonly file: Uint8Array
+  readonly golden: {
+    /** the config.json that the file was made from */
+    readonly config: Readonly<Record<string, unknown>>
+    /** name, shape, sha256 of the values, the first four, type */
+    readonly dequant: readonly (readonly [string, number[], string, number[], string])[]
+  }
+}
+
+export function ggufFixture(name: string): GgufFixture {
+  const folder = new URL(`${name}/`, FIXTURES)
+  const golden = JSON.parse(readFileSync(new URL('golden.json', folder), 'utf8'))
+  return { file: new Uint8Array(readFileSync(new URL('model.gguf', folder))), golden }
+}
+
+/** The header of a file that is whole. */
+export function parsedGguf(file: Uint8Array): GgufHeader {
+  const header = parseGguf('model.gguf', file, file.length)
+  if ('needs' in header) throw new Error(`a whole file needs ${header.needs} bytes`)
+  return header
 }
