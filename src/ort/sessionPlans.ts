@@ -115,7 +115,7 @@ function afterAttention(
 ): { readonly normed: string; readonly sum: string } {
   const attention = graph.input('attention', spec.numHeads * spec.headDim)
   const x = graph.input('x', spec.hiddenSize)
-  const { normed, sum } = graph.residualNorm(graph.linear(attention, [block('o')]), x, block('postNorm'))
+  const { normed, sum } = graph.residualNorm(graph.linear(attention, [block('o')]), x, block('preMlpNorm'))
   const gate = graph.silu(graph.linear(normed, [block('gate')]))
   const activated = graph.multiply(gate, graph.linear(normed, [block('up')]))
   return graph.residualNorm(graph.linear(activated, [block('down')]), sum, nextNorm, names)

@@ -71,7 +71,7 @@ export function blockOps(model: ModelContext, weights: string, cache: string, ro
       n: spec.hiddenSize,
       residual: true,
     }),
-    normOp(model, `${weights}.postNorm`, rows.pass, rows.count, rows.residual, 'normed'),
+    normOp(model, `${weights}.preMlpNorm`, rows.pass, rows.count, rows.residual, 'normed'),
     op(`${weights}.gateUp`, kernels.gateUp, mlp, rows.count, {
       pass,
       gate: buffer(`${weights}.gate`),
