@@ -5,25 +5,18 @@
 
 import type { WeightRole } from './weightNames.ts'
 
-/** Roles beyond those of weightNames.ts. */
-export type GgufOnlyRole =
-  /** norms of what attention and MLP add, before it is added: sandwich and post-norm families */
-  | 'attentionOutputNorm'
-  | 'mlpOutputNorm'
-  | 'oBias'
-  | 'gateBias'
-  | 'upBias'
-  | 'downBias'
-  /** Phi-3's, and of files made with fused matrices: rows of q, then of k, then of v */
+/** Matrices of several roles: Phi-3's, and of files made with fused matrices. */
+export type GgufFusedRole =
+  /** rows of q, then of k, then of v */
   | 'qkv'
   | 'qkvBias'
-  /** Phi-3's: rows of gate, then of up */
+  /** rows of gate, then of up */
   | 'gateUp'
 
 /** Drafters' own tensors have no role: no supported architecture has a drafter in GGUF. */
-export type GgufRole = Exclude<WeightRole, 'fc' | 'embedNorm' | 'hiddenNorm'> | GgufOnlyRole
+export type GgufRole = Exclude<WeightRole, 'fc' | 'embedNorm' | 'hiddenNorm'> | GgufFusedRole
 
-/** With N for the layer. `postNorm` is the norm before the MLP, which Transformers names after attention. */
+/** With N for the layer. */
 const NAMES: Readonly<Record<GgufRole, string>> = {
   embed: 'token_embd.weight',
   finalNorm: 'output_norm.weight',
@@ -41,8 +34,8 @@ const NAMES: Readonly<Record<GgufRole, string>> = {
   kNorm: 'blk.N.attn_k_norm.weight',
   o: 'blk.N.attn_output.weight',
   oBias: 'blk.N.attn_output.bias',
-  attentionOutputNorm: 'blk.N.post_attention_norm.weight',
-  postNorm: 'blk.N.ffn_norm.weight',
+  postAttentionNorm: 'blk.N.post_attention_norm.weight',
+  preMlpNorm: 'blk.N.ffn_norm.weight',
   gate: 'blk.N.ffn_gate.weight',
   up: 'blk.N.ffn_up.weight',
   gateUp: 'blk.N.ffn_up.weight',
@@ -50,7 +43,7 @@ const NAMES: Readonly<Record<GgufRole, string>> = {
   gateBias: 'blk.N.ffn_gate.bias',
   upBias: 'blk.N.ffn_up.bias',
   downBias: 'blk.N.ffn_down.bias',
-  mlpOutputNorm: 'blk.N.post_ffw_norm.weight',
+  postMlpNorm: 'blk.N.post_ffw_norm.weight',
 }
 
 /** @param layer of a block's tensor; the others have none */

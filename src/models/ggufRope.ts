@@ -4,7 +4,7 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
-import type { GgufFields, GgufTensor } from './ggufFields.ts'
+import { type GgufFields, type GgufTensor, shortestDecimal } from './ggufFields.ts'
 
 const DIVISORS = 'rope_freqs.weight'
 const LONG = 'rope_factors_long.weight'
@@ -100,7 +100,7 @@ function valuesOf(values: ConfigValues, name: string, expected: number): number[
   if (found.length !== expected) refuse(name, `has ${found.length} values; half of the rotated dims are ${expected}`)
   const wrong = found.find((value) => !(value > 0 && value < Number.POSITIVE_INFINITY))
   if (wrong !== undefined) refuse(name, `holds ${wrong}; its values must be above 0`)
-  return [...found]
+  return Array.from(found, shortestDecimal)
 }
 
 function optional(name: string, value: number | undefined): Record<string, number> {

@@ -5,6 +5,8 @@ import { ggufConfig } from '../../src/models/ggufConfig.ts'
 import type { GgufMetadata, GgufTensor, GgufValue } from '../../src/models/ggufFields.ts'
 import { type GgufRole, ggufName, ggufRewrites, unpermutedRow } from '../../src/models/ggufNames.ts'
 import { configTensors } from '../../src/models/ggufRope.ts'
+import type { ModelSpec } from '../../src/models/modelSpec.ts'
+import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { ropeFrequencies } from '../../src/models/rope.ts'
 import { GGUF_FIXTURES, ggufFixture, parsedGguf } from '../helpers/ggufFile.ts'
 import { readJson, thrownBy } from '../helpers/modelFiles.ts'
@@ -29,6 +31,11 @@ function comparable(config: Config): Record<string, unknown> {
   const filled = { ...DEFAULTS, ...tied, head_dim: headDim, ...config }
   const entries = Object.entries(filled).filter(([name]) => !NOT_IN_FILE.includes(name))
   return Object.fromEntries(entries)
+}
+
+/** Without what GGUF cannot say. */
+function withoutIds(spec: ModelSpec): ModelSpec {
+  return { ...spec, eosTokenIds: [], bosTokenId: undefined, mtp: undefined }
 }
 
 /** The f32 values of the tensors that the config needs, read from the file. */
@@ -60,6 +67,18 @@ describe('ggufConfig of the fixtures', () => {
       if (name === 'qwen2-gguf-q5' && field === 'sliding_window') continue
       expect([field, config[field] ?? DEFAULTS[field] ?? null]).toEqual([field, value])
     }
+  })
+
+  it.each(GGUF_FIXTURES)('%s: the same spec', (name) => {
+    const { file, golden } = ggufFixture(name)
+    const spec = parseModelSpec(configOf(file))
+    expect(spec.eosTokenIds.length).toBeGreaterThan(0)
+    expect(spec.bosTokenId).toBeDefined()
+    const { ropes, ...rest } = withoutIds(spec)
+    const { ropes: wanted, ...expected } = withoutIds(parseModelSpec(golden.config))
+    expect(rest).toEqual(expected)
+    if (name !== 'llama-gguf-f16') expect(ropes).toEqual(wanted)
+    else expect(ropes[0]).toMatchObject({ dims: 32, theta: 10_000, scaling: { kind: 'divisors' } })
   })
 
   it('give the frequencies of llama3 scaling as divisors', () => {
@@ -192,12 +211,16 @@ describe('ggufConfig of what the converter writes', () => {
       ['rope_factors_long.weight', Float32Array.from(factors.long_factor)],
       ['rope_factors_short.weight', Float32Array.from(factors.short_factor)],
     ])
-    const config = comparable(ggufConfig(metadata, tensors, values))
+    const made = ggufConfig(metadata, tensors, values)
+    const config = comparable(made)
     for (const [field, value] of Object.entries(comparable(original))) {
       if (!apart.includes(field) && !field.startsWith('num_nextn')) {
         expect([field, config[field] ?? DEFAULTS[field] ?? null]).toEqual([field, value])
       }
     }
+    // A scale that no file says is that of the head.
+    const scalar = 'query_pre_attn_scalar' in original ? { query_pre_attn_scalar: original.head_dim } : {}
+    expect(withoutIds(parseModelSpec(made))).toEqual(withoutIds(parseModelSpec({ ...original, ...scalar })))
   })
 
   const config = (
@@ -474,11 +497,11 @@ describe('ggufConfig of what the converter writes', () => {
 
 describe('ggufName', () => {
   const ROLES: Readonly<Record<string, readonly GgufRole[]>> = {
-    'llama-gguf-f16': ['lmHead', 'inputNorm', 'postNorm', 'q', 'k', 'v', 'o', 'gate', 'up', 'down'],
-    'qwen2-gguf-q5': ['qBias', 'kBias', 'vBias', 'inputNorm', 'postNorm', 'q', 'k', 'v', 'o', 'gate', 'up', 'down'],
-    'qwen3-gguf-q5_k': ['qNorm', 'kNorm', 'inputNorm', 'postNorm', 'q', 'k', 'v', 'o', 'gate', 'up', 'down'],
+    'llama-gguf-f16': ['lmHead', 'inputNorm', 'preMlpNorm', 'q', 'k', 'v', 'o', 'gate', 'up', 'down'],
+    'qwen2-gguf-q5': ['qBias', 'kBias', 'vBias', 'inputNorm', 'preMlpNorm', 'q', 'k', 'v', 'o', 'gate', 'up', 'down'],
+    'qwen3-gguf-q5_k': ['qNorm', 'kNorm', 'inputNorm', 'preMlpNorm', 'q', 'k', 'v', 'o', 'gate', 'up', 'down'],
     'gemma3-gguf-q8_0': [
-      ...(['qNorm', 'kNorm', 'inputNorm', 'attentionOutputNorm', 'postNorm', 'mlpOutputNorm'] as const),
+      ...(['qNorm', 'kNorm', 'inputNorm', 'postAttentionNorm', 'preMlpNorm', 'postMlpNorm'] as const),
       ...(['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const),
     ],
   }
