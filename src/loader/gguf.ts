@@ -10,6 +10,8 @@ import { foreignFormat } from './foreignFormat.ts'
 import { GgufCursor, HeaderEnds, MAX_HEADER_BYTES } from './ggufCursor.ts'
 import { readValue } from './ggufValues.ts'
 
+export { MAX_HEADER_BYTES }
+
 export interface GgufHeader {
   readonly version: number
   readonly metadata: GgufMetadata

@@ -105,7 +105,7 @@ export function isStrings(value: unknown): value is readonly string[] {
 }
 
 /** The decimal of fewest digits that rounds to the same f32; `value` itself, if it is no f32. */
-function shortestDecimal(value: number): number {
+export function shortestDecimal(value: number): number {
   if (Math.fround(value) !== value) return value
   for (let digits = 1; digits < 9; digits++) {
     const decimal = Number(value.toPrecision(digits))
