@@ -59,7 +59,12 @@ export function blockOps(model: ModelContext, weights: string, cache: string, ro
   const { spec, kernels, buffer, dtype } = model
   const queries = spec.numHeads * spec.headDim
   const pass = passSlice(buffer('passes'), rows.pass)
-  const mlp = { k: spec.hiddenSize, n: spec.intermediateSize, dtype: dtype(`${weights}.gate`), activation: spec.activation }
+  const mlp = {
+    k: spec.hiddenSize,
+    n: spec.intermediateSize,
+    dtype: dtype(`${weights}.gate`),
+    activation: spec.activation,
+  }
   return [
     normOp(model, `${weights}.inputNorm`, rows.pass, rows.count, rows.residual, 'normed'),
     qkvOp(model, weights, rows, true),

@@ -3,6 +3,7 @@
 import { test } from 'vitest'
 import type { GateUpShape } from '../../src/kernels/gateUp.ts'
 import type { KernelVariant } from '../../src/kernels/variant.ts'
+import { activated } from '../helpers/activations.ts'
 import {
   expectAllClose,
   expectPoison,
@@ -17,12 +18,14 @@ import { type RandomWeight, randomWeight } from '../helpers/weights.ts'
 const SPARE_ROWS = 9
 
 const CASES: readonly (GateUpShape & { readonly rows: number })[] = [
-  { rows: 9, k: 192, n: 512, dtype: 'bf16' },
-  { rows: 33, k: 64, n: 128, dtype: 'f32' },
-  { rows: 7, k: 100, n: 33, dtype: 'f16' },
-  { rows: 1, k: 4, n: 7, dtype: 'bf16' },
-  { rows: 2, k: 192, n: 512, dtype: 'bf16' },
-  { rows: 6, k: 20, n: 13, dtype: 'f32' },
+  { rows: 9, k: 192, n: 512, dtype: 'bf16', activation: 'silu' },
+  { rows: 33, k: 64, n: 128, dtype: 'f32', activation: 'silu' },
+  { rows: 7, k: 100, n: 33, dtype: 'f16', activation: 'silu' },
+  { rows: 1, k: 4, n: 7, dtype: 'bf16', activation: 'silu' },
+  { rows: 2, k: 192, n: 512, dtype: 'bf16', activation: 'silu' },
+  { rows: 6, k: 20, n: 13, dtype: 'f32', activation: 'silu' },
+  { rows: 7, k: 100, n: 33, dtype: 'f16', activation: 'gelu_tanh' },
+  { rows: 2, k: 20, n: 13, dtype: 'bf16', activation: 'gelu_tanh' },
 ]
 
 interface Inputs {
@@ -39,7 +42,7 @@ function inputs({ k, n, dtype }: GateUpShape, rows: number): Inputs {
   }
 }
 
-function reference({ k, n }: GateUpShape, rows: number, { gate, up, x }: Inputs): Float64Array {
+function reference({ k, n, activation }: GateUpShape, rows: number, { gate, up, x }: Inputs): Float64Array {
   return Float64Array.from({ length: rows * n }, (_, at) => {
     const [row, column] = [Math.floor(at / n), at % n]
     let [g, u] = [0, 0]
@@ -47,7 +50,7 @@ function reference({ k, n }: GateUpShape, rows: number, { gate, up, x }: Inputs)
       g += (gate.values[column * k + i] ?? 0) * (x[row * k + i] ?? 0)
       u += (up.values[column * k + i] ?? 0) * (x[row * k + i] ?? 0)
     }
-    return (g / (1 + Math.exp(-g))) * u
+    return activated(activation, g) * u
   })
 }
 
@@ -68,7 +71,7 @@ async function run(
 }
 
 export function gateUpConformance(variants: readonly KernelVariant<GateUpShape>[]): void {
-  test.each(CASES)('$rows rows, $k to $n, $dtype', async ({ rows, ...shape }) => {
+  test.each(CASES)('$rows rows, $k to $n, $dtype, $activation', async ({ rows, ...shape }) => {
     const given = inputs(shape, rows)
     const y = await run(variants, shape, rows, given)
     expectAllClose(y.f32.subarray(0, rows * shape.n), reference(shape, rows, given))
@@ -76,7 +79,7 @@ export function gateUpConformance(variants: readonly KernelVariant<GateUpShape>[
   })
 
   test('a row has the same bits whatever the number of rows', async () => {
-    const shape = { k: 100, n: 33, dtype: 'f16' } as const
+    const shape = { k: 100, n: 33, dtype: 'f16', activation: 'silu' } as const
     const given = inputs(shape, 33)
     const all = await run(variants, shape, 33, given)
     for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 16]) {
@@ -85,10 +88,13 @@ export function gateUpConformance(variants: readonly KernelVariant<GateUpShape>[
     }
   })
 
-  test('a gate far from zero neither overflows nor passes', async () => {
-    const shape = { k: 4, n: 7, dtype: 'bf16' } as const
-    const given = inputs(shape, 2)
-    const y = await run(variants, shape, 2, { ...given, x: given.x.map((value) => value * 1e4) })
-    expectAllClose(y.f32.subarray(0, 14), reference(shape, 2, { ...given, x: given.x.map((value) => value * 1e4) }))
-  })
+  test.each(['silu', 'gelu_tanh'] as const)(
+    '%s of a gate far from zero neither overflows nor passes',
+    async (activation) => {
+      const shape = { k: 4, n: 7, dtype: 'bf16', activation } as const
+      const given = inputs(shape, 2)
+      const y = await run(variants, shape, 2, { ...given, x: given.x.map((value) => value * 1e4) })
+      expectAllClose(y.f32.subarray(0, 14), reference(shape, 2, { ...given, x: given.x.map((value) => value * 1e4) }))
+    },
+  )
 }
