@@ -23,7 +23,7 @@ function coarseBench(microseconds: { readonly serial: number; readonly workgroup
   const spec = { numHeads: 4, numKvHeads: 2, headDim: 32, hiddenSize: 64, intermediateSize: 128, vocabSize: 512 }
   const geometry = { rows: 64, seqs: 4, sampled: 4, drafts: 0, maxBlocks: 8, totalBlocks: 8 }
   const model = {
-    spec: { ...spec, rmsNormEps: 1e-6, layers: [{}], tiedEmbeddings: true },
+    spec: { ...spec, rmsNormEps: 1e-6, ropes: [], layers: [{}], activation: 'silu', tiedEmbeddings: true },
     geometry,
     kvDtype: 'f16',
     buffer: () => ({}),
