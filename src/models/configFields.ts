@@ -8,38 +8,60 @@ import type { NumberRange } from '../protocol/ranges.ts'
 
 const MAX_SHOWN = 80
 
+/** No size of a model is near it. */
+const MOST = 2 ** 31 - 1
+
+export type JsonObject = Readonly<Record<string, unknown>>
+
 export class ConfigFields {
   readonly #file: string
-  readonly #record: Readonly<Record<string, unknown>>
+  readonly #record: JsonObject
+  readonly #defaults: JsonObject
 
-  /** @throws MODEL_FORMAT unless `value` is a JSON object. `file` is the name used in messages. */
-  constructor(file: string, value: unknown) {
+  /**
+   * @param file name in messages
+   * @param defaults values of fields that are left out; null counts as stated
+   * @throws MODEL_FORMAT unless `value` is a JSON object
+   */
+  constructor(file: string, value: unknown, defaults: JsonObject = {}) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new WeirError('MODEL_FORMAT', `${file}: expected a JSON object, found ${shown(value)}`, { file })
     }
     this.#file = file
-    this.#record = value as Record<string, unknown>
+    this.#record = value as JsonObject
+    this.#defaults = defaults
   }
 
-  /** Whether the field is present and not null: Transformers writes null for "not set". */
+  /** The same fields with the values of those that are left out. */
+  withDefaults(defaults: JsonObject): ConfigFields {
+    return new ConfigFields(this.#file, this.#record, defaults)
+  }
+
+  /** Whether the field has a value, a default included. Transformers writes null for "not set". */
   has(name: string): boolean {
     return this.raw(name) !== undefined
   }
 
+  /** Whether the object itself has a value for it. */
+  states(name: string): boolean {
+    return Object.hasOwn(this.#record, name) && this.raw(name) !== undefined
+  }
+
   /** The field's value; null counts as missing. */
   raw(name: string): unknown {
-    return Object.hasOwn(this.#record, name) ? (this.#record[name] ?? undefined) : undefined
+    const record = Object.hasOwn(this.#record, name) ? this.#record : this.#defaults
+    return Object.hasOwn(record, name) ? (record[name] ?? undefined) : undefined
   }
 
   names(): string[] {
     return Object.keys(this.#record)
   }
 
-  /** An integer of at least `least`. */
-  integer(name: string, least = 1): number {
+  /** An integer of least…most. */
+  integer(name: string, least = 1, most = MOST): number {
     const value = this.raw(name)
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least) {
-      this.refuse(name, `must be an integer of at least ${least}`)
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < least || value > most) {
+      this.refuse(name, `must be an integer of ${most === MOST ? `at least ${least}` : `${least}…${most}`}`)
     }
     return value
   }
@@ -50,6 +72,11 @@ export class ConfigFields {
     if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
       this.refuse(name, 'must be a number above 0')
     return value
+  }
+
+  /** A finite number above 0, or undefined. */
+  optionalNumber(name: string): number | undefined {
+    return this.has(name) ? this.number(name) : undefined
   }
 
   within(name: string, { accepts, allowed }: NumberRange): number {
@@ -67,6 +94,23 @@ export class ConfigFields {
   string(name: string): string {
     const value = this.raw(name)
     if (typeof value !== 'string') this.refuse(name, 'must be a string')
+    return value
+  }
+
+  /** The string of one of two spellings of a field; undefined if both are missing. */
+  eitherString(name: string, other: string): string | undefined {
+    const [a, b] = [name, other].map((field) => (this.has(field) ? this.string(field) : undefined))
+    if (a !== undefined && b !== undefined && a !== b) this.refuse(name, `${other} says ${shown(b)}`)
+    return a ?? b
+  }
+
+  /** A list of finite numbers above 0, or undefined. */
+  numbers(name: string): number[] | undefined {
+    const value = this.raw(name)
+    if (value === undefined) return undefined
+    const positive = (number: unknown): number is number =>
+      typeof number === 'number' && Number.isFinite(number) && number > 0
+    if (!Array.isArray(value) || !value.every(positive)) this.refuse(name, 'must be a list of numbers above 0')
     return value
   }
 
@@ -97,7 +141,13 @@ export class ConfigFields {
   }
 }
 
-function shown(value: unknown): string {
-  const text = value === undefined ? 'missing' : JSON.stringify(value)
+/** A value of JSON in a message. */
+export function shown(value: unknown): string {
+  let text = 'missing'
+  try {
+    if (value !== undefined) text = JSON.stringify(value)
+  } catch {
+    text = 'too deep' // thousands of lists in lists
+  }
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
 }

@@ -1,179 +1,206 @@
 /**
- * Reads the architecture of a model from config.json. A config that needs unsupported arithmetic is refused by field, because
- * ignoring the field would produce fluent wrong text. It must never know tensor names (weightNames.ts), bytes, or a device.
+ * Reads the architecture of a model from config.json, of either generation of Transformers. A config that contradicts itself or needs
+ * unsupported arithmetic is refused by field, because ignoring the field would produce fluent wrong text. It must never know tensor
+ * names (weightNames.ts), bytes, or a device.
  */
 
-import { SAMPLING_NUMBERS, type SamplingField } from '../protocol/ranges.ts'
-import { ConfigFields } from './configFields.ts'
-import type { LayerSpec, ModelSpec, MtpSpec } from './modelSpec.ts'
+import { parseQuantisation } from './checkpointQuantisation.ts'
+import { ConfigFields, shown } from './configFields.ts'
+import { FAMILIES, type Family, familyOf, WRAPPERS } from './families.ts'
+import { parseGenerationDefaults } from './generationDefaults.ts'
+import { attentionKinds, rotatedLayers, windowSize } from './layerConfig.ts'
+import type { LayerSpec, ModelSpec } from './modelSpec.ts'
+import { type RopeConfig, readRopes } from './ropeConfig.ts'
+import { FIXED_FIELDS, REFUSED } from './unsupported.ts'
 
-/** The defaults in a model's generation_config.json. */
-export interface GenerationDefaults {
-  /** recommended sampling parameters */
-  readonly sampling: { readonly [field in SamplingField]?: number }
-  readonly eosTokenIds: readonly number[]
+/** What bounds the work that a config may ask for before a weight is seen. */
+const MOST_LAYERS = 1000
+const MOST_HEAD_DIM = 1024
+
+const ACTIVATIONS: Readonly<Record<string, ModelSpec['activation']>> = {
+  silu: 'silu',
+  swish: 'silu',
+  gelu_pytorch_tanh: 'gelu_tanh',
 }
 
-/** Properties of a family that config.json does not state. */
-interface Family extends Pick<ModelSpec, 'family' | 'architecture' | 'qkvBias' | 'qkNorm'> {
-  /** drafter of checkpoints that have one */
-  readonly mtp: MtpSpec
+const NOT_ROTATED: RopeConfig = { ropes: [], indexOf: { full: 0, sliding: 0 }, queryScaling: undefined }
+
+/** The text model that a config describes. */
+interface TextModel {
+  readonly fields: ConfigFields
+  /** the whole config, where the text model's is inside another */
+  readonly outer: ConfigFields
+  readonly name: string
+  readonly family: Family
+  readonly architecture: string
 }
-
-const FAMILIES: readonly Family[] = [
-  {
-    family: 'qwen3',
-    architecture: 'Qwen3ForCausalLM',
-    qkvBias: false,
-    qkNorm: 'head',
-    mtp: { blocks: 1, names: 'qwen3-next', concatOrder: 'embedding-first', maskFirstEmbedding: false },
-  },
-  {
-    family: 'mimo',
-    architecture: 'MiMoForCausalLM',
-    qkvBias: true,
-    qkNorm: undefined,
-    mtp: { blocks: 1, names: 'mimo', concatOrder: 'hidden-first', maskFirstEmbedding: true },
-  },
-]
-
-/** Fields with a single supported value, if present: any other changes the arithmetic. */
-const FIXED_FIELDS: readonly (readonly [name: string, value: unknown])[] = [
-  ['hidden_act', 'silu'],
-  ['mlp_bias', false],
-  ['use_sliding_window', false],
-  ['use_mrope', false],
-  ['partial_rotary_factor', 1],
-]
-
-/** Sizes that must be multiples of 4, the width of the kernels' words. */
-const WORD_SIZES = ['hidden_size', 'intermediate_size', 'head_dim'] as const
 
 /**
- * Reads config.json (and generation_config.json, whose end-of-text ids come first, as in Transformers).
+ * Reads config.json, and generation_config.json, whose end-of-text ids come first.
  * @throws MODEL_FORMAT naming the field and its value
  */
 export function parseModelSpec(config: unknown, generationConfig?: unknown): ModelSpec {
-  const fields = new ConfigFields('config.json', config)
-  const { mtp, ...family } = checkFamily(fields)
-  for (const [name, value] of [...FIXED_FIELDS, ['attention_bias', family.qkvBias] as const]) {
-    if (fields.has(name) && fields.raw(name) !== value)
-      fields.refuse(name, `only ${JSON.stringify(value)} is supported`)
+  const model = textModel(config)
+  const { fields, family } = model
+  for (const name of family.required) if (!fields.has(name)) fields.refuse(name, 'it must be stated')
+  for (const [name, values, reason] of FIXED_FIELDS) {
+    if (fields.has(name) && !values.includes(fields.raw(name))) fields.refuse(name, reason)
   }
-  if (fields.has('quantization_config')) {
-    fields.refuse('quantization_config', 'pre-quantised checkpoints are not supported; use the BF16, F16 or F32 one')
-  }
+  parseQuantisation(config)
 
-  const numLayers = fields.integer('num_hidden_layers')
-  checkLayerTypes(fields, numLayers)
+  const sizes = readSizes(fields, family)
+  return {
+    family: model.name,
+    architecture: model.architecture,
+    ...sizes,
+    rmsNormEps: fields.number('rms_norm_eps'),
+    norms: family.norms,
+    qkNorm: family.qkNorm,
+    ...readBiases(fields, family),
+    activation: readActivation(fields),
+    ...readScales(fields, family, sizes),
+    ...readLayers(fields, family, sizes),
+    tiedEmbeddings: readTied(model),
+    ...readSpecialTokens(model, generationConfig, sizes.vocabSize),
+    mtp: hasDrafter(fields, family) ? family.mtp : undefined,
+  }
+}
+
+/** @throws MODEL_FORMAT unless it is a model of a known family */
+function textModel(config: unknown): TextModel {
+  const outer = new ConfigFields('config.json', config)
+  const type = outer.string('model_type')
+  const wrapper = Object.hasOwn(WRAPPERS, type) ? WRAPPERS[type] : undefined
+  if (wrapper && !outer.has('text_config')) outer.refuse('text_config', 'it must describe the text model')
+  const fields = (wrapper === undefined ? undefined : outer.nested('text_config')) ?? outer
+  const name = fields.string('model_type')
+  const family = familyOf(name)
+  if (!family) {
+    const supported = [...Object.keys(FAMILIES), ...Object.keys(WRAPPERS)].join(', ')
+    const reason = Object.hasOwn(REFUSED, name) ? `${REFUSED[name]}; ` : ''
+    return fields.refuse('model_type', `${reason}supported: ${supported}`)
+  }
+  const architecture = wrapper ?? family.architecture
+  const stated = outer.raw('architectures')
+  if (stated !== undefined && !(Array.isArray(stated) && stated.length === 1 && stated[0] === architecture)) {
+    outer.refuse('architectures', `supported for this model_type: ["${architecture}"]`)
+  }
+  return { fields: fields.withDefaults(family.defaults), outer, name, family, architecture }
+}
+
+type Sizes = Pick<
+  ModelSpec,
+  'hiddenSize' | 'intermediateSize' | 'numLayers' | 'numHeads' | 'numKvHeads' | 'headDim' | 'vocabSize' | 'maxPositions'
+>
+
+function readSizes(fields: ConfigFields, { widthField }: Family): Sizes {
   const numHeads = fields.integer('num_attention_heads')
-  const numKvHeads = fields.integer('num_key_value_heads')
+  const numKvHeads = fields.has('num_key_value_heads') ? fields.integer('num_key_value_heads') : numHeads
   if (numHeads % numKvHeads !== 0) {
     fields.refuse('num_key_value_heads', `it must divide num_attention_heads, which is ${numHeads}`)
   }
-  for (const name of WORD_SIZES) {
-    if (fields.integer(name) % 4 !== 0) fields.refuse(name, 'it must be a multiple of 4')
+  const hiddenSize = words(fields, 'hidden_size')
+  const headDim = fields.has('head_dim') ? fields.integer('head_dim', 1, MOST_HEAD_DIM) : hiddenSize / numHeads
+  if (headDim % 8 !== 0 || headDim > MOST_HEAD_DIM) {
+    const found = fields.has('head_dim') ? '' : `hidden_size / num_attention_heads is ${headDim}, and `
+    fields.refuse('head_dim', `${found}it must be a multiple of 8`)
   }
-
-  const vocabSize = fields.integer('vocab_size')
-  const headDim = fields.integer('head_dim')
-  const eosTokenIds = parseGenerationDefaults(generationConfig, vocabSize).eosTokenIds
   return {
-    ...family,
-    hiddenSize: fields.integer('hidden_size'),
-    intermediateSize: fields.integer('intermediate_size'),
-    numLayers,
+    hiddenSize,
+    intermediateSize: words(fields, widthField),
+    numLayers: fields.integer('num_hidden_layers', 1, MOST_LAYERS),
     numHeads,
     numKvHeads,
     headDim,
-    vocabSize,
+    vocabSize: fields.integer('vocab_size'),
     maxPositions: fields.integer('max_position_embeddings'),
-    rmsNormEps: fields.number('rms_norm_eps'),
-    norms: 'pre',
-    outputBias: false,
-    mlpBias: false,
-    activation: 'silu',
-    attentionScale: 1 / Math.sqrt(headDim),
-    attentionSoftcap: undefined,
-    queryScaling: undefined,
-    embeddingScale: 1,
-    residualScale: 1,
-    logitScale: 1,
-    logitSoftcap: undefined,
-    ropes: [{ dims: headDim, theta: ropeTheta(fields), scaling: undefined }],
-    tiedEmbeddings: fields.boolean('tie_word_embeddings', false),
-    eosTokenIds: eosTokenIds.length > 0 ? eosTokenIds : fields.tokenIds('eos_token_id', vocabSize),
-    bosTokenId: fields.tokenIds('bos_token_id', vocabSize)[0],
-    layers: Array.from({ length: numLayers }, (): LayerSpec => ({ cache: 'paged', window: undefined, rope: 0 })),
-    mtp: hasDrafter(fields) ? mtp : undefined,
   }
 }
 
-/**
- * Reads generation_config.json; undefined if the model has none. `do_sample: false` means greedy, whatever the other
- * fields say.
- * @throws MODEL_FORMAT naming the field and its value
- */
-export function parseGenerationDefaults(
+/** A size of rows, which kernels read in words of up to eight codes. */
+function words(fields: ConfigFields, name: string): number {
+  const size = fields.integer(name)
+  return size % 8 === 0 ? size : fields.refuse(name, 'it must be a multiple of 8')
+}
+
+function readBiases(fields: ConfigFields, family: Family): Pick<ModelSpec, 'qkvBias' | 'outputBias' | 'mlpBias'> {
+  const attention = fields.boolean('attention_bias', family.qkvBias === 'always')
+  const mlp = fields.boolean('mlp_bias', false)
+  if (family.qkvBias !== 'stated' && attention !== (family.qkvBias === 'always')) {
+    fields.refuse('attention_bias', `models of this family ${family.qkvBias} have biases of queries, keys and values`)
+  }
+  if (family.mlpBias === 'never' && mlp) fields.refuse('mlp_bias', 'models of this family have no biases in the MLP')
+  return { qkvBias: attention, outputBias: family.outputBias === 'stated' && attention, mlpBias: mlp }
+}
+
+function readActivation(fields: ConfigFields): ModelSpec['activation'] {
+  const field = fields.states('hidden_activation') || !fields.has('hidden_act') ? 'hidden_activation' : 'hidden_act'
+  const name = fields.eitherString(field, field === 'hidden_act' ? 'hidden_activation' : 'hidden_act') ?? 'silu'
+  const found = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined
+  return found ?? fields.refuse(field, `supported: ${Object.keys(ACTIVATIONS).map(shown).join(', ')}`)
+}
+
+type Scales = Pick<
+  ModelSpec,
+  'attentionScale' | 'attentionSoftcap' | 'embeddingScale' | 'residualScale' | 'logitScale' | 'logitSoftcap'
+>
+
+function readScales(fields: ConfigFields, family: Family, { headDim, hiddenSize }: Sizes): Scales {
+  const scalar = fields.optionalNumber('query_pre_attn_scalar') ?? headDim
+  return {
+    attentionScale: fields.optionalNumber('attention_multiplier') ?? 1 / Math.sqrt(scalar),
+    attentionSoftcap: fields.optionalNumber('attn_logit_softcapping'),
+    embeddingScale:
+      fields.optionalNumber('embedding_multiplier') ?? (family.scaledEmbeddings ? Math.sqrt(hiddenSize) : 1),
+    residualScale: fields.optionalNumber('residual_multiplier') ?? 1,
+    logitScale: 1 / (fields.optionalNumber('logits_scaling') ?? 1),
+    logitSoftcap: fields.optionalNumber('final_logit_softcapping'),
+  }
+}
+
+function readLayers(
+  fields: ConfigFields,
+  family: Family,
+  { numLayers, headDim, maxPositions }: Sizes,
+): Pick<ModelSpec, 'ropes' | 'layers' | 'queryScaling'> {
+  const kinds = attentionKinds(fields, family.window, numLayers)
+  const window = kinds.includes('sliding') ? windowSize(fields, maxPositions) : undefined
+  const rotated = rotatedLayers(fields, numLayers)
+  const { ropes, indexOf, queryScaling } = rotated.includes(true) ? readRopes(fields, headDim) : NOT_ROTATED
+  const layers = kinds.map(
+    (kind, layer): LayerSpec => ({
+      cache: 'paged',
+      window: kind === 'sliding' ? window : undefined,
+      rope: rotated[layer] ? indexOf[kind] : undefined,
+    }),
+  )
+  return { ropes, layers, queryScaling }
+}
+
+/** A wrapper may say it beside its text model, or inside. */
+function readTied({ fields, outer }: TextModel): boolean {
+  const name = 'tie_word_embeddings'
+  return (!fields.states(name) && outer.states(name) ? outer : fields).boolean(name, false)
+}
+
+function readSpecialTokens(
+  { fields, outer }: TextModel,
   generationConfig: unknown,
-  vocabSize = Number.POSITIVE_INFINITY,
-): GenerationDefaults {
-  const fields = new ConfigFields('generation_config.json', generationConfig ?? {})
-  const sampling: { [field in SamplingField]?: number } = {}
-  for (const [field, range] of Object.entries(SAMPLING_NUMBERS)) {
-    if (fields.has(field)) sampling[field as SamplingField] = fields.within(field, range)
-  }
-  if (!fields.boolean('do_sample', true)) sampling.temperature = 0
-  return { sampling, eosTokenIds: fields.tokenIds('eos_token_id', vocabSize) }
-}
-
-function checkFamily(fields: ConfigFields): Family {
-  const type = fields.string('model_type')
-  const found = FAMILIES.find(({ family }) => family === type)
-  if (!found) fields.refuse('model_type', `supported: ${FAMILIES.map(({ family }) => family).join(', ')}`)
-  const architectures = fields.raw('architectures')
-  if (!Array.isArray(architectures) || architectures.length !== 1 || architectures[0] !== found.architecture) {
-    fields.refuse('architectures', `supported for this model_type: ["${found.architecture}"]`)
-  }
-  return found
-}
-
-function checkLayerTypes(fields: ConfigFields, numLayers: number): void {
-  if (!fields.has('layer_types')) return
-  const types = fields.raw('layer_types')
-  if (!Array.isArray(types) || types.length !== numLayers || types.some((type) => type !== 'full_attention')) {
-    fields.refuse('layer_types', `only "full_attention" for each of the ${numLayers} layers is supported`)
+  vocabSize: number,
+): Pick<ModelSpec, 'eosTokenIds' | 'bosTokenId'> {
+  const places = [fields, outer]
+  const ends = places.flatMap((place) => place.tokenIds('eos_token_id', vocabSize))
+  const generation = parseGenerationDefaults(generationConfig, vocabSize).eosTokenIds
+  return {
+    eosTokenIds: [...new Set([...generation, ...ends])],
+    bosTokenId: places.flatMap((place) => place.tokenIds('bos_token_id', vocabSize))[0],
   }
 }
 
-/** θ of unscaled rotary embedding, from `rope_theta` or from the newer `rope_parameters`; any scaling is refused. */
-function ropeTheta(fields: ConfigFields): number {
-  const scaling = fields.nested('rope_scaling')
-  if (scaling && ropeType(scaling) !== 'default')
-    fields.refuse('rope_scaling', 'only null or type "default" is supported')
-  const parameters = fields.nested('rope_parameters')
-  if (!parameters) return fields.number('rope_theta')
-
-  const type = ropeType(parameters) ?? 'default'
-  const known = new Set(['rope_type', 'type', 'rope_theta', 'partial_rotary_factor'])
-  const partial = parameters.raw('partial_rotary_factor') ?? 1
-  if (type !== 'default' || partial !== 1 || parameters.names().some((name) => !known.has(name))) {
-    fields.refuse('rope_parameters', 'only type "default" with rope_theta is supported')
-  }
-  const theta = parameters.number('rope_theta')
-  if (fields.has('rope_theta') && fields.number('rope_theta') !== theta) {
-    fields.refuse('rope_theta', `rope_parameters says ${theta}`)
-  }
-  return theta
-}
-
-function ropeType(scaling: ConfigFields): unknown {
-  return scaling.raw('rope_type') ?? scaling.raw('type')
-}
-
-function hasDrafter(fields: ConfigFields): boolean {
+/** Where we know the family's drafter; others run without. */
+function hasDrafter(fields: ConfigFields, { mtp }: Family): boolean {
   const name = 'num_nextn_predict_layers'
-  const blocks = fields.has(name) ? fields.integer(name, 0) : 0
+  const blocks = mtp && fields.has(name) ? fields.integer(name, 0) : 0
   if (blocks > 1) fields.refuse(name, 'a drafter of several chained blocks is not supported')
   return blocks === 1
 }

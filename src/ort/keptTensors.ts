@@ -1,7 +1,7 @@
 /** The tensors that no session takes: the embedding matrix as it is stored, and the weights of each head's QK-norm as f32. */
 
+import type { CheckedTensor } from '../models/checkTensors.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import type { CheckedTensor } from '../models/weightNames.ts'
 import { decodeWeights, WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
 import type { HeadNorms } from './denseModel.ts'
 import { EmbeddingRows } from './embeddingRows.ts'

@@ -4,8 +4,8 @@
  */
 
 import type { WeightStream } from '../backend/backend.ts'
+import { checkTensors } from '../models/checkTensors.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { checkTensors } from '../models/weightNames.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { LoadProgress } from '../protocol/options.ts'
 import { WEIGHT_DTYPES } from '../weights/decode.ts'

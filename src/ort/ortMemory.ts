@@ -4,8 +4,8 @@
  */
 
 import type { TensorHeaders } from '../backend/backend.ts'
+import { checkTensors } from '../models/checkTensors.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { checkTensors } from '../models/weightNames.ts'
 import type { Quantization } from '../protocol/engineOptions.ts'
 import { WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
 import type { SessionPlan } from './graphBuilder.ts'

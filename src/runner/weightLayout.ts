@@ -7,8 +7,9 @@
 import type { TensorHeaders } from '../backend/backend.ts'
 import type { BufferPlan } from '../gpu/arena.ts'
 import { type WeightDtype, weightBytes } from '../kernels/weights.ts'
+import { type CheckedTensor, checkTensors } from '../models/checkTensors.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { type CheckedTensor, checkTensors, type WeightRole } from '../models/weightNames.ts'
+import type { WeightRole } from '../models/weightNames.ts'
 import { assert } from '../util/math.ts'
 import { WEIGHT_DTYPES } from '../weights/decode.ts'
 

@@ -27,12 +27,12 @@ export function decodeWeights(bytes: Uint8Array, dtype: WeightDtype, out: Float3
   const halves = new Uint16Array(aligned.buffer, aligned.byteOffset, count)
   const target = out.subarray(first, first + count)
   if (target.length !== count) throw new RangeError(`${count} values do not fit at ${first} of ${out.length}`)
-  if (dtype === 'bf16') decodeBf16(halves, target)
-  else decodeF16(halves, target)
+  if (dtype === 'bf16') decodeBf16Values(halves, target)
+  else decodeF16Values(halves, target)
 }
 
 /** The upper half of an f32. */
-function decodeBf16(halves: Uint16Array, out: Float32Array): void {
+function decodeBf16Values(halves: Uint16Array, out: Float32Array): void {
   const words = new Uint32Array(out.buffer, out.byteOffset, out.length)
   for (let i = 0; i < halves.length; i++) words[i] = (halves[i] as number) << 16
 }
@@ -41,7 +41,7 @@ function decodeBf16(halves: Uint16Array, out: Float32Array): void {
  * IEEE 754 binary16. Its exponent and mantissa at the places of an f32's are the value times 2⁻¹¹², subnormals included; only
  * infinities and NaN have another exponent.
  */
-function decodeF16(halves: Uint16Array, out: Float32Array): void {
+function decodeF16Values(halves: Uint16Array, out: Float32Array): void {
   const words = new Uint32Array(out.buffer, out.byteOffset, out.length)
   for (let i = 0; i < halves.length; i++) {
     const half = halves[i] as number
@@ -54,4 +54,25 @@ function decodeF16(halves: Uint16Array, out: Float32Array): void {
     words[i] = sign | magnitude
     out[i] = (out[i] as number) * 2 ** 112
   }
+}
+
+const word = new Uint32Array(1)
+const value = new Float32Array(word.buffer)
+
+/** The value of one bf16, exact. */
+export function decodeBf16(half: number): number {
+  word[0] = half << 16
+  return value[0] as number
+}
+
+/** The value of one f16, exact; see `decodeF16Values`. */
+export function decodeF16(half: number): number {
+  const magnitude = (half & 0x7fff) << 13
+  const sign = (half & 0x8000) << 16
+  if (magnitude >= 0x7c00 << 13) {
+    word[0] = sign | 0x7f800000 | magnitude
+    return value[0] as number
+  }
+  word[0] = sign | magnitude
+  return (value[0] as number) * 2 ** 112
 }

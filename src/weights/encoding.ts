@@ -3,7 +3,8 @@
  * kind of file. It must never know names of tensors, nor where bytes come from.
  */
 
-import type { QuantisedFormat, WeightFormat } from './format.ts'
+import { assert } from '../util/math.ts'
+import { type QuantisedFormat, SUPER_GROUP, type WeightFormat } from './format.ts'
 
 export type Encoding =
   /** rows of values */
@@ -12,7 +13,10 @@ export type Encoding =
   | { readonly kind: 'ggml'; readonly type: GgmlType }
   /** rows of codes, rows of scales, rows of offsets */
   | { readonly kind: 'mlx'; readonly bits: 4 | 8; readonly group: 32 | 64 | 128; readonly halves: 'f16' | 'bf16' }
-  /** three matrices [inputs or groups][outputs], packed: codes, zero points, scales (f16) */
+  /**
+   * three matrices [inputs or groups][outputs], packed: codes, zero points, scales (f16). `gptq` packs 8 inputs in a word of codes,
+   * `awq` 8 outputs.
+   */
   | { readonly kind: 'gptq'; readonly group: 32 | 64 | 128; readonly zeros: 'less one' | 'as they are' }
   | { readonly kind: 'awq'; readonly group: 32 | 64 | 128 }
 
@@ -48,4 +52,69 @@ export function formatOf(encoding: Encoding): WeightFormat {
     case 'awq':
       return { codes: 'u4', group: encoding.group, scales: { kind: 'zeroPoint' } }
   }
+}
+
+/** Inputs and bytes of a block. */
+const GGML_BLOCKS: Readonly<Record<GgmlType, { readonly inputs: number; readonly bytes: number }>> = {
+  q4_0: { inputs: 32, bytes: 18 },
+  q4_1: { inputs: 32, bytes: 20 },
+  q5_0: { inputs: 32, bytes: 22 },
+  q5_1: { inputs: 32, bytes: 24 },
+  q8_0: { inputs: 32, bytes: 34 },
+  q4_k: { inputs: SUPER_GROUP, bytes: 144 },
+  q5_k: { inputs: SUPER_GROUP, bytes: 176 },
+  q6_k: { inputs: SUPER_GROUP, bytes: 210 },
+}
+
+const PLAIN_BYTES = { f32: 4, f16: 2, bf16: 2 } as const
+
+/** Whether the file's tensors are rows one after another, so that some rows can be decoded without the others. */
+export function isRowWise(encoding: Encoding): boolean {
+  return encoding.kind !== 'gptq' && encoding.kind !== 'awq'
+}
+
+/** What the inputs of a row are a multiple of. */
+export function inputsUnit(encoding: Encoding): number {
+  if (encoding.kind === 'plain') return 1
+  return encoding.kind === 'ggml' ? GGML_BLOCKS[encoding.type].inputs : encoding.group
+}
+
+/**
+ * Bytes of one row in each of the file's tensors, in their order.
+ * @param encoding a row-wise one
+ * @param inputs a multiple of `inputsUnit(encoding)`
+ */
+export function encodingBytes(encoding: Encoding, inputs: number): number[] {
+  const unit = inputsUnit(encoding)
+  assert(inputs % unit === 0, `blocks of ${unit} divide ${inputs} inputs`)
+  switch (encoding.kind) {
+    case 'plain':
+      return [inputs * PLAIN_BYTES[encoding.dtype]]
+    case 'ggml':
+      return [(inputs / unit) * GGML_BLOCKS[encoding.type].bytes]
+    case 'mlx': {
+      const scales = (inputs / encoding.group) * 2
+      return [(inputs * encoding.bits) / 8, scales, scales]
+    }
+    default:
+      throw new Error(`invariant: ${encoding.kind} has no rows`)
+  }
+}
+
+/**
+ * Bytes of `rows` rows in each of the file's tensors, in their order; of the whole matrix, if the encoding is not row-wise.
+ * @param rows a multiple of 8 for `gptq` and `awq`
+ * @param inputs a multiple of `inputsUnit(encoding)`
+ */
+export function matrixBytes(encoding: Encoding, rows: number, inputs: number): number[] {
+  if (encoding.kind !== 'gptq' && encoding.kind !== 'awq') {
+    return encodingBytes(encoding, inputs).map((bytes) => bytes * rows)
+  }
+  const { group } = encoding
+  assert(
+    inputs % group === 0 && rows % 8 === 0,
+    `${rows} outputs and ${inputs} inputs fill words and groups of ${group}`,
+  )
+  const groups = inputs / group
+  return [(rows * inputs) / 2, (rows * groups) / 2, rows * groups * 2]
 }

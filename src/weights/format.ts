@@ -81,6 +81,12 @@ export function scaleWords(format: WeightFormat, inputs: number): number {
   return (inputs / SUPER_GROUP) * 5
 }
 
+/** Rows whose codes and scales are all 0 so far. Both begin a buffer of their own. */
+export function emptyRows(format: WeightFormat, inputs: number, count: number): WeightRows {
+  const codes = new Uint8Array(count * codeBytes(format, inputs))
+  return { format, inputs, count, codes, scales: new Uint32Array(count * scaleWords(format, inputs)) }
+}
+
 /** Whether two formats are the same. */
 export function sameFormat(a: WeightFormat, b: WeightFormat): boolean {
   return formatName(a) === formatName(b)

@@ -3,7 +3,7 @@
  */
 
 import { MAX_LOGIT_BIASES, numberParams, type SamplingParams } from '../core/samplingParams.ts'
-import type { GenerationDefaults } from '../models/readConfig.ts'
+import type { GenerationDefaults } from '../models/generationDefaults.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { LOGIT_BIAS, REQUEST_NUMBERS } from '../protocol/ranges.ts'
 import type { SamplingFields } from '../protocol/request.ts'

@@ -1,8 +1,9 @@
 /** The dense half of a model in float64, row by row and slow: the oracle of its sessions. And random weights of any model spec. */
 
 import type { WeightStream } from '../../src/backend/backend.ts'
+import type { CheckpointDtype } from '../../src/models/checkTensors.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
-import { type BlockRole, type CheckpointDtype, type WeightRole, weightPlan } from '../../src/models/weightNames.ts'
+import { type BlockRole, type WeightRole, weightPlan } from '../../src/models/weightNames.ts'
 import type { Quantization } from '../../src/protocol/engineOptions.ts'
 import { decodeWeights, WEIGHT_BYTES, WEIGHT_DTYPES } from '../../src/weights/decode.ts'
 import { seededRandom } from './kernelHarness.ts'

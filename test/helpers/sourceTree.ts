@@ -7,7 +7,7 @@ import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const SKIPPED = new Set(['node_modules', '.git', 'dist', 'site', 'out'])
-const BINARY = /\.(safetensors|png|jpg|ico|woff2|wasm|tsbuildinfo)$/
+const BINARY = /\.(safetensors|gguf|png|jpg|ico|woff2|wasm|tsbuildinfo)$/
 
 export interface SourceFile {
   /** from the repository's root, with slashes */

@@ -1,8 +1,10 @@
 /** ModelSpec and the weight plan: what a config means, and that nothing that changes the arithmetic passes unseen. */
 
 import { describe, expect, it } from 'vitest'
-import { parseGenerationDefaults, parseModelSpec } from '../../src/models/readConfig.ts'
-import { checkTensors, type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
+import { checkTensors } from '../../src/models/checkTensors.ts'
+import { eosTokens, parseGenerationDefaults } from '../../src/models/generationDefaults.ts'
+import { parseModelSpec } from '../../src/models/readConfig.ts'
+import { type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
 import { FAIRY_TALES, QWEN3_MTP, readBytes, readJson, readSafetensors, thrownBy } from '../helpers/modelFiles.ts'
 
 const CONFIG = readJson(QWEN3_MTP, 'config.json')
@@ -53,8 +55,9 @@ describe('parseModelSpec', () => {
     expect(spec).toMatchObject({ tiedEmbeddings: true, bosTokenId: undefined, eosTokenIds: [4093], mtp: { blocks: 1 } })
   })
 
-  it('takes end-of-text ids from generation_config.json first', () => {
-    expect(parseModelSpec(CONFIG, { eos_token_id: [5, 6] }).eosTokenIds).toEqual([5, 6])
+  it('takes end-of-text ids from both files, those of generation_config.json first', () => {
+    expect(parseModelSpec(CONFIG, { eos_token_id: [5, 6] }).eosTokenIds).toEqual([5, 6, 2])
+    expect(parseModelSpec({ ...CONFIG, eos_token_id: [7, 5] }, { eos_token_id: 5 }).eosTokenIds).toEqual([5, 7])
     expect(parseModelSpec(CONFIG, { temperature: 1 }).eosTokenIds).toEqual([2])
     expect(parseModelSpec({ ...CONFIG, eos_token_id: null }).eosTokenIds).toEqual([])
   })
@@ -72,6 +75,9 @@ describe('parseModelSpec', () => {
     ['rope_parameters without type', { rope_theta: undefined, rope_parameters: { rope_theta: 5e5 } }, 5e5],
     ['both, agreeing', { rope_parameters: { rope_type: 'default', rope_theta: 10000 } }, 10000],
     ['layer_types full', { layer_types: ['full_attention', 'full_attention'] }, 10000],
+    ['rope_parameters and a null rope_theta', { rope_theta: null, rope_parameters: { rope_theta: 5e5 } }, 5e5],
+    ['no architectures', { architectures: undefined }, 10000],
+    ['attention_bias true', { attention_bias: true }, 10000],
     ['sliding window off', { use_sliding_window: false, sliding_window: 4096, max_window_layers: 2 }, 10000],
   ]
   it.each(accepted)('accepts %s', (_, change, theta) => {
@@ -79,38 +85,30 @@ describe('parseModelSpec', () => {
   })
 
   const refused: [string, unknown][] = [
-    ['attention_bias', true],
     ['hidden_act', 'gelu'],
     ['mlp_bias', true],
-    ['use_sliding_window', true],
     ['use_mrope', true],
-    ['partial_rotary_factor', 0.25],
-    ['quantization_config', { quant_method: 'fp8' }],
-    ['rope_scaling', { rope_type: 'yarn', factor: 4 }],
-    ['rope_scaling', { type: 'linear', factor: 2 }],
+    ['partial_rotary_factor', 0.375],
+    ['partial_rotary_factor', 1.25],
     ['rope_scaling', { factor: 2 }],
-    ['rope_parameters', { rope_type: 'llama3', rope_theta: 10000 }],
     ['rope_parameters', { rope_theta: 10000, factor: 8 }],
-    ['rope_parameters', { full_attention: { rope_type: 'default', rope_theta: 10000 } }],
-    ['rope_parameters', { rope_theta: 10000, partial_rotary_factor: 0.5 }],
     ['rope_theta', undefined],
     ['rope_theta', -1],
     ['rope_theta', '10000'],
-    ['model_type', 'llama'],
+    ['model_type', 'gpt2'],
     ['model_type', 'constructor'],
     ['model_type', undefined],
     ['architectures', ['Qwen3ForSequenceClassification']],
-    ['architectures', undefined],
     ['layer_types', ['full_attention', 'sliding_attention']],
     ['layer_types', ['full_attention']],
     ['num_key_value_heads', 3],
-    ['num_key_value_heads', undefined],
     ['num_attention_heads', 0],
     ['num_hidden_layers', 2.5],
-    ['hidden_size', 66],
-    ['intermediate_size', 130],
-    ['head_dim', 30],
-    ['head_dim', undefined],
+    ['hidden_size', 68],
+    ['intermediate_size', 132],
+    ['head_dim', 36],
+    ['head_dim', 2048],
+    ['num_hidden_layers', 1001],
     ['vocab_size', '512'],
     ['rms_norm_eps', 0],
     ['max_position_embeddings', null],
@@ -178,6 +176,20 @@ describe('parseGenerationDefaults', () => {
     const { code, message } = await thrownBy(() => parseGenerationDefaults({ [field]: value }))
     expect(code).toBe('MODEL_FORMAT')
     expect(message).toContain(`generation_config.json: ${field} is ${JSON.stringify(value)}`)
+  })
+})
+
+describe('eosTokens', () => {
+  it('is a string or the content of an object, and may be missing', () => {
+    expect(eosTokens({ eos_token: '<|im_end|>' })).toEqual(['<|im_end|>'])
+    expect(eosTokens({ eos_token: { content: '</s>', lstrip: false } })).toEqual(['</s>'])
+    expect([eosTokens(undefined), eosTokens({}), eosTokens({ eos_token: null })]).toEqual([[], [], []])
+  })
+
+  it.each([[7], [['</s>']], [{ text: '</s>' }], [{ content: 3 }]])('refuses %j', async (token) => {
+    const { code, message } = await thrownBy(() => eosTokens({ eos_token: token }))
+    expect(code).toBe('MODEL_FORMAT')
+    expect(message).toContain('tokenizer_config.json: eos_token')
   })
 })
 

@@ -1,8 +1,9 @@
 /** MiMo-family models: what their config means, which tensors they have, and where their biases go on the GPU. */
 
 import { describe, expect, it } from 'vitest'
+import { checkTensors } from '../../src/models/checkTensors.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
-import { checkTensors, type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
+import { type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
 import { WeightUploader } from '../../src/runner/loadWeights.ts'
 import { type MatrixPart, type VectorPart, weightBuffers, weightParts } from '../../src/runner/weightLayout.ts'
 import { type HeaderEntry, MIMO, readBytes, readJson, readSafetensors, thrownBy } from '../helpers/modelFiles.ts'
