@@ -6,7 +6,7 @@ import { ggufConfig } from '../../src/models/ggufConfig.ts'
 import { configTensors } from '../../src/models/ggufRope.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import { FULL } from '../helpers/full.ts'
-import { GGUF_FIXTURES, ggufFixture, ggufPrefix, TYPE, writeGguf } from '../helpers/ggufFile.ts'
+import { GGUF_FIXTURES, ggufFixture, ggufPrefix, TYPE, writeGguf } from '../helpers/ggufWriter.ts'
 import { seededRandom } from '../helpers/random.ts'
 
 /** Of each of the four kinds. */

@@ -20,7 +20,7 @@ import {
   type WrittenGguf,
   type WrittenTensor,
   writeGguf,
-} from '../helpers/ggufFile.ts'
+} from '../helpers/ggufWriter.ts'
 import { thrownBy } from '../helpers/modelFiles.ts'
 
 const URL = 'http://x/model.gguf'

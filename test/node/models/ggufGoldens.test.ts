@@ -14,7 +14,7 @@ import { decodeRows } from '../../../src/weights/decodeRows.ts'
 import { dequantiseRows } from '../../../src/weights/dequantise.ts'
 import type { Encoding, GgmlType } from '../../../src/weights/encoding.ts'
 import { FULL } from '../../helpers/full.ts'
-import { GGUF_FIXTURES, ggufFixture, parsedGguf } from '../../helpers/ggufFile.ts'
+import { GGUF_FIXTURES, ggufFixture, parsedGguf } from '../../helpers/ggufWriter.ts'
 import { bindingIds, type Golden } from '../../helpers/golden.ts'
 import { referencePass } from '../../helpers/modelReference.ts'
 
