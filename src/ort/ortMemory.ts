@@ -7,7 +7,6 @@ import type { TensorHeaders } from '../backend/backend.ts'
 import { checkTensors } from '../models/checkTensors.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { Quantization } from '../protocol/engineOptions.ts'
-import { WeirError } from '../protocol/errors.ts'
 import { WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
 import type { SessionPlan } from './graphBuilder.ts'
 import { type SessionName, sessionPlans } from './sessionPlans.ts'
@@ -15,7 +14,7 @@ import { type SessionName, sessionPlans } from './sessionPlans.ts'
 const MIB = 2 ** 20
 
 /** The most that a 32-bit WebAssembly memory can have. */
-const MOST_ORT_BYTES = 2 ** 32
+export const MOST_ORT_BYTES = 2 ** 32
 
 /** of the module before any session */
 const EMPTY_BYTES = 16 * MIB
@@ -42,31 +41,17 @@ export interface OrtSizes {
 /**
  * Bytes of ONNX Runtime's WebAssembly memory once the model is loaded and has run its largest step.
  * @param tensors in the order in which they will come, which decides when each session is made
- * @throws LIMIT_EXCEEDED for weights that its memory cannot hold whatever else it needs
  */
 export function ortBytes(spec: ModelSpec, tensors: TensorHeaders, sizes: OrtSizes): number {
   const { rows, sampled, withDrafter, draftVocab, quantization } = sizes
   const draftIds = draftVocab === undefined ? undefined : Array.from({ length: draftVocab }, (_, id) => id)
   const plans = sessionPlans(spec, { withDrafter, draftVocab: draftIds, quantization })
   const weights = weightBytes(plans, tensors)
-  checkFits(EMPTY_BYTES + weights.most, quantization ?? 'none')
   const most = ([name, { rowValues }]: readonly [SessionName, SessionPlan]) =>
     4 * rowValues * (name === 'head' || name === 'draftHead' ? sampled : rows)
   const used = Math.max(weights.most, weights.kept + Math.max(...[...plans].map(most)))
   const needed = EMPTY_BYTES + FRAGMENTATION * used
   return Math.ceil(needed + Math.min(needed / 5, MOST_GROWTH_BYTES))
-}
-
-/** @param bytes that are needed at least, while the last session is made */
-function checkFits(bytes: number, quantization: Quantization): void {
-  if (bytes <= MOST_ORT_BYTES) return
-  const quantise = quantization === 'none' ? "set quantization to 'w8a8', which takes a quarter, " : ''
-  throw new WeirError(
-    'LIMIT_EXCEEDED',
-    `on backend 'wasm' the weights of this model need ${bytes} bytes of WebAssembly memory, which ends at ${MOST_ORT_BYTES}: ` +
-      `${quantise}take a smaller model, or set backend to 'webgpu' where there is a GPU`,
-    { bytes, limit: MOST_ORT_BYTES },
-  )
 }
 
 /** Bytes of the embedding matrix, which stays in host memory as it is stored. */

@@ -1,13 +1,10 @@
 /** Memory and defaults of the processor, by formula. */
 
 import { describe, expect, it } from 'vitest'
-import type { TensorHeaders } from '../../src/backend/backend.ts'
 import { openModel } from '../../src/loader/source.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
-import { weightPlan } from '../../src/models/weightNames.ts'
 import { ortDefaults, ortPlan } from '../../src/ort/ortPlan.ts'
-import { errorOf } from '../helpers/connect.ts'
 import { folderFetch, MODELS, type ModelName } from '../helpers/folderFetch.ts'
 import { engineOptions } from '../helpers/testEngine.ts'
 
@@ -60,48 +57,4 @@ describe('the plan', () => {
       }),
     )
   })
-
-  it('refuses weights beyond 4 GiB before they are fetched, saying what else to do', async () => {
-    // As Qwen3-8B and Qwen3-1.7B are.
-    const sizes = { vocabSize: 151_936, numHeads: 32, numKvHeads: 8, headDim: 128 }
-    const refused = (spec: ModelSpec, quantization: 'none' | 'w8a8') =>
-      errorOf(Promise.resolve().then(() => ortPlan(spec, engineOptions({}), headersOf(spec), quantization)))
-    const { spec } = await open('fairy-tales')
-    const layers = (numLayers: number) => Array(numLayers).fill(spec.layers[0])
-    const large = {
-      ...spec,
-      ...sizes,
-      ...{ hiddenSize: 4096, intermediateSize: 12_288, numLayers: 36, layers: layers(36) },
-    }
-    const error = await refused(large, 'none')
-    expect(error).toMatchObject({ code: 'LIMIT_EXCEEDED', details: { limit: 2 ** 32 } })
-    expect(Number(error.details.bytes)).toBeGreaterThan(28 * 2 ** 30)
-    expect(error.message).toMatch(/quantization to 'w8a8'.*smaller model.*backend to 'webgpu'/)
-    const quantised = await refused(large, 'w8a8')
-    expect(quantised.code).toBe('LIMIT_EXCEEDED')
-    expect(quantised.message).not.toContain('w8a8')
-
-    const middle = {
-      ...large,
-      hiddenSize: 2048,
-      intermediateSize: 6144,
-      numHeads: 16,
-      numLayers: 28,
-      layers: layers(28),
-    }
-    expect((await refused(middle, 'none')).code).toBe('LIMIT_EXCEEDED')
-    expect(ortPlan(middle, engineOptions({}), headersOf(middle), 'w8a8').weightBytes).toBeLessThan(2 ** 32)
-  })
-
-  it('refuses a KV cache beyond 4 GiB', async () => {
-    const { spec, tensors } = await open('qwen3-mtp')
-    const options = engineOptions({ kvCacheTokens: 2 ** 26 })
-    const refused = await errorOf(Promise.resolve().then(() => ortPlan(spec, options, tensors, 'none')))
-    expect(refused).toMatchObject({ code: 'LIMIT_EXCEEDED', message: expect.stringContaining('lower kvCacheTokens') })
-  })
 })
-
-/** The header of a file of bf16. */
-function headersOf(spec: ModelSpec): TensorHeaders {
-  return new Map(weightPlan(spec).map(({ name, shape }) => [name, { dtype: 'BF16', shape }]))
-}
