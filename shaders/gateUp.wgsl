@@ -1,6 +1,6 @@
-// y = silu(x G^T) * (x U^T), one workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows and
+// y = activation(x G^T) * (x U^T), one workgroup per 8 columns and 8 rows: lane (range, column) sums its range of K for all rows and
 // both matrices; the range sums are then added in order through workgroup memory, four rows at a time as in `linear`.
-// Columns past N read words of other columns and are not written.
+// Columns past N are computed like others and not written.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 8u;
 
@@ -8,8 +8,10 @@ override K: u32;
 override N: u32;
 
 @group(0) @binding(0) var<uniform> pass_: Pass;
-@group(1) @binding(0) var<storage, read> gate: array<WeightWord>; // [K/4][N]
-@group(1) @binding(1) var<storage, read> up: array<WeightWord>; // [K/4][N]
+@group(1) @binding(0) var<storage, read> gate: array<WeightWord>;
+@group(1) @binding(1) var<storage, read> gateScales: array<u32>;
+@group(1) @binding(2) var<storage, read> up: array<WeightWord>;
+@group(1) @binding(3) var<storage, read> upScales: array<u32>;
 @group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
 @group(2) @binding(1) var<storage, read_write> y: array<f32>; // [rows][N]
 
@@ -25,13 +27,15 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lan
   let column = tile.x * COLUMNS + lane % COLUMNS;
   let end = rangeStart(range + 1u, K / 4u);
   let hasLower = row + 4u < pass_.rows;
+  let words = columnStart(column);
+  let scaleWords = scaleStart(column);
   var upperGate = vec4f();
   var upperUp = vec4f();
   var lowerGate = vec4f();
   var lowerUp = vec4f();
   for (var group = rangeStart(range, K / 4u); group < end; group++) {
-    let gateWord = unpackWeight(gate[group * N + column]);
-    let upWord = unpackWeight(up[group * N + column]);
+    let gateWord = gateAt(words, scaleWords, group);
+    let upWord = upAt(words, scaleWords, group);
     let upper = fourInputs(row, group);
     upperGate = chain4(upperGate, upper, gateWord);
     upperUp = chain4(upperUp, upper, upWord);
@@ -65,8 +69,27 @@ fn fold(laneSums: vec4f, lane: u32) -> f32 {
 fn store(firstRow: u32, column: u32, lane: u32, gateSum: f32, upSum: f32) {
   let row = firstRow + lane / COLUMNS;
   if (lane < 4u * COLUMNS && row < pass_.rows && column < N) {
-    y[row * N + column] = swiglu(gateSum, upSum);
+    y[row * N + column] = activate(gateSum, upSum);
   }
+}
+
+// Four weights of the column whose words and scales start there.
+fn gateAt(words: u32, scaleWords: u32, group: u32) -> vec4f {
+  let codes = codesOf(gate[wordIndex(words, group)], group);
+  if (!SCALED) {
+    return codes;
+  }
+  let at = scaleIndices(scaleWords, group);
+  return dequantise(codes, scaleOf(vec2u(gateScales[at.x], gateScales[at.y]), group));
+}
+
+fn upAt(words: u32, scaleWords: u32, group: u32) -> vec4f {
+  let codes = codesOf(up[wordIndex(words, group)], group);
+  if (!SCALED) {
+    return codes;
+  }
+  let at = scaleIndices(scaleWords, group);
+  return dequantise(codes, scaleOf(vec2u(upScales[at.x], upScales[at.y]), group));
 }
 
 // Column i holds the i-th elements of a group in four rows. Rows past the last one read the last row.

@@ -82,6 +82,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let blocks = tableRows[item.firstRow] * MAX_BLOCKS;
   // The last row attends to the most keys. Its position is exact here; the plan has an upper bound only.
   let keys = positions[item.firstRow + item.rowCount - 1u] + 1u;
+  // The first row's window begins first. What is before is skipped in whole tiles, and splits that leave no partials.
+  let begin = firstVisible(positions[item.firstRow] + 1u);
 
   // for each (packed row, dims) that the lane owns: its index, its offset in q and out, and how many keys its row attends to
   var owned = array<u32, LANE_VECS>();
@@ -107,7 +109,8 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
   let inSequence = item.firstPart == NO_PART;
   let planned = item.firstSplit + item.splitCount;
   let lastSplit = select(planned, min(planned, (keys + SPLIT_KEYS - 1u) / SPLIT_KEYS), inSequence);
-  for (var split = item.firstSplit; split < lastSplit; split++) {
+  let firstSplit = select(item.firstSplit, max(item.firstSplit, begin / SPLIT_KEYS), inSequence);
+  for (var split = firstSplit; split < lastSplit; split++) {
     var m = array<f32, LANE_VECS>();
     var l = array<f32, LANE_VECS>();
     var o = array<vec4f, LANE_VECS>();
@@ -116,14 +119,14 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
     }
     let splitEnd = min((split + 1u) * SPLIT_KEYS, keys);
 
-    for (var tile = split * SPLIT_KEYS; tile < splitEnd; tile += KEY_TILE) {
+    for (var tile = max(split * SPLIT_KEYS, begin / KEY_TILE * KEY_TILE); tile < splitEnd; tile += KEY_TILE) {
       for (var part = 0u; part < KEY_TILE; part += STAGE_KEYS) {
         load(lane, tile + part, splitEnd, blocks, kvHead, 0u);
         workgroupBarrier();
         for (var i = lane; i < packedRows * STAGE_KEYS; i += LANES) {
           let packedRow = i / STAGE_KEYS;
           let slot = i % STAGE_KEYS;
-          scores[packedRow * KEY_TILE + part + slot] = score(packedRow, slot);
+          scores[packedRow * KEY_TILE + part + slot] = capped(score(packedRow, slot));
         }
         workgroupBarrier();
       }
@@ -132,16 +135,17 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
       for (var j = 0u; j < LANE_VECS; j++) {
         if (owned[j] < packedRows * HEAD_VECS && sees[j] > tile) {
           let first = owned[j] / HEAD_VECS * KEY_TILE;
+          let hidden = max(firstVisible(sees[j]), tile) - tile;
           let visible = min(sees[j] - tile, KEY_TILE);
           var tileM = m[j];
-          for (var key = 0u; key < visible; key++) {
+          for (var key = hidden; key < visible; key++) {
             tileM = max(tileM, scores[first + key]);
           }
           let c = rescale(m[j], tileM);
           m[j] = tileM;
           l[j] *= c;
           o[j] *= c;
-          for (var key = owned[j] % HEAD_VECS; key < visible; key += HEAD_VECS) {
+          for (var key = hidden + owned[j] % HEAD_VECS; key < visible; key += HEAD_VECS) {
             weights[first + key] = exp(scores[first + key] - tileM);
           }
         }
@@ -153,8 +157,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
         for (var j = 0u; j < LANE_VECS; j++) {
           if (owned[j] < packedRows * HEAD_VECS && sees[j] > tile + part) {
             let first = owned[j] / HEAD_VECS * KEY_TILE + part;
+            let hidden = max(firstVisible(sees[j]), tile + part) - tile - part;
             let visible = min(sees[j] - tile - part, STAGE_KEYS);
-            for (var slot = 0u; slot < visible; slot++) {
+            for (var slot = hidden; slot < visible; slot++) {
               let p = weights[first + slot];
               l[j] += p;
               o[j] = fma(vec4f(p), unpackKv(stage[stageIndex(slot, owned[j] % HEAD_VECS)]), o[j]);

@@ -22,7 +22,7 @@ fn scoreQuad(acc: vec4f, x: vec4f, keys: mat4x4f) -> vec4f {
 
 // Adds four weighted values in ascending order; one that is not visible is skipped, whatever its slot contains.
 fn addQuad(acc: vec4f, p: vec4f, values: mat4x4f, visible: vec4<bool>) -> vec4f {
-  var sum = fma(vec4f(p.x), values[0], acc);
+  var sum = select(acc, fma(vec4f(p.x), values[0], acc), visible.x);
   sum = select(sum, fma(vec4f(p.y), values[1], sum), visible.y);
   sum = select(sum, fma(vec4f(p.z), values[2], sum), visible.z);
   return select(sum, fma(vec4f(p.w), values[3], sum), visible.w);
@@ -36,6 +36,16 @@ fn loadQuad(word: u32) -> mat4x4f {
     unpackKv(cache[word + 2u * HEAD_VECS]),
     unpackKv(cache[word + 3u * HEAD_VECS]),
   );
+}
+
+fn cappedQuad(scores: vec4f) -> vec4f {
+  return vec4f(capped(scores.x), capped(scores.y), capped(scores.z), capped(scores.w));
+}
+
+// Which of four consecutive keys from `key` on are within [begin, end).
+fn within(key: u32, begin: u32, end: u32) -> vec4<bool> {
+  let keys = vec4u(key) + vec4u(0u, 1u, 2u, 3u);
+  return (keys >= vec4u(begin)) & (keys < vec4u(end));
 }
 
 fn largest(quad: vec4f) -> f32 {
@@ -57,6 +67,8 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   let head0 = (firstHead + member) * HEAD_VECS;
   let head1 = (firstHead + min(member + 1u, group - 1u)) * HEAD_VECS;
   let keys = positions[row] + 1u;
+  // What is before the window is skipped in whole splits, tiles and quads.
+  let begin = firstVisible(keys);
   let blocks = tableRows[row] * MAX_BLOCKS;
 
   // Equals HEAD_VECS, but is not a constant to the compiler: Mesa would unroll every loop over it, which takes a minute.
@@ -74,19 +86,20 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   var fold0 = array<vec4f, HEAD_VECS>();
   var fold1 = array<vec4f, HEAD_VECS>();
 
-  for (var split = 0u; split < keys; split += SPLIT_KEYS) {
+  for (var split = begin / SPLIT_KEYS * SPLIT_KEYS; split < keys; split += SPLIT_KEYS) {
     var m = vec2f(NO_SCORE);
     var l = vec2f();
     var o0 = array<vec4f, HEAD_VECS>();
     var o1 = array<vec4f, HEAD_VECS>();
     let splitEnd = min(split + SPLIT_KEYS, keys);
 
-    for (var tile = split; tile < splitEnd; tile += KEY_TILE) {
+    for (var tile = max(split, begin / KEY_TILE * KEY_TILE); tile < splitEnd; tile += KEY_TILE) {
+      let firstQuad = (max(begin, tile) - tile) / 4u;
       let quads = (min(KEY_TILE, splitEnd - tile) + 3u) / 4u;
       var scores0 = array<vec4f, QUADS>();
       var scores1 = array<vec4f, QUADS>();
       var tileM = m;
-      for (var quad = 0u; quad < quads; quad++) {
+      for (var quad = firstQuad; quad < quads; quad++) {
         let key = tile + quad * 4u;
         let word = keyIndex(blockTable[blocks + key / BLOCK_SIZE], kvHead, key % BLOCK_SIZE);
         var score0 = vec4f();
@@ -103,9 +116,9 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
           score0 += sum0;
           score1 += sum1;
         }
-        let visible = vec4u(key) + vec4u(0u, 1u, 2u, 3u) < vec4u(keys);
-        scores0[quad] = select(vec4f(NO_SCORE), score0, visible);
-        scores1[quad] = select(vec4f(NO_SCORE), score1, visible);
+        let visible = within(key, begin, keys);
+        scores0[quad] = select(vec4f(NO_SCORE), cappedQuad(score0), visible);
+        scores1[quad] = select(vec4f(NO_SCORE), cappedQuad(score1), visible);
         tileM = max(tileM, vec2f(largest(scores0[quad]), largest(scores1[quad])));
       }
 
@@ -116,13 +129,13 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
         o0[d] *= c.x;
         o1[d] *= c.y;
       }
-      for (var quad = 0u; quad < quads; quad++) {
+      for (var quad = firstQuad; quad < quads; quad++) {
         let key = tile + quad * 4u;
         let word = keyIndex(blockTable[blocks + key / BLOCK_SIZE], kvHead, key % BLOCK_SIZE) + valueHalf();
-        let visible = vec4u(key) + vec4u(0u, 1u, 2u, 3u) < vec4u(keys);
+        let visible = within(key, begin, keys);
         let p0 = exp(scores0[quad] - m.x);
         let p1 = exp(scores1[quad] - m.y);
-        l += vec2f(p0.x, p1.x);
+        l = select(l, l + vec2f(p0.x, p1.x), visible.x);
         l = select(l, l + vec2f(p0.y, p1.y), visible.y);
         l = select(l, l + vec2f(p0.z, p1.z), visible.z);
         l = select(l, l + vec2f(p0.w, p1.w), visible.w);

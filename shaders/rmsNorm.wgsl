@@ -4,14 +4,19 @@ const ROWS: u32 = 4u;
 
 override K: u32;
 override EPS: f32;
+override IN_STRIDE: u32;
+override IN_OFFSET: u32;
 override OUT_STRIDE: u32;
 override OUT_OFFSET: u32;
 override BY_SLOT: bool;
+// true: SCALE times the norm is added to the output
+override ADD: bool;
+override SCALE: f32;
 
 @group(0) @binding(0) var<uniform> pass_: Pass;
 @group(0) @binding(1) var<storage, read> slots: array<u32>; // [rows]
 @group(1) @binding(0) var<storage, read> weight: array<vec4f>; // [K/4]
-@group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][K/4]
+@group(2) @binding(0) var<storage, read> x: array<vec4f>; // [rows][IN_STRIDE/4], from IN_OFFSET
 @group(2) @binding(1) var<storage, read_write> out: array<vec4f>; // [rows or slots][OUT_STRIDE/4], from OUT_OFFSET
 
 var<workgroup> sums: array<f32, ROWS * RANGES>; // [row][range]
@@ -20,7 +25,7 @@ var<workgroup> sums: array<f32, ROWS * RANGES>; // [row][range]
 fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
   let row = tile.x * ROWS + lane / RANGES;
   let range = lane % RANGES;
-  let input = row * (K / 4u);
+  let input = row * (IN_STRIDE / 4u) + IN_OFFSET / 4u;
   var square = 0.0;
   if (row < pass_.rows) {
     let end = rangeStart(range + 1u, K / 4u);
@@ -49,6 +54,11 @@ fn main(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lan
   }
   let output = place * (OUT_STRIDE / 4u) + OUT_OFFSET / 4u;
   for (var group = range; group < K / 4u; group += RANGES) {
-    out[output + group] = (x[input + group] * scale) * weight[group];
+    let normed = (x[input + group] * scale) * weight[group];
+    if (ADD) {
+      out[output + group] = fma(vec4f(SCALE), normed, out[output + group]);
+    } else {
+      out[output + group] = normed;
+    }
   }
 }

@@ -18,8 +18,12 @@ override QUERY_SCALE: f32;
 override WRITE_QUERY: bool;
 // false: heads are rotated without a norm, and the norm weights are not read
 override QK_NORM: bool;
+// the first dims of a head are rotated, these many groups of four; 0: none
+override ROTARY_VECS: u32;
+// row of `rope` where the table of queries begins
+override QUERY_TABLE: u32;
 
-const HALF_VECS: u32 = HEAD_VECS / 2u;
+override HALF_VECS: u32 = ROTARY_VECS / 2u;
 
 fn normScale(first: u32) -> f32 {
   var total = 0.0;
@@ -62,7 +66,7 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
   if (QK_NORM) {
     scale = normScale(first);
   }
-  let angle = positions[row] * HEAD_VECS;
+  let angle = (positions[row] + select(0u, QUERY_TABLE, isQuery)) * ROTARY_VECS;
   for (var d = 0u; d < HALF_VECS; d++) {
     var x = Pair(qkv[first + d], qkv[first + HALF_VECS + d]);
     if (QK_NORM) {
@@ -80,6 +84,17 @@ fn main(@builtin(global_invocation_id) invocation: vec3u) {
     } else {
       cache[word + d] = packKv(turned.first);
       cache[word + HALF_VECS + d] = packKv(turned.second);
+    }
+  }
+  for (var d = ROTARY_VECS; d < HEAD_VECS; d++) {
+    var x = qkv[first + d];
+    if (QK_NORM) {
+      x = (x * scale) * select(kNorm[d], qNorm[d], isQuery);
+    }
+    if (isQuery) {
+      q[(row * HEADS + head) * HEAD_VECS + d] = x * QUERY_SCALE;
+    } else {
+      cache[word + d] = packKv(x);
     }
   }
 }

@@ -1,7 +1,7 @@
-// Rotary position embedding of a head, and the norm that may precede it (ORDER.md): dims i and i + D / 2 rotate by the same
-// angle. A table entry holds two angles as (cos, sin, cos, sin), so four pairs of dims need two entries.
+// Rotary position embedding of a head, and the norm that may precede it (ORDER.md): of the R rotated dims, i and i + R / 2 rotate
+// by the same angle. A table entry holds two angles as (cos, sin, cos, sin), so four pairs of dims need two entries.
 struct Pair {
-  // four dims of the first half of the head, and their partners in the second half
+  // four dims of the first half of the rotated ones, and their partners in the second half
   first: vec4f,
   second: vec4f,
 }

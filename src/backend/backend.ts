@@ -5,26 +5,37 @@
 
 import type { StepRunner } from '../core/stepRunner.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import type { TensorHeader } from '../models/weightNames.ts'
+import type { WeightTensor } from '../models/weightNames.ts'
 import type { BackendName, EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import type { WeirError } from '../protocol/errors.ts'
 import type { BackendOptions, LoadProgress } from '../protocol/options.ts'
 import type { BackendDevice, MemoryPlan } from '../protocol/service.ts'
+import type { WeightFormat, WeightRows } from '../weights/format.ts'
 
-/** Headers of a model's tensors, by name. */
-export type TensorHeaders = ReadonlyMap<string, TensorHeader>
+/** A tensor of the model in the engine's terms, whatever files hold it. */
+export interface ModelTensor extends WeightTensor {
+  /** of a matrix; vectors are f32 */
+  readonly format: WeightFormat
+}
 
-/** Yields a model's tensors in any order. */
-export interface WeightStream {
-  readonly tensors: TensorHeaders
-  readonly totalBytes: number
-  stream(
-    onTensor: (info: TensorHeader & { readonly name: string }, data: Uint8Array) => void | Promise<void>,
-    options: {
-      readonly signal?: AbortSignal | undefined
-      readonly onProgress?: (progress: Omit<LoadProgress, 'phase'>) => void
-    },
-  ): Promise<void>
+/** Consecutive rows of a tensor, in order; a vector is one row. The bytes are the receiver's until its promise settles. */
+export type RowSink = (tensor: ModelTensor, firstRow: number, rows: WeightRows) => void | Promise<void>
+
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined
+  /** called at most a few hundred times, and last with loaded = total */
+  readonly onProgress?: ((progress: Omit<LoadProgress, 'phase'>) => void) | undefined
+}
+
+/** A model's weights. What is there is known before any of it is fetched. */
+export interface ModelWeights {
+  readonly tensors: readonly ModelTensor[] // in the order of the files
+  /**
+   * Fetches tensors, one after another in the order given, and passes on their rows, a few megabytes at most at a time; the next rows
+   * wait for the sink. The order of `tensors` is the fastest.
+   * @throws MODEL_FETCH, MODEL_FORMAT, ABORTED, or what the sink throws
+   */
+  read(tensors: readonly ModelTensor[], sink: RowSink, options?: ReadOptions): Promise<void>
 }
 
 /** Defaults of the options that depend on the backend. */
@@ -34,12 +45,12 @@ export interface Backend {
   readonly name: BackendName
   /** @throws BACKEND_UNAVAILABLE saying why and what to do */
   open(options: BackendOptions): Promise<OpenBackend>
-  defaults(spec: ModelSpec, tensors: TensorHeaders): BackendDefaults
+  defaults(spec: ModelSpec): BackendDefaults
   /**
    * Every byte that `createRunner` will allocate.
    * @throws INVALID_OPTION for an option that this backend does not have
    */
-  plan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders, quantization: Quantization): MemoryPlan
+  plan(spec: ModelSpec, options: EngineOptions, tensors: readonly ModelTensor[], quantization: Quantization): MemoryPlan
 }
 
 /** A backend whose device is open. */
@@ -56,7 +67,7 @@ export interface OpenBackend {
 export interface RunnerSource {
   readonly spec: ModelSpec
   readonly options: EngineOptions
-  readonly weights: WeightStream
+  readonly weights: ModelWeights
   /** default 'none', as backends without any have it */
   readonly quantization?: Quantization | undefined
   /** token ids that drafts are limited to, ascending; only with `speculative.draftVocabSize` */

@@ -21,7 +21,7 @@ const attentionMergeKernel: Kernel = {
 }
 
 /** One variant serves both kernel sets, since it has no barrier. Its rows are entries of the merge list. */
-export const attentionMerge: KernelVariant<AttentionShape> = {
+export const attentionMerge: KernelVariant<Pick<AttentionShape, 'heads' | 'headDim'>> = {
   name: 'serial',
   kernel: attentionMergeKernel,
   specialise: ({ heads, headDim }) => ({

@@ -5,7 +5,9 @@
 
 import libOrder from '../../shaders/lib/order.wgsl?raw'
 import libPass from '../../shaders/lib/pass.wgsl?raw'
+import libScore from '../../shaders/lib/score.wgsl?raw'
 import libSoftmax from '../../shaders/lib/softmax.wgsl?raw'
+import libTanh from '../../shaders/lib/tanh.wgsl?raw'
 import source from '../../shaders/pagedAttention.wgsl?raw'
 import type { Kernel, Specialisation } from '../gpu/kernel.ts'
 import { cdiv } from '../util/math.ts'
@@ -18,6 +20,10 @@ export interface AttentionShape extends KvShape {
   readonly heads: number
   /** blocks in a row of the block table */
   readonly maxBlocks: number
+  /** query i sees keys j with i - window < j ≤ i; undefined: all up to its own. Work lists and merges do not depend on it. */
+  readonly window: number | undefined
+  /** c: a score becomes c · tanh(score / c) */
+  readonly softcap: number | undefined
 }
 
 const LANES = 256
@@ -62,9 +68,15 @@ export function partialWords(shape: Pick<AttentionShape, 'heads' | 'headDim'>): 
 export function attentionSpecialisation(shape: AttentionShape): Specialisation & { readonly libs: readonly string[] } {
   const kv = kvSpecialisation(shape)
   return {
-    constants: { ...kv.constants, HEADS: shape.heads, MAX_BLOCKS: shape.maxBlocks },
+    constants: {
+      ...kv.constants,
+      HEADS: shape.heads,
+      MAX_BLOCKS: shape.maxBlocks,
+      WINDOW: shape.window ?? 0,
+      SOFTCAP: Math.fround(shape.softcap ?? 0),
+    },
     consts: kv.consts,
-    libs: [libPass, libOrder, ...kv.libs, libSoftmax],
+    libs: [libPass, libOrder, ...kv.libs, libSoftmax, libTanh, libScore],
   }
 }
 

@@ -12,16 +12,23 @@ export interface RmsNormShape {
   /** elements of a row, a multiple of 4 */
   readonly size: number
   readonly eps: number
+  /** elements from one input row to the next, a multiple of 4 */
+  readonly inStride: number
+  /** elements before the first input row, a multiple of 4 */
+  readonly inOffset: number
   /** elements from one output row to the next, a multiple of 4 */
   readonly outStride: number
   /** elements before the first output row, a multiple of 4 */
   readonly outOffset: number
   /** an output row is written at its KV slot; a row without a slot is not written */
   readonly bySlot: boolean
+  /** undefined: out = norm(x); otherwise out += addScale · norm(x) */
+  readonly addScale: number | undefined
 }
 
 /**
- * x: [rows][size/4] vec4f; out: vec4f, `size` elements at (row or slot) · outStride + outOffset. `slots` is always bound.
+ * x: vec4f, `size` elements at row · inStride + inOffset; out: vec4f, `size` elements at (row or slot) · outStride + outOffset.
+ * `slots` is always bound.
  */
 export const rmsNormGroups: Kernel['groups'] = {
   step: { pass: 'uniform', slots: 'read' },
@@ -29,9 +36,22 @@ export const rmsNormGroups: Kernel['groups'] = {
   activations: { x: 'read', out: 'write' },
 }
 
-export function specialiseRmsNorm({ size, eps, outStride, outOffset, bySlot }: RmsNormShape): Specialisation {
-  const place = { OUT_STRIDE: outStride, OUT_OFFSET: outOffset, BY_SLOT: bySlot ? 1 : 0 }
-  return { constants: { K: size, EPS: eps, ...place }, libs: [order, pass, requestTable] }
+export function specialiseRmsNorm(shape: RmsNormShape): Specialisation {
+  const { addScale } = shape
+  return {
+    constants: {
+      K: shape.size,
+      EPS: shape.eps,
+      IN_STRIDE: shape.inStride,
+      IN_OFFSET: shape.inOffset,
+      OUT_STRIDE: shape.outStride,
+      OUT_OFFSET: shape.outOffset,
+      BY_SLOT: shape.bySlot,
+      ADD: addScale !== undefined,
+      SCALE: Math.fround(addScale ?? 1),
+    },
+    libs: [order, pass, requestTable],
+  }
 }
 
 export const rmsNorm: KernelVariant<RmsNormShape> = {

@@ -48,7 +48,11 @@ export async function statusError(url: string, response: Response): Promise<Weir
  * The body in chunks; leaving the loop early cancels the transfer.
  * @throws MODEL_FETCH when the connection breaks (a body shorter than its Content-Length is one), ABORTED
  */
-export async function* chunks(http: Http, url: string, response: Response): AsyncGenerator<Uint8Array, void, void> {
+export async function* chunks(
+  http: Http,
+  url: string,
+  response: Response,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   const reader = response.body?.getReader()
   if (!reader) return
   let received = 0

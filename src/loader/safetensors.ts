@@ -5,6 +5,7 @@
  */
 
 import { WeirError } from '../protocol/errors.ts'
+import { foreignFormat } from './foreignFormat.ts'
 
 export interface TensorInfo {
   readonly name: string
@@ -47,7 +48,7 @@ const DTYPE_BITS: Readonly<Record<string, number>> = {
  * @throws MODEL_FORMAT when the file cannot be safetensors, naming the format it looks like
  */
 export function headerLength(url: string, start: Uint8Array, fileBytes?: number): number {
-  const looksLike = foreignFormat(start)
+  const looksLike = String.fromCharCode(...start.subarray(0, 4)) === 'GGUF' ? 'a GGUF file' : foreignFormat(start)
   if (looksLike) formatError(url, `is ${looksLike}, not a safetensors file`)
   if (start.length < LENGTH_BYTES) {
     formatError(url, `has ${start.length} bytes, fewer than the ${LENGTH_BYTES} of a safetensors header length`)
@@ -126,16 +127,6 @@ function placedTensor(url: string, name: string, entry: unknown): PlacedTensor {
     )
   }
   return { info: { name, dtype, shape, bytes }, begin, end }
-}
-
-/** Recognises common non-safetensors responses by their first bytes. */
-function foreignFormat(start: Uint8Array): string | undefined {
-  const text = new TextDecoder().decode(start.subarray(0, 64)).trimStart().toLowerCase()
-  if (text.startsWith('<!doctype') || text.startsWith('<html')) return 'an HTML page'
-  if (text.startsWith('version https://git-lfs'))
-    return 'a Git LFS pointer (the weights themselves were not checked out)'
-  if (text.startsWith('gguf')) return 'a GGUF file'
-  return undefined
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

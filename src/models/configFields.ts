@@ -11,6 +11,13 @@ const MAX_SHOWN = 80
 /** No size of a model is near it. */
 const MOST = 2 ** 31 - 1
 
+/** No factor of a model is near these, and products of a few stay numbers. */
+const [LEAST_NUMBER, MOST_NUMBER] = [1e-30, 1e30]
+
+function isFactor(value: unknown): value is number {
+  return typeof value === 'number' && value >= LEAST_NUMBER && value <= MOST_NUMBER
+}
+
 export type JsonObject = Readonly<Record<string, unknown>>
 
 export class ConfigFields {
@@ -44,13 +51,18 @@ export class ConfigFields {
 
   /** Whether the object itself has a value for it. */
   states(name: string): boolean {
-    return Object.hasOwn(this.#record, name) && this.raw(name) !== undefined
+    return (this.#own(name) ?? undefined) !== undefined
   }
 
   /** The field's value; null counts as missing. */
   raw(name: string): unknown {
-    const record = Object.hasOwn(this.#record, name) ? this.#record : this.#defaults
-    return Object.hasOwn(record, name) ? (record[name] ?? undefined) : undefined
+    const own = this.#own(name)
+    if (own !== undefined) return own ?? undefined
+    return Object.hasOwn(this.#defaults, name) ? (this.#defaults[name] ?? undefined) : undefined
+  }
+
+  #own(name: string): unknown {
+    return Object.hasOwn(this.#record, name) ? this.#record[name] : undefined
   }
 
   names(): string[] {
@@ -66,15 +78,13 @@ export class ConfigFields {
     return value
   }
 
-  /** A finite number above 0. */
+  /** A number above 0, of 1e-30…1e30. */
   number(name: string): number {
     const value = this.raw(name)
-    if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0)
-      this.refuse(name, 'must be a number above 0')
-    return value
+    return isFactor(value) ? value : this.refuse(name, 'must be a number above 0, of 1e-30…1e30')
   }
 
-  /** A finite number above 0, or undefined. */
+  /** The same, or undefined. */
   optionalNumber(name: string): number | undefined {
     return this.has(name) ? this.number(name) : undefined
   }
@@ -104,13 +114,11 @@ export class ConfigFields {
     return a ?? b
   }
 
-  /** A list of finite numbers above 0, or undefined. */
+  /** A list of numbers above 0, or undefined. */
   numbers(name: string): number[] | undefined {
     const value = this.raw(name)
     if (value === undefined) return undefined
-    const positive = (number: unknown): number is number =>
-      typeof number === 'number' && Number.isFinite(number) && number > 0
-    if (!Array.isArray(value) || !value.every(positive)) this.refuse(name, 'must be a list of numbers above 0')
+    if (!Array.isArray(value) || !value.every(isFactor)) this.refuse(name, 'must be a list of numbers above 0')
     return value
   }
 
@@ -132,7 +140,7 @@ export class ConfigFields {
 
   /** @throws MODEL_FORMAT naming file, field and value; `reason` completes the sentence. */
   refuse(name: string, reason: string): never {
-    const value = shown(this.#record[name])
+    const value = shown(this.#own(name))
     throw new WeirError('MODEL_FORMAT', `${this.#file}: ${name} is ${value}; ${reason}`, {
       file: this.#file,
       field: name,

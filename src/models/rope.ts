@@ -1,6 +1,6 @@
 /** The frequencies of rotary position embedding, with their scaling, in float64. It must never know how a table of them is stored. */
 
-import type { RopeScaling, RopeSpec } from './modelSpec.ts'
+import type { ModelSpec, RopeScaling, RopeSpec } from './modelSpec.ts'
 
 export interface RopeFrequencies {
   /** angle of a pair of dims at position 1, [dims / 2] */
@@ -37,6 +37,12 @@ export function ropeFrequencies({ dims, theta, scaling }: RopeSpec, maxModelLen:
 
 function divided(frequencies: readonly number[], divisors: readonly number[]): number[] {
   return frequencies.map((frequency, i) => frequency / (divisors[i] ?? Number.NaN))
+}
+
+/** What queries at a position are multiplied by beside `attentionScale` (Llama 4's temperature tuning). */
+export function queryFactor({ queryScaling }: Pick<ModelSpec, 'queryScaling'>, position: number): number {
+  if (!queryScaling) return 1
+  return 1 + queryScaling.beta * Math.log(1 + Math.floor(position / queryScaling.originalPositions))
 }
 
 /** Long wavelengths are divided, short ones stay, between them it is blended: Llama 3.1. */

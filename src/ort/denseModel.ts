@@ -45,7 +45,7 @@ export class DenseModel {
 
   /** of the embedding matrix, in host memory */
   get embeddingBytes(): number {
-    return this.#embeddings.bytes.byteLength
+    return this.#embeddings.bytes
   }
 
   /** Writes the embeddings of the first `count` ids, times embeddingScale, into `out`, [count][hiddenSize]. */

@@ -1,28 +1,42 @@
-/** The embedding matrix in host memory as the checkpoint stores it, decoded row by row. */
+/** The embedding matrix in host memory in its own format, dequantised row by row. */
 
 import { assert } from '../util/math.ts'
-import { decodeWeights, WEIGHT_BYTES, type WeightDtype } from '../weights/decode.ts'
+import { dequantiseRows } from '../weights/dequantise.ts'
+import { emptyRows, type WeightFormat, type WeightRows } from '../weights/format.ts'
+import { sliceRows } from '../weights/rowSlices.ts'
 
 export class EmbeddingRows {
-  /** [vocabSize][hiddenSize] */
-  readonly bytes: Uint8Array
-  readonly dtype: WeightDtype
-  readonly #rowBytes: number
+  readonly #rows: WeightRows
+  /** rows that have come */
+  #filled = 0
 
-  /** @param bytes kept, not copied */
-  constructor(bytes: Uint8Array, dtype: WeightDtype, hiddenSize: number) {
-    this.bytes = bytes
-    this.dtype = dtype
-    this.#rowBytes = hiddenSize * WEIGHT_BYTES[dtype]
+  constructor(format: WeightFormat, vocabSize: number, hiddenSize: number) {
+    this.#rows = emptyRows(format, hiddenSize, vocabSize)
+  }
+
+  get bytes(): number {
+    return this.#rows.codes.byteLength + this.#rows.scales.byteLength
+  }
+
+  get complete(): boolean {
+    return this.#filled === this.#rows.count
+  }
+
+  /** Copies rows to their place. */
+  set(firstRow: number, rows: WeightRows): void {
+    const place = sliceRows(this.#rows, firstRow, rows.count)
+    place.codes.set(rows.codes)
+    place.scales.set(rows.scales)
+    this.#filled += rows.count
   }
 
   /** Writes the f32 embeddings of the first `count` ids into `out`, [count][hiddenSize]. */
   lookUp(ids: Int32Array, count: number, out: Float32Array): void {
-    const width = this.#rowBytes / WEIGHT_BYTES[this.dtype]
+    const { inputs, count: vocabSize } = this.#rows
     for (let row = 0; row < count; row++) {
-      const begin = (ids[row] ?? -1) * this.#rowBytes
-      assert(begin >= 0 && begin < this.bytes.length, `id ${ids[row]} of row ${row} is in the vocabulary`)
-      decodeWeights(this.bytes.subarray(begin, begin + this.#rowBytes), this.dtype, out, row * width)
+      const id = ids[row] ?? -1
+      assert(id >= 0 && id < vocabSize, `id ${id} of row ${row} is in the vocabulary`)
+      dequantiseRows(sliceRows(this.#rows, id, 1), out, row * inputs)
     }
   }
 }

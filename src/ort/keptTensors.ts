@@ -1,8 +1,9 @@
-/** The tensors that no session takes: the embedding matrix as it is stored, and the weights of each head's QK-norm as f32. */
+/** The tensors that no session takes: the embedding matrix in its own format, and the weights of each head's QK-norm as f32. */
 
-import type { CheckedTensor } from '../models/checkTensors.ts'
+import type { ModelTensor } from '../backend/backend.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
-import { decodeWeights, WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
+import { dequantiseRows } from '../weights/dequantise.ts'
+import type { WeightRows } from '../weights/format.ts'
 import type { HeadNorms } from './denseModel.ts'
 import { EmbeddingRows } from './embeddingRows.ts'
 
@@ -16,18 +17,22 @@ export class KeptTensors {
     this.#spec = spec
   }
 
-  /** Keeps the tensor if it is one of them. @param data not copied */
-  add({ part, layer, role, dtype }: CheckedTensor, data: Uint8Array): void {
-    const format = WEIGHT_DTYPES[dtype]
-    if (role === 'embed') this.#embeddings = new EmbeddingRows(data, format, this.#spec.hiddenSize)
-    if (this.#spec.qkNorm !== 'head' || (role !== 'qNorm' && role !== 'kNorm')) return
-    const values = new Float32Array(data.byteLength / WEIGHT_BYTES[format])
-    decodeWeights(data, format, values)
-    this.#norms.set(`${part} ${layer} ${role}`, values)
+  /** Copies rows of a tensor if it is one of them. */
+  add(tensor: ModelTensor, firstRow: number, rows: WeightRows): void {
+    const { vocabSize, hiddenSize } = this.#spec
+    if (tensor.role === 'embed') {
+      this.#embeddings ??= new EmbeddingRows(tensor.format, vocabSize, hiddenSize)
+      this.#embeddings.set(firstRow, rows)
+    }
+    if (!isKept(this.#spec, tensor) || tensor.role === 'embed') return
+    const values = new Float32Array(rows.inputs)
+    dequantiseRows(rows, values)
+    this.#norms.set(`${tensor.part} ${tensor.layer} ${tensor.role}`, values)
   }
 
+  /** undefined until all rows have come */
   get embeddings(): EmbeddingRows | undefined {
-    return this.#embeddings
+    return this.#embeddings?.complete ? this.#embeddings : undefined
   }
 
   /** [numLayers]; undefined while one is missing, and in a family without QK-norm of heads */
@@ -40,17 +45,14 @@ export class KeptTensors {
     return this.#headNorms('mtp', 0)
   }
 
-  complete(withDrafter: boolean): boolean {
-    if (!this.#embeddings) return false
-    return (
-      this.#spec.qkNorm !== 'head' ||
-      (this.headNorms !== undefined && (!withDrafter || this.drafterHeadNorms !== undefined))
-    )
-  }
-
-  #headNorms(part: CheckedTensor['part'], layer: number): HeadNorms | undefined {
+  #headNorms(part: ModelTensor['part'], layer: number): HeadNorms | undefined {
     const q = this.#norms.get(`${part} ${layer} qNorm`)
     const k = this.#norms.get(`${part} ${layer} kNorm`)
     return q && k ? { q, k } : undefined
   }
+}
+
+/** Whether the host keeps a tensor. */
+export function isKept({ qkNorm }: Pick<ModelSpec, 'qkNorm'>, { role }: Pick<ModelTensor, 'role'>): boolean {
+  return role === 'embed' || (qkNorm === 'head' && (role === 'qNorm' || role === 'kNorm'))
 }

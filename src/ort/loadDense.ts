@@ -1,55 +1,48 @@
 /**
  * Loads the dense half of a model from its weights. The embedding matrix stays in host memory, the weights of each head's QK-norm are
- * handed to attention, and everything else becomes sessions.
+ * handed to attention, and everything else becomes sessions, one after another, so that host memory holds the weights of few.
  */
 
-import type { WeightStream } from '../backend/backend.ts'
-import { checkTensors } from '../models/checkTensors.ts'
+import type { ModelWeights, ReadOptions } from '../backend/backend.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { WeirError } from '../protocol/errors.ts'
-import type { LoadProgress } from '../protocol/options.ts'
-import { WEIGHT_DTYPES } from '../weights/decode.ts'
+import { assert } from '../util/math.ts'
 import { DenseModel } from './denseModel.ts'
 import { ortError } from './faults.ts'
 import { KeptTensors } from './keptTensors.ts'
+import { loadingOrder } from './loadingOrder.ts'
 import type { CreateSession } from './session.ts'
 import { SessionLoader } from './sessionLoader.ts'
 import { type ModelUse, sessionPlans } from './sessionPlans.ts'
 
-export interface DenseSource extends ModelUse {
+export interface DenseSource extends ModelUse, ReadOptions {
   readonly spec: ModelSpec
-  readonly weights: WeightStream
+  readonly weights: ModelWeights
   readonly createSession: CreateSession
-  readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((progress: Omit<LoadProgress, 'phase'>) => void) | undefined
 }
 
-/**
- * @throws MODEL_FORMAT (the header is not what config.json says, a tensor did not come), OUT_OF_MEMORY, ABORTED, and what the
- * stream throws; every session is released then
- */
+/** @throws OUT_OF_MEMORY, ABORTED, and what reading the weights throws; every session is released then */
 export async function loadDense(from: DenseSource): Promise<DenseModel> {
   const { spec, weights, signal, onProgress } = from
-  const checked = new Map(checkTensors(spec, weights.tensors).map((tensor) => [tensor.name, tensor]))
-  const loader = new SessionLoader(sessionPlans(spec, from), from.createSession)
+  const plans = sessionPlans(spec, from)
+  const loader = new SessionLoader(plans, from.createSession)
   const kept = new KeptTensors(spec)
   const stopIfAborted = () => {
     if (signal?.aborted) throw new WeirError('ABORTED', 'the load was aborted by its signal')
   }
   try {
-    const add = async ({ name }: { readonly name: string }, data: Uint8Array): Promise<void> => {
-      const tensor = checked.get(name)
-      if (!tensor) return
-      kept.add(tensor, data)
-      await loader.add(name, data, WEIGHT_DTYPES[tensor.dtype], stopIfAborted)
-    }
-    await weights.stream(add, { signal, onProgress: (progress) => onProgress?.(progress) })
+    const tensors = loadingOrder(spec, plans, weights.tensors, from.withDrafter)
+    await weights.read(
+      tensors,
+      async (tensor, firstRow, rows) => {
+        kept.add(tensor, firstRow, rows)
+        await loader.add(tensor.name, firstRow, rows, stopIfAborted)
+      },
+      { signal, onProgress },
+    )
     stopIfAborted()
-    const embeddings = kept.embeddings
-    if (!loader.complete || !embeddings || !kept.complete(from.withDrafter)) {
-      throw new WeirError('MODEL_FORMAT', 'weights: the files ended before every tensor was read')
-    }
-    const { headNorms, drafterHeadNorms } = kept
+    const { embeddings, headNorms, drafterHeadNorms } = kept
+    assert(loader.complete && embeddings, 'every row of a tensor was delivered')
     return new DenseModel({ spec, sessions: loader.sessions, embeddings, headNorms, drafterHeadNorms })
   } catch (thrown) {
     await Promise.allSettled([...loader.sessions.values()].map((session) => session.release()))

@@ -3,13 +3,13 @@
  * part is an upper estimate: in models of 12 MiB to 1.5 GiB of f32 weights the measured memory was 70 to 99 % of it.
  */
 
-import type { TensorHeaders } from '../backend/backend.ts'
-import { checkTensors } from '../models/checkTensors.ts'
+import type { ModelTensor } from '../backend/backend.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { Quantization } from '../protocol/engineOptions.ts'
-import { WEIGHT_BYTES, WEIGHT_DTYPES } from '../weights/decode.ts'
+import { rowBytes } from '../weights/rowSlices.ts'
 import type { SessionPlan } from './graphBuilder.ts'
-import { type SessionName, sessionPlans } from './sessionPlans.ts'
+import { loadingOrder } from './loadingOrder.ts'
+import { type SessionName, type SessionPlans, sessionPlans } from './sessionPlans.ts'
 
 const MIB = 2 ** 20
 
@@ -40,13 +40,12 @@ export interface OrtSizes {
 
 /**
  * Bytes of ONNX Runtime's WebAssembly memory once the model is loaded and has run its largest step.
- * @param tensors in the order in which they will come, which decides when each session is made
  */
-export function ortBytes(spec: ModelSpec, tensors: TensorHeaders, sizes: OrtSizes): number {
+export function ortBytes(spec: ModelSpec, tensors: readonly ModelTensor[], sizes: OrtSizes): number {
   const { rows, sampled, withDrafter, draftVocab, quantization } = sizes
   const draftIds = draftVocab === undefined ? undefined : Array.from({ length: draftVocab }, (_, id) => id)
   const plans = sessionPlans(spec, { withDrafter, draftVocab: draftIds, quantization })
-  const weights = weightBytes(plans, tensors)
+  const weights = weightBytes(plans, loadingOrder(spec, plans, tensors, withDrafter))
   const most = ([name, { rowValues }]: readonly [SessionName, SessionPlan]) =>
     4 * rowValues * (name === 'head' || name === 'draftHead' ? sampled : rows)
   const used = Math.max(weights.most, weights.kept + Math.max(...[...plans].map(most)))
@@ -55,17 +54,14 @@ export function ortBytes(spec: ModelSpec, tensors: TensorHeaders, sizes: OrtSize
 }
 
 /** Bytes of the embedding matrix, which stays in host memory as it is stored. */
-export function embeddingBytes(spec: ModelSpec, tensors: TensorHeaders): number {
-  const embed = checkTensors(spec, tensors).find(({ role }) => role === 'embed')
-  return embed ? spec.vocabSize * spec.hiddenSize * WEIGHT_BYTES[WEIGHT_DTYPES[embed.dtype]] : 0
+export function embeddingBytes({ vocabSize, hiddenSize }: ModelSpec, tensors: readonly ModelTensor[]): number {
+  const embed = tensors.find(({ role }) => role === 'embed')
+  return embed ? vocabSize * rowBytes(embed.format, hiddenSize) : 0
 }
 
 /** Bytes of all sessions' weights, and the most while loading: a session that is being made has its weights twice. */
-function weightBytes(
-  plans: ReadonlyMap<SessionName, SessionPlan>,
-  tensors: TensorHeaders,
-): { kept: number; most: number } {
-  const order = new Map([...tensors.keys()].map((name, index) => [name, index]))
+function weightBytes(plans: SessionPlans, tensors: readonly ModelTensor[]): { kept: number; most: number } {
+  const order = new Map(tensors.map(({ name }, index) => [name, index]))
   const lastTensor = ({ places }: SessionPlan) =>
     Math.max(...places.map(({ tensor }) => order.get(tensor) ?? order.size))
   const bySession = [...plans.values()].sort((a, b) => lastTensor(a) - lastTensor(b))

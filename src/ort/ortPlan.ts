@@ -3,7 +3,7 @@
  * is exact. It must never know what is measured.
  */
 
-import type { BackendDefaults, TensorHeaders } from '../backend/backend.ts'
+import type { BackendDefaults, ModelTensor } from '../backend/backend.ts'
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type StepGeometry, stepGeometry } from '../core/stepGeometry.ts'
 import { drafterLayer, type ModelSpec } from '../models/modelSpec.ts'
@@ -64,7 +64,7 @@ export function hostBytes(
 export function ortPlan(
   spec: ModelSpec,
   options: EngineOptions,
-  tensors: TensorHeaders,
+  tensors: readonly ModelTensor[],
   quantization: Quantization,
 ): MemoryPlan {
   if (options.kvCacheDtype !== 'f32') {

@@ -35,8 +35,10 @@ export interface ModelUse {
 /** The tensors of one block, or those of a part outside its blocks. */
 type Tensors = (role: WeightRole) => WeightTensor
 
+export type SessionPlans = ReadonlyMap<SessionName, SessionPlan>
+
 /** The sessions that a model needs. */
-export function sessionPlans(spec: ModelSpec, use: ModelUse): Map<SessionName, SessionPlan> {
+export function sessionPlans(spec: ModelSpec, use: ModelUse): SessionPlans {
   const tensors = tensorsOf(spec)
   const model = tensors('model', undefined)
   const block = (layer: number) => tensors('model', layer)

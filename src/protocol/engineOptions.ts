@@ -12,12 +12,13 @@ export type KvCacheDtype = 'f16' | 'f32'
 export type BackendName = 'webgpu' | 'wasm'
 
 /**
- * How weights are kept and multiplied. `none`: as the model has them. `w8a8`: 8-bit integers with a scale per output, times
+ * How weights are kept and multiplied. `none`: as the model has them. `int8`, `int4`: matrices that the model has in bf16, f16 or f32
+ * are quantised while they are loaded, to integers with a scale per 32 inputs. `w8a8`: 8-bit integers with a scale per output, times
  * activations that are quantised likewise, row by row.
  */
-export type Quantization = 'none' | 'w8a8'
+export type Quantization = 'none' | 'int8' | 'int4' | 'w8a8'
 
-export const QUANTIZATIONS: readonly Quantization[] = ['none', 'w8a8']
+export const QUANTIZATIONS: readonly Quantization[] = ['none', 'int8', 'int4', 'w8a8']
 
 /**
  * Which waiting request comes in first. `fcfs`: the one that arrived first. `priority`: the one of the lowest number, where

@@ -103,8 +103,10 @@ export interface LoadOptions extends WorkerOptions, BackendOptions {
   /** number format of the KV cache; default `f16`, `f32` takes twice the memory and holds numbers beyond 65504; on `wasm` `f32` alone */
   readonly kvCacheDtype?: KvCacheDtype
   /**
-   * of `wasm`: `w8a8` keeps matrices as 8-bit integers, a quarter of the memory, and quantises activations row by row: about two of
-   * a hundred tokens differ from what f32 would choose; default `none`
+   * `int8` and `int4` quantise the matrices of a model in bf16, f16 or f32 while it is loaded, 8.5 and 4.5 bits a weight (under `int4`
+   * the LM head has 8); a model that is quantised already is refused. `w8a8`, of `wasm` alone, keeps matrices as 8-bit integers, a
+   * quarter of the memory, and quantises activations row by row: about two of a hundred tokens differ from what f32 would choose.
+   * Default `none`: as the model's files have them
    */
   readonly quantization?: Quantization
   /** find the KV of equal beginnings of prompts again; default true */

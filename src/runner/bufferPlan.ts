@@ -4,7 +4,7 @@
  * rows.
  */
 
-import type { TensorHeaders } from '../backend/backend.ts'
+import type { ModelTensor } from '../backend/backend.ts'
 import { BLOCK_SIZE } from '../core/cost.ts'
 import { type BufferPlan, plannedBytes } from '../gpu/arena.ts'
 import { readbackPlans } from '../gpu/readback.ts'
@@ -16,6 +16,7 @@ import { chunkWords } from '../kernels/sampleChunks.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions } from '../protocol/engineOptions.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
+import { fusesGateUp, ropeBuffer } from './block.ts'
 import { HIDDEN_STATES } from './forward.ts'
 import { type GpuGeometry, gpuGeometry } from './gpuGeometry.ts'
 import { draftsFromSubset } from './head.ts'
@@ -23,24 +24,34 @@ import { qkvColumns } from './modelOps.ts'
 import { REQUEST_WORDS, RESULT_WORDS, TABLE_ROW_WORDS } from './packPlan.ts'
 import { passBytes } from './passes.ts'
 import { answerBytes, type LogitsDebug } from './stepResults.ts'
-import { weightBuffers } from './weightLayout.ts'
+import { type WeightLayout, weightBuffers, weightLayout } from './weightLayout.ts'
 
 export interface EnginePlan {
+  readonly layout: WeightLayout
   readonly weights: readonly BufferPlan[]
   readonly kvCache: readonly BufferPlan[]
   readonly workspace: readonly BufferPlan[]
 }
 
-export function planBuffers(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): EnginePlan {
+/** @param bindingBytes most bytes of a weight buffer; default: what every device can bind */
+export function planBuffers(
+  spec: ModelSpec,
+  options: EngineOptions,
+  tensors: readonly ModelTensor[],
+  bindingBytes?: number,
+): EnginePlan {
   const geometry = gpuGeometry(spec, options)
+  const { drafts, draftVocab } = geometry
+  const layout = weightLayout(spec, tensors, { withDrafter: drafts > 0, draftVocab, bindingBytes })
   const passes = geometry.drafts > 0 ? 2 : 1
   const answer = answerBytes(geometry.seqs, geometry.sampled, spec.vocabSize, options.debug.logits)
   return {
-    weights: weightBuffers(spec, geometry.drafts > 0, tensors, geometry.draftVocab),
+    layout,
+    weights: weightBuffers(layout),
     kvCache: kvCachePlans(spec, options, geometry),
     workspace: [
       ...stepPlans(spec, options, geometry),
-      ...rowPlans(spec, geometry),
+      ...rowPlans(spec, geometry, layout),
       ...samplingPlans(spec, geometry, options.debug.logits),
       ...(geometry.drafts > 0 ? drafterPlans(spec, geometry) : []),
       timestampPlan(passes),
@@ -55,7 +66,7 @@ export function allBuffers(plan: EnginePlan): BufferPlan[] {
 }
 
 /** The plan as the public API reports it. */
-export function memoryPlan(spec: ModelSpec, options: EngineOptions, tensors: TensorHeaders): MemoryPlan {
+export function memoryPlan(spec: ModelSpec, options: EngineOptions, tensors: readonly ModelTensor[]): MemoryPlan {
   const plan = planBuffers(spec, options, tensors)
   const buffers = allBuffers(plan)
   return {
@@ -89,12 +100,22 @@ function stepPlans(spec: ModelSpec, options: EngineOptions, geometry: GpuGeometr
     words('table', seqs * TABLE_ROW_WORDS, 'maxNumSeqs'),
     words('blockTable', seqs * maxBlocks, 'maxModelLen'),
     words('results', seqs * RESULT_WORDS, 'maxNumSeqs'),
-    ...spec.ropes.map(({ dims }, index) => words(`rope.${index}`, options.maxModelLen * dims, 'maxModelLen')),
+    ...spec.ropes.map(({ dims }, index) =>
+      words(ropeBuffer(index), ropeTables(spec) * options.maxModelLen * dims, 'maxModelLen'),
+    ),
   ]
 }
 
-function rowPlans(spec: ModelSpec, geometry: GpuGeometry): BufferPlan[] {
+/** Tables in a rotation buffer: queries have their own where they are scaled by position. */
+export function ropeTables({ queryScaling }: Pick<ModelSpec, 'queryScaling'>): number {
+  return queryScaling ? 2 : 1
+}
+
+function rowPlans(spec: ModelSpec, geometry: GpuGeometry, layout: WeightLayout): BufferPlan[] {
   const { rows, maxParts } = geometry
+  const blocks = spec.layers.map((_layer, index) => `layer${index}`)
+  if (geometry.drafts > 0) blocks.push('mtp.block')
+  const apart = blocks.some((weights) => !fusesGateUp({ spec, layout }, weights))
   const queries = spec.numHeads * spec.headDim
   return [
     words('ids', rows),
@@ -104,9 +125,11 @@ function rowPlans(spec: ModelSpec, geometry: GpuGeometry): BufferPlan[] {
     words('residual', rows * spec.hiddenSize),
     words('normed', rows * spec.hiddenSize),
     words('qkv', rows * qkvColumns(spec)),
+    ...(spec.qkNorm === 'whole' ? [words('unnormed', rows * qkvColumns(spec))] : []),
     words('q', rows * queries),
     words('attention', rows * queries),
     words('partials', maxParts * partialWords({ heads: spec.numHeads, headDim: spec.headDim })),
+    ...(apart ? [words('gateAndUp', rows * 2 * spec.intermediateSize)] : []),
     words('activated', rows * spec.intermediateSize),
     words('hidden', rows * spec.hiddenSize),
   ]

@@ -11,10 +11,11 @@ import { ReadbackRing } from '../gpu/readback.ts'
 import { PassTimer } from '../gpu/timing.ts'
 import { ITEM_WORDS, NO_PART } from '../kernels/attentionPlan.ts'
 import { verifyStep } from '../kernels/verifyStep.ts'
-import { ropeFrequencies } from '../models/rope.ts'
+import { queryFactor, ropeFrequencies } from '../models/rope.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { assert } from '../util/math.ts'
 import { ropeTable } from '../util/ropeTable.ts'
+import { ropeBuffer } from './block.ts'
 import { allBuffers, planBuffers } from './bufferPlan.ts'
 import { chooseKernels } from './chooseKernels.ts'
 import { drafterOps } from './drafter.ts'
@@ -33,12 +34,14 @@ import { drafterRuns, mostCounts } from './stepCounts.ts'
 import type { LogitsDebug } from './stepResults.ts'
 import { StepUpload } from './stepUpload.ts'
 import { TuningBench } from './tuningBench.ts'
-import { DRAFT_HEAD, headBuffer, weightDtypes, weightParts } from './weightLayout.ts'
+import { DRAFT_HEAD, headMatrix, type WeightLayout } from './weightLayout.ts'
 
 export interface GpuRunnerOptions extends RunnerSource {
   readonly gpu: Gpu
   /** default: the faster set on this device, measured */
   readonly kernels?: KernelSet
+  /** most bytes of a weight buffer; default: what every device can bind */
+  readonly bindingBytes?: number
 }
 
 /**
@@ -59,22 +62,23 @@ export async function createGpuRunner(from: GpuRunnerOptions): Promise<GpuRunner
 async function load(from: GpuRunnerOptions, arena: Arena, faults: DeviceFaults): Promise<GpuRunner> {
   const { gpu, spec, options, weights, now } = from
   const geometry = gpuGeometry(spec, options)
-  const plan = planBuffers(spec, options, weights.tensors)
-  const parts = weightParts(spec, geometry.drafts > 0, weights.tensors)
+  const plan = planBuffers(spec, options, weights.tensors, from.bindingBytes)
+  const { layout } = plan
   await arena.allocate(allBuffers(plan))
   const unchosen: Omit<ModelContext, 'kernels'> = {
     spec,
     geometry,
     kvDtype: options.kvCacheDtype,
     buffer: (name) => arena.buffer(name),
-    dtype: weightDtypes(spec, parts),
+    layout,
   }
   const opsOf = (kernels: KernelSet) => stepOps({ ...unchosen, kernels }, options.debug.logits)
   for (const set of from.kernels ? [from.kernels] : KERNEL_SETS) {
     const { target, drafter } = opsOf(set)
     checkGrids([...target, ...drafter], mostCounts(geometry), gpu.device.limits)
   }
-  await loadWeights(from, arena, new WeightUploader(gpu.device.queue, arena, parts, draftHead(from, geometry)))
+  const uploader = new WeightUploader(gpu.device.queue, arena, layout, draftHead(from, geometry))
+  await loadWeights(from, arena, layout, uploader)
   writeConstants(from, arena, geometry)
 
   const common = {
@@ -131,25 +135,30 @@ function stepPasses(program: readonly Dispatch[], split: number, timer: PassTime
   return [target, { dispatches: program.slice(split), descriptor: timer?.descriptor(1), runs: drafterRuns }]
 }
 
-async function loadWeights(from: GpuRunnerOptions, arena: Arena, uploader: WeightUploader): Promise<void> {
+async function loadWeights(
+  from: GpuRunnerOptions,
+  arena: Arena,
+  layout: WeightLayout,
+  uploader: WeightUploader,
+): Promise<void> {
   const { weights, signal, onProgress } = from
-  const streaming = weights.stream((tensor, data) => uploader.add(tensor.name, data), {
+  const reading = weights.read(layout.tensors, uploader.add.bind(uploader), {
     signal,
     onProgress: (progress) => onProgress?.({ phase: 'fetch', ...progress }),
   })
-  await streaming.catch((thrown: unknown) => {
+  await reading.catch((thrown: unknown) => {
     throw thrown instanceof RangeError ? hostOutOfMemory(thrown) : thrown
   })
-  if (!uploader.complete) throw new WeirError('MODEL_FORMAT', 'weights: the files ended before every tensor was read')
+  assert(uploader.complete, 'every row of a tensor was delivered')
   await from.gpu.device.queue.onSubmittedWorkDone()
   onProgress?.({ phase: 'upload', file: '', loaded: arena.allocatedBytes, total: arena.allocatedBytes })
 }
 
 /**
- * A tensor is held in host memory whole before its upload. Sizes were checked, so a RangeError means that memory ran out.
+ * A few megabytes of rows are held in host memory before their upload. Sizes were checked, so a RangeError means that memory ran out.
  */
 function hostOutOfMemory(cause: RangeError): WeirError {
-  const message = `the browser has no memory for a tensor of the weights (${cause.message}): take a smaller model`
+  const message = `the browser has no memory for rows of the weights (${cause.message}): take a smaller model`
   return new WeirError('OUT_OF_MEMORY', message, {}, { cause })
 }
 
@@ -157,7 +166,7 @@ function hostOutOfMemory(cause: RangeError): WeirError {
 function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: GpuGeometry): ColumnCopy | undefined {
   if (!draftsFromSubset({ spec, geometry })) return undefined
   assert(draftVocab?.length === geometry.draftVocab, `${geometry.draftVocab} ids of the draft vocabulary`)
-  return { from: headBuffer(spec), to: DRAFT_HEAD, columns: draftVocab }
+  return { from: headMatrix(spec), to: DRAFT_HEAD, columns: draftVocab }
 }
 
 /**
@@ -167,13 +176,14 @@ function draftHead({ spec, draftVocab }: GpuRunnerOptions, geometry: GpuGeometry
 function writeConstants(from: GpuRunnerOptions, arena: Arena, geometry: GpuGeometry): void {
   const { gpu, spec, options, draftVocab } = from
   const { queue } = gpu.device
+  const { maxModelLen } = options
   for (const [index, rope] of spec.ropes.entries()) {
-    const { frequencies, factor } = ropeFrequencies(rope, options.maxModelLen)
-    queue.writeBuffer(
-      arena.buffer(`rope.${index}`),
-      0,
-      ropeTable(frequencies, options.maxModelLen, () => factor),
-    )
+    const { frequencies, factor } = ropeFrequencies(rope, maxModelLen)
+    const keys = ropeTable(frequencies, maxModelLen, () => factor)
+    queue.writeBuffer(arena.buffer(ropeBuffer(index)), 0, keys)
+    if (!spec.queryScaling) continue
+    const queries = ropeTable(frequencies, maxModelLen, (position) => factor * queryFactor(spec, position))
+    queue.writeBuffer(arena.buffer(ropeBuffer(index)), keys.byteLength, queries)
   }
   if (geometry.drafts === 0) return
   const items = new Uint32Array(geometry.seqs * ITEM_WORDS)

@@ -13,17 +13,18 @@ import { expandDrafter } from '../kernels/expandDrafter.ts'
 import { gatherRows } from '../kernels/gatherRows.ts'
 import { startDrafts } from '../kernels/startDrafts.ts'
 import { storeDrafts } from '../kernels/storeDrafts.ts'
+import { drafterLayer } from '../models/modelSpec.ts'
 import { assert } from '../util/math.ts'
-import { blockOps, HIDDEN_STATES, qkvOp, ropeKvOp, TARGET_ROWS } from './forward.ts'
-import { draftHeadOp } from './head.ts'
-import { type BlockRows, embedOp, linearOp, type ModelContext, named, normOp } from './modelOps.ts'
+import { type Block, blockOps, qkvOps, ropeKvOp } from './block.ts'
+import { HIDDEN_STATES, TARGET_ROWS } from './forward.ts'
+import { draftHeadOps } from './head.ts'
+import { type BlockRows, embedOps, linearOps, type ModelContext, named, normOp } from './modelOps.ts'
 import { type PassName, passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import { draftTokenOps } from './sampling.ts'
 import type { StepCounts } from './stepCounts.ts'
 
-const CACHE = 'kv.mtp'
-const BLOCK = 'mtp.block'
+const WEIGHTS = 'mtp.block'
 
 /** Ops after verification: the KV pass, then `geometry.drafts` draft passes. */
 export function drafterOps(model: ModelContext): Op[] {
@@ -64,9 +65,9 @@ function kvPassOps(model: ModelContext): Op[] {
       out: buffer('hidden'),
     }),
     ...inputOps(model, rows, 'nextTokens', 'hidden'),
-    normOp(model, `${BLOCK}.inputNorm`, rows.pass, rows.count, 'residual', 'normed'),
-    qkvOp(model, BLOCK, rows, false),
-    ropeKvOp(model, BLOCK, CACHE, rows, false),
+    normOp(model, `${WEIGHTS}.inputNorm`, rows.pass, rows.count, 'residual', 'normed'),
+    ...qkvOps(model, WEIGHTS, rows, 'normed', false),
+    ropeKvOp(model, drafterBlock(model), rows, false),
   ]
 }
 
@@ -99,9 +100,9 @@ function draftPassOps(model: ModelContext, draft: number): Op[] {
       : inputOps(model, rows, 'tokens', 'draftHidden')
   return [
     ...input,
-    ...blockOps(model, BLOCK, CACHE, rows),
+    ...blockOps(model, drafterBlock(model), rows),
     normOp(model, 'mtp.norm', pass, count, 'draftResidual', 'draftHidden'),
-    draftHeadOp(model, pass, count),
+    ...draftHeadOps(model, pass, count),
     ...draftTokenOps(model, pass, count),
     op(`${pass}.store`, storeDrafts, { maxBlocks: geometry.maxBlocks }, count, {
       pass: passSlice(buffer('passes'), pass),
@@ -119,12 +120,16 @@ function inputOps(model: ModelContext, rows: BlockRows, tokens: string, hidden: 
   const positions = mtp.maskFirstEmbedding ? rows.positions : undefined
   const embedding = { stride: 2 * size, offset: mtp.concatOrder === 'embedding-first' ? 0 : size }
   return [
-    embedOp(model, `${pass}.embedNext`, pass, count, tokens, 'normed', positions),
+    ...embedOps(model, `${pass}.embedNext`, pass, count, tokens, 'normed', positions),
     normOp(model, 'mtp.embedNorm', pass, count, 'normed', 'joined', embedding),
     normOp(model, 'mtp.hiddenNorm', pass, count, hidden, 'joined', {
       stride: 2 * size,
       offset: size - embedding.offset,
     }),
-    linearOp(model, 'mtp.fc', rows, 'joined', rows.residual, { k: 2 * size, n: size }),
+    ...linearOps(model, 'mtp.fc', rows, 'joined', rows.residual, { k: 2 * size }),
   ]
+}
+
+function drafterBlock({ spec }: ModelContext): Block {
+  return { layer: drafterLayer(spec), weights: WEIGHTS, cache: 'kv.mtp' }
 }

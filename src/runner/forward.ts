@@ -3,12 +3,11 @@
  * LM head on the sampled rows only. The drafter reuses the block.
  */
 
-import type { Resources } from '../gpu/kernel.ts'
-import { attentionMerge } from '../kernels/attentionMerge.ts'
 import { expandSampled } from '../kernels/expandSampled.ts'
 import { expandStep } from '../kernels/expandStep.ts'
-import { headOp } from './head.ts'
-import { type BlockRows, embedOp, linearOp, type ModelContext, named, normOp, qkvColumns } from './modelOps.ts'
+import { blockOps } from './block.ts'
+import { headOps } from './head.ts'
+import { type BlockRows, embedOps, type ModelContext, named, normOp } from './modelOps.ts'
 import { passSlice } from './passes.ts'
 import { type Op, op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
@@ -47,120 +46,12 @@ export function targetOps(model: ModelContext): Op[] {
       pass: sampledPass,
       ...named(model, ['rowIndex', 'positions', 'tableRows', 'slots', 'sampledTable', 'sampledPositions', 'headRows']),
     }),
-    embedOp(model, 'embed', 'target', rows, 'ids', 'residual'),
-    ...spec.layers.flatMap((_layer, index) => blockOps(model, `layer${index}`, `kv.${index}`, TARGET_ROWS)),
+    ...embedOps(model, 'embed', 'target', rows, 'ids', 'residual'),
+    ...spec.layers.flatMap((layer, index) => {
+      const block = { layer, weights: `layer${index}`, cache: `kv.${index}` }
+      return blockOps(model, block, TARGET_ROWS)
+    }),
     normOp(model, 'finalNorm', 'target', rows, 'residual', hidden, { bySlot }),
-    headOp(model, hidden, sampled),
+    ...headOps(model, hidden, sampled),
   ]
-}
-
-/** One transformer block: pre-norm attention and MLP, each added to the residual stream. */
-export function blockOps(model: ModelContext, weights: string, cache: string, rows: BlockRows): Op[] {
-  const { spec, kernels, buffer, dtype } = model
-  const queries = spec.numHeads * spec.headDim
-  const pass = passSlice(buffer('passes'), rows.pass)
-  const mlp = { k: spec.hiddenSize, n: spec.intermediateSize, dtype: dtype(`${weights}.gate`) }
-  return [
-    normOp(model, `${weights}.inputNorm`, rows.pass, rows.count, rows.residual, 'normed'),
-    qkvOp(model, weights, rows, true),
-    ropeKvOp(model, weights, cache, rows, true),
-    attentionOp(model, weights, cache, rows),
-    ...(rows.merges ? [mergeOp(model, weights, pass)] : []),
-    linearOp(model, `${weights}.o`, rows, 'attention', rows.residual, {
-      k: queries,
-      n: spec.hiddenSize,
-      residual: true,
-    }),
-    normOp(model, `${weights}.preMlpNorm`, rows.pass, rows.count, rows.residual, 'normed'),
-    op(`${weights}.gateUp`, kernels.gateUp, mlp, rows.count, {
-      pass,
-      gate: buffer(`${weights}.gate`),
-      up: buffer(`${weights}.up`),
-      x: buffer('normed'),
-      y: buffer('activated'),
-    }),
-    linearOp(model, `${weights}.down`, rows, 'activated', rows.residual, {
-      k: spec.intermediateSize,
-      n: spec.hiddenSize,
-      residual: true,
-    }),
-  ]
-}
-
-/** Q, K and V of a block's rows; only K and V without `queries`. */
-export function qkvOp(model: ModelContext, weights: string, rows: BlockRows, queries: boolean): Op {
-  const { spec } = model
-  const columns = qkvColumns(spec)
-  const first = queries ? 0 : spec.numHeads * spec.headDim
-  return linearOp(model, `${weights}.qkv`, rows, 'normed', 'qkv', {
-    k: spec.hiddenSize,
-    n: columns - first,
-    of: { columns, first },
-    bias: spec.qkvBias ? `${weights}.qkvBias` : undefined,
-  })
-}
-
-/** QK-norm, RoPE and the cache write of a block's rows; without `queries` the input holds K and V only. */
-export function ropeKvOp(model: ModelContext, weights: string, cache: string, rows: BlockRows, queries: boolean): Op {
-  const { spec, geometry, kernels, buffer } = model
-  // WebGPU has no empty bindings: without QK-norm another buffer is bound and not read.
-  const norm = (role: string) => buffer(spec.qkNorm ? `${weights}.${role}` : 'rope.0')
-  const shape = {
-    heads: spec.numHeads,
-    kvHeads: spec.numKvHeads,
-    headDim: spec.headDim,
-    eps: spec.rmsNormEps,
-    writeQuery: queries,
-    qkNorm: spec.qkNorm === 'head',
-    totalBlocks: geometry.totalBlocks,
-    kvDtype: model.kvDtype,
-  }
-  return op(`${weights}.ropeKv`, kernels.ropeKv, shape, rows.count, {
-    pass: passSlice(buffer('passes'), rows.pass),
-    positions: buffer(rows.positions),
-    slots: buffer(rows.slots),
-    qNorm: norm('qNorm'),
-    kNorm: norm('kNorm'),
-    rope: buffer('rope.0'),
-    cache: buffer(cache),
-    qkv: buffer('qkv'),
-    q: buffer('q'),
-  })
-}
-
-function attentionOp(model: ModelContext, weights: string, cache: string, rows: BlockRows): Op {
-  const { kernels, buffer } = model
-  const count = kernels.attention.name === 'serial' ? rows.count : rows.items
-  return op(`${weights}.attention`, kernels.attention, attentionShape(model), count, {
-    pass: passSlice(buffer('passes'), rows.pass),
-    items: buffer(rows.itemList),
-    positions: buffer(rows.positions),
-    tableRows: buffer(rows.tableRows),
-    blockTable: buffer('blockTable'),
-    cache: buffer(cache),
-    q: buffer('q'),
-    out: buffer('attention'),
-    partials: buffer('partials'),
-  })
-}
-
-function mergeOp(model: ModelContext, weights: string, pass: Resources[string]): Op {
-  const { buffer } = model
-  return op(`${weights}.merge`, attentionMerge, attentionShape(model), (counts) => counts.merges, {
-    pass: pass as GPUBuffer,
-    merges: buffer('merges'),
-    partials: buffer('partials'),
-    out: buffer('attention'),
-  })
-}
-
-function attentionShape({ spec, geometry, kvDtype }: ModelContext) {
-  return {
-    heads: spec.numHeads,
-    kvHeads: spec.numKvHeads,
-    headDim: spec.headDim,
-    maxBlocks: geometry.maxBlocks,
-    totalBlocks: geometry.totalBlocks,
-    kvDtype,
-  }
 }

@@ -17,6 +17,8 @@ export interface GpuGeometry extends StepGeometry {
   readonly maxSplits: number
   /** most (row, split) pairs that leave partials */
   readonly maxParts: number
+  /** positions of a rotation table */
+  readonly maxModelLen: number
   /** words per request in `adjustments`; 0: penalties are off */
   readonly adjustments: number
 }
@@ -29,6 +31,7 @@ export function gpuGeometry(spec: ModelSpec, options: EngineOptions): GpuGeometr
   return {
     ...geometry,
     maxSplits,
+    maxModelLen: options.maxModelLen,
     maxParts: Math.min(wanted, MOST_PARTS, Math.floor(PARTIAL_BYTES / partBytes)),
     adjustments: options.penalties ? adjustmentWords(spec.vocabSize) : 0,
   }

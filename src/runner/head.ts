@@ -4,25 +4,26 @@
  * and a token that cannot be drafted only lowers acceptance, never changes the output.
  */
 
-import { linearOp, type ModelContext } from './modelOps.ts'
+import { linearOps, type ModelContext } from './modelOps.ts'
 import type { PassName } from './passes.ts'
 import type { Op } from './program.ts'
 import type { StepCounts } from './stepCounts.ts'
-import { DRAFT_HEAD, headBuffer } from './weightLayout.ts'
+import { DRAFT_HEAD, headMatrix } from './weightLayout.ts'
 
 /** Logits [sampled][vocabulary] of the hidden states at `headRows`. */
-export function headOp(model: ModelContext, hidden: string, sampled: (counts: StepCounts) => number): Op {
-  const { hiddenSize, vocabSize } = model.spec
-  const part = { k: hiddenSize, n: vocabSize, weight: headBuffer(model.spec), gather: true }
-  return linearOp(model, 'head', { pass: 'sampled', count: sampled }, hidden, 'logits', part)
+export function headOps(model: ModelContext, hidden: string, sampled: (counts: StepCounts) => number): Op[] {
+  const part = { ...headPart(model), weight: headMatrix(model.spec), gather: true }
+  return linearOps(model, 'head', { pass: 'sampled', count: sampled }, hidden, 'logits', part)
 }
 
 /** Logits [rows][draft vocabulary] of a draft pass. */
-export function draftHeadOp(model: ModelContext, pass: PassName, count: (counts: StepCounts) => number): Op {
-  const { spec, geometry } = model
-  const weight = draftsFromSubset(model) ? DRAFT_HEAD : headBuffer(spec)
-  const part = { k: spec.hiddenSize, n: geometry.draftVocab, weight }
-  return linearOp(model, `${pass}.head`, { pass, count }, 'draftHidden', 'logits', part)
+export function draftHeadOps(model: ModelContext, pass: PassName, count: (counts: StepCounts) => number): Op[] {
+  const weight = draftsFromSubset(model) ? DRAFT_HEAD : headMatrix(model.spec)
+  return linearOps(model, `${pass}.head`, { pass, count }, 'draftHidden', 'logits', { ...headPart(model), weight })
+}
+
+function headPart({ spec }: ModelContext) {
+  return { k: spec.hiddenSize, scale: spec.logitScale, softcap: spec.logitSoftcap }
 }
 
 /** Whether drafts come from part of the vocabulary: `draftIds` then maps columns to token ids. */

@@ -1,76 +1,150 @@
-/** Streams a checkpoint to the GPU: packs each tensor in the layout of its kernels and writes it once. */
+/** Writes the rows of a model's tensors to the GPU, in the layout of its kernels: a tile as soon as it is full. */
 
+import type { ModelTensor } from '../backend/backend.ts'
 import type { Arena } from '../gpu/arena.ts'
-import { type PackedWeight, packedWeight, packWeight, selectColumns, weightBytes } from '../kernels/weights.ts'
+import { TILE_COLUMNS, tileBytes, WeightTile } from '../kernels/weights.ts'
 import { assert } from '../util/math.ts'
-import { decodeWeights, WEIGHT_BYTES } from '../weights/decode.ts'
-import type { MatrixPart, VectorPart, WeightPart } from './weightLayout.ts'
+import { codeBytes, scaleWords, type WeightRows } from '../weights/format.ts'
+import { columnRuns, type MatrixPart, type StoredMatrix, scalesOf, type WeightLayout } from './weightLayout.ts'
 
-/** A second buffer that receives a copy of some columns of a matrix. */
+/** A matrix that receives a copy of some columns of another. */
 export interface ColumnCopy {
   readonly from: string
   readonly to: string
+  /** ascending */
   readonly columns: readonly number[]
 }
 
 export class WeightUploader {
   readonly #queue: GPUQueue
   readonly #arena: Arena
-  readonly #parts: ReadonlyMap<string, WeightPart>
+  readonly #layout: WeightLayout
   readonly #copy: ColumnCopy | undefined
-  /** matrices not yet complete, and the number of columns missing */
-  readonly #open = new Map<string, { readonly matrix: PackedWeight; missing: number }>()
-  /** names of tensors not yet added */
-  readonly #missing: Set<string>
+  readonly #writers = new Map<MatrixPart, PartWriter>()
 
-  constructor(queue: GPUQueue, arena: Arena, parts: ReadonlyMap<string, WeightPart>, copy?: ColumnCopy) {
+  constructor(queue: GPUQueue, arena: Arena, layout: WeightLayout, copy?: ColumnCopy) {
     this.#queue = queue
     this.#arena = arena
-    this.#parts = parts
+    this.#layout = layout
     this.#copy = copy
-    this.#missing = new Set(parts.keys())
   }
 
-  /** Adds one tensor; a tensor that the engine does not need is ignored. */
-  add(name: string, data: Uint8Array): void {
-    const part = this.#parts.get(name)
-    if (!part) return
-    this.#missing.delete(name)
-    if (part.kind === 'vector') this.#addVector(part, data)
-    else this.#addMatrix(part, data)
-  }
-
-  /** Whether every tensor was added. */
-  get complete(): boolean {
-    return this.#missing.size === 0
-  }
-
-  #addVector(part: VectorPart, data: Uint8Array): void {
-    const values = new Float32Array(data.byteLength / WEIGHT_BYTES[part.dtype])
-    decodeWeights(data, part.dtype, values)
-    assert(part.first + values.length <= part.size, `${part.buffer} has ${part.size} values`)
-    this.#queue.writeBuffer(this.#arena.buffer(part.buffer), part.first * 4, values)
-  }
-
-  #addMatrix(part: MatrixPart, data: Uint8Array): void {
-    const open = this.#open.get(part.buffer) ?? {
-      matrix: packedWeight(part.dtype, part.columns, part.inputs),
-      missing: part.columns,
-    }
-    packWeight(open.matrix, data, part.firstColumn)
-    open.missing -= data.byteLength / weightBytes(part.dtype, 1, part.inputs)
-    if (open.missing > 0) {
-      this.#open.set(part.buffer, open)
+  /** Adds rows of a tensor that has a place in the layout. */
+  add(tensor: ModelTensor, firstRow: number, rows: WeightRows): void {
+    const place = this.#layout.places.get(tensor.name)
+    assert(place, `tensor ${tensor.name} has a place`)
+    if (place.kind === 'vector') {
+      const values = new Float32Array(rows.codes.slice().buffer)
+      this.#queue.writeBuffer(this.#arena.buffer(place.name), place.first * 4, values)
       return
     }
-    this.#open.delete(part.buffer)
-    this.#write(part.buffer, open.matrix)
-    if (this.#copy?.from === part.buffer) {
-      this.#write(this.#copy.to, selectColumns(open.matrix, this.#copy.columns))
+    const first = place.first + firstRow
+    this.#write(place.name, first, rows)
+    if (this.#copy?.from === place.name) this.#writeCopy(this.#copy, first, rows)
+  }
+
+  /** Whether every tile that was begun is written. */
+  get complete(): boolean {
+    return [...this.#writers.values()].every(({ open }) => open === 0)
+  }
+
+  #write(name: string, first: number, rows: WeightRows): void {
+    const matrix = this.#matrix(name)
+    for (const { part, firstColumn, columns, outColumn } of columnRuns(matrix, first, first + rows.count)) {
+      for (let i = 0; i < columns; i++)
+        this.#writer(matrix, part).setColumn(firstColumn + i, rows, outColumn - first + i)
     }
   }
 
-  #write(buffer: string, { words }: PackedWeight): void {
-    this.#queue.writeBuffer(this.#arena.buffer(buffer), 0, words)
+  #writeCopy({ to, columns }: ColumnCopy, first: number, rows: WeightRows): void {
+    const matrix = this.#matrix(to)
+    for (const [column, source] of columns.entries()) {
+      if (source < first || source >= first + rows.count) continue
+      for (const { part, firstColumn } of columnRuns(matrix, column, column + 1)) {
+        this.#writer(matrix, part).setColumn(firstColumn, rows, source - first)
+      }
+    }
+  }
+
+  #matrix(name: string): StoredMatrix {
+    const matrix = this.#layout.matrices.get(name)
+    assert(matrix, `${name} is a matrix of the layout`)
+    return matrix
+  }
+
+  #writer({ inputs }: StoredMatrix, part: MatrixPart): PartWriter {
+    const known = this.#writers.get(part)
+    if (known) return known
+    const { codes, scales } = tileBytes(part.format, inputs)
+    const write = (tile: number, filled: WeightTile) => {
+      this.#queue.writeBuffer(this.#arena.buffer(part.buffer), tile * codes, filled.codes)
+      if (scales === 0) return
+      this.#queue.writeBuffer(this.#arena.buffer(scalesOf(part.buffer)), tile * scales, filled.scales)
+    }
+    const made = new PartWriter(part, inputs, write)
+    this.#writers.set(part, made)
+    return made
+  }
+}
+
+interface OpenTile {
+  readonly tile: WeightTile
+  missing: number
+}
+
+/** Fills the tiles of one part, in any order of columns. */
+class PartWriter {
+  readonly #part: MatrixPart
+  readonly #inputs: number
+  readonly #write: (tile: number, filled: WeightTile) => void
+  readonly #open = new Map<number, OpenTile>()
+  /** a tile that was written, to be filled again */
+  #spare: WeightTile | undefined
+
+  constructor(part: MatrixPart, inputs: number, write: (tile: number, filled: WeightTile) => void) {
+    this.#part = part
+    this.#inputs = inputs
+    this.#write = write
+  }
+
+  /** tiles that lack columns */
+  get open(): number {
+    return this.#open.size
+  }
+
+  setColumn(column: number, rows: WeightRows, row: number): void {
+    const index = Math.floor(column / TILE_COLUMNS)
+    const open = this.#open.get(index) ?? this.#begin(index)
+    const { codes, scales } = rowWords(rows, row)
+    open.tile.setColumn(column % TILE_COLUMNS, codes, scales)
+    open.missing -= 1
+    if (open.missing > 0) return
+    this.#write(index, open.tile)
+    this.#open.delete(index)
+    this.#spare = open.tile
+  }
+
+  #begin(index: number): OpenTile {
+    const { format, columns } = this.#part
+    const tile = this.#spare ?? new WeightTile(format, this.#inputs)
+    this.#spare = undefined
+    const missing = Math.min(TILE_COLUMNS, columns - index * TILE_COLUMNS)
+    // Columns past the last stay 0.
+    if (missing < TILE_COLUMNS) tile.clear()
+    const open = { tile, missing }
+    this.#open.set(index, open)
+    return open
+  }
+}
+
+/** A row's codes as 32-bit words, and its scales. */
+function rowWords({ format, inputs, codes, scales }: WeightRows, row: number) {
+  const bytes = codeBytes(format, inputs)
+  const words = scaleWords(format, inputs)
+  const own = codes.subarray(row * bytes, (row + 1) * bytes)
+  const aligned = own.byteOffset % 4 === 0 ? own : own.slice()
+  return {
+    codes: new Uint32Array(aligned.buffer, aligned.byteOffset, bytes / 4),
+    scales: scales.subarray(row * words, (row + 1) * words),
   }
 }

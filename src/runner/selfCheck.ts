@@ -44,7 +44,7 @@ export async function mayLeavePartials(bench: TuningBench, kernels: KernelSet): 
  */
 export async function rowsAreInvariant(bench: TuningBench, program: readonly Dispatch[]): Promise<boolean> {
   const { geometry, spec } = bench.model
-  const block = program.slice(0, program.findIndex(({ label }) => label === 'layer0.down') + 1)
+  const block = program.slice(0, program.findLastIndex(({ label }) => label.startsWith('layer0.')) + 1)
   const most = Math.min(geometry.rows, BLOCK_SIZE)
   const ids = Array.from({ length: most }, (_, index) => (7 + 31 * index) % spec.vocabSize)
   const firstRow = async (rows: number) => {

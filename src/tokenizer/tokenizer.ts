@@ -82,6 +82,11 @@ export class Tokenizer {
     return this.#vocab[id] !== undefined
   }
 
+  /** The id of a token by its whole spelling; undefined: there is none. */
+  idOf(token: string): number | undefined {
+    return tokenId(this.#hub, token)
+  }
+
   /** A lower bound of the tokens in a text of so many UTF-16 units, in constant time. */
   leastTokens(units: number): number {
     return Math.ceil(units / this.#unitsPerToken)

@@ -5,7 +5,8 @@
 
 import { type Encoding, formatOf } from './encoding.ts'
 import { emptyRows, type WeightRows } from './format.ts'
-import { alignedWords, zeroPointScales } from './zeroPoint.ts'
+import { alignedWords } from './words.ts'
+import { zeroPointScales } from './zeroPoint.ts'
 
 export type AwqEncoding = Extract<Encoding, { kind: 'awq' }>
 
@@ -28,16 +29,27 @@ export function awqRows(encoding: AwqEncoding, data: readonly Uint8Array[], rows
  */
 function transposeNibbles(from: Uint32Array, to: Uint32Array, columns: number, inputs: number): void {
   const words = inputs / 8
+  const square = new Int32Array(8)
   for (let column = 0; column < columns; column++) {
     for (let word = 0; word < words; word++) {
-      for (let i = 0; i < 8; i++) {
-        const shift = SHIFTS[i] as number
-        let eight = 0
-        for (let k = 7; k >= 0; k--) {
-          eight = (eight << 4) | (((from[(8 * word + k) * columns + column] as number) >>> shift) & 15)
-        }
-        to[(8 * column + i) * words + word] = eight
-      }
+      for (let k = 0; k < 8; k++) square[k] = from[(8 * word + k) * columns + column] as number
+      exchange(square, 1, 0x0f0f0f0f)
+      exchange(square, 2, 0x00ff00ff)
+      exchange(square, 4, 0x0000ffff)
+      for (let i = 0; i < 8; i++) to[(8 * column + i) * words + word] = square[(SHIFTS[i] as number) / 4] as number
     }
+  }
+}
+
+/** A step of the transposition of 8 × 8 nibbles: the upper ones of word k against the lower ones (`mask`) of word k + distance. */
+function exchange(square: Int32Array, distance: number, mask: number): void {
+  const shift = 4 * distance
+  for (let k = 0; k < 8; k++) {
+    if ((k & distance) !== 0) continue
+    const a = square[k] as number
+    const b = square[k + distance] as number
+    const changes = ((a >>> shift) ^ b) & mask
+    square[k] = a ^ (changes << shift)
+    square[k + distance] = b ^ changes
   }
 }

@@ -59,20 +59,21 @@ function decodeF16Values(halves: Uint16Array, out: Float32Array): void {
 const word = new Uint32Array(1)
 const value = new Float32Array(word.buffer)
 
+/** The value of the bits of an f32. */
+export function decodeF32(bits: number): number {
+  word[0] = bits
+  return value[0] as number
+}
+
 /** The value of one bf16, exact. */
 export function decodeBf16(half: number): number {
-  word[0] = half << 16
-  return value[0] as number
+  return decodeF32(half << 16)
 }
 
 /** The value of one f16, exact; see `decodeF16Values`. */
 export function decodeF16(half: number): number {
   const magnitude = (half & 0x7fff) << 13
   const sign = (half & 0x8000) << 16
-  if (magnitude >= 0x7c00 << 13) {
-    word[0] = sign | 0x7f800000 | magnitude
-    return value[0] as number
-  }
-  word[0] = sign | magnitude
-  return (value[0] as number) * 2 ** 112
+  if (magnitude >= 0x7c00 << 13) return decodeF32(sign | 0x7f800000 | magnitude)
+  return decodeF32(sign | magnitude) * 2 ** 112
 }

@@ -31,7 +31,8 @@ export interface QuantisedFormat {
  * - `offset`: s and m in f16 or bf16.
  * - `zeroPoint`: s and an integer z in f16; m = -z · s.
  * - `super`: for 256 inputs f16 d and dmin, and for each group in them 8-bit integers. With groups of 32: sc and mn, unsigned;
- *   s = d · sc, m = -dmin · mn. With groups of 16: sc, signed; s = d · sc, m = -32 · s.
+ *   s = d · sc, m = -dmin · mn. With groups of 16: sc, signed; s = d · sc, m = -32 · s. Files have at most 6 bits in sc, mn and codes
+ *   (sc of groups of 16: 8, signed), and only so is code · s exact.
  */
 export type ScaleFormat =
   | { readonly kind: 'half'; readonly zero: number }

@@ -5,12 +5,13 @@
 
 import { encodingBytes, formatOf, type GgmlType } from './encoding.ts'
 import { emptyRows, SUPER_GROUP, type WeightRows } from './format.ts'
-import { pairNibbles } from './ggmlRows.ts'
+import { LOW, pairNibbles } from './ggmlRows.ts'
+import { alignedHalves, wordAt } from './words.ts'
 
 export type SuperBlockType = Extract<GgmlType, 'q4_k' | 'q5_k' | 'q6_k'>
 
-/** Bytes of the scales of 256 inputs in the engine. */
-const SCALES = 20
+/** Words of the scales of 256 inputs in the engine. */
+const SCALES = 5
 
 export function isSuperBlock(type: GgmlType): type is SuperBlockType {
   return type.endsWith('_k')
@@ -20,76 +21,81 @@ export function isSuperBlock(type: GgmlType): type is SuperBlockType {
 export function ggmlSuperRows(type: SuperBlockType, bytes: Uint8Array, rows: number, inputs: number): WeightRows {
   const encoding = { kind: 'ggml', type } as const
   const out = emptyRows(formatOf(encoding), inputs, rows)
-  const scales = new Uint8Array(out.scales.buffer)
-  const size = encodingBytes(encoding, SUPER_GROUP)[0] as number
+  const halves = alignedHalves(bytes)
+  const codes = new Uint32Array(out.codes.buffer)
+  const size = (encodingBytes(encoding, SUPER_GROUP)[0] as number) / 2
   const blocks = rows * (inputs / SUPER_GROUP)
   const decode = DECODERS[type]
-  for (let b = 0; b < blocks; b++) decode(bytes, b * size, out.codes, scales, b)
+  for (let b = 0; b < blocks; b++) decode(halves, b * size, codes, out.scales, b)
   return out
 }
 
 /** Decodes the block at `from` into the places of block `b`. */
-type BlockDecoder = (bytes: Uint8Array, from: number, codes: Uint8Array, scales: Uint8Array, b: number) => void
+type BlockDecoder = (halves: Uint16Array, from: number, codes: Uint32Array, scales: Uint32Array, b: number) => void
 
+/** Offsets in the comments are in bytes. */
 const DECODERS: Readonly<Record<SuperBlockType, BlockDecoder>> = {
-  /** d, dmin, 12 bytes of scales, 128 of nibbles: each 32 hold two groups, one in the low halves and one in the high halves */
-  q4_k(bytes, from, codes, scales, b) {
-    unpackScales(bytes, from, scales, b * SCALES)
-    for (let pair = 0; pair < 4; pair++) pairNibbles(bytes, from + 16 + 32 * pair, 32, codes, b * 128 + 32 * pair)
+  /** d 0, dmin 2, scales 4, nibbles 16: each 32 bytes hold two groups, one in the low halves and one in the high halves */
+  q4_k(halves, from, codes, scales, b) {
+    unpackScales(halves, from, scales, b * SCALES)
+    for (let pair = 0; pair < 4; pair++) pairNibbles(halves, from + 8 + 16 * pair, 4, codes, b * 32 + 8 * pair)
   },
 
-  /** the same with 32 bytes of fifth bits before the nibbles: bit g is group g's */
-  q5_k(bytes, from, codes, scales, b) {
-    unpackScales(bytes, from, scales, b * SCALES)
+  /** the same with fifth bits at 16, before the nibbles: bit g of byte i is that of input i of group g */
+  q5_k(halves, from, codes, scales, b) {
+    unpackScales(halves, from, scales, b * SCALES)
     for (let pair = 0; pair < 4; pair++) {
-      const to = b * SUPER_GROUP + 64 * pair
-      const nibbles = from + 48 + 32 * pair
-      for (let i = 0; i < 32; i++) {
-        const two = bytes[nibbles + i] as number
-        const fifths = (bytes[from + 16 + i] as number) >> (2 * pair)
-        codes[to + i] = (two & 15) | ((fifths & 1) << 4)
-        codes[to + 32 + i] = (two >> 4) | ((fifths & 2) << 3)
+      const to = b * 64 + 16 * pair
+      for (let i = 0; i < 8; i++) {
+        const fifths = wordAt(halves, from + 8 + 2 * i) >>> (2 * pair)
+        const two = wordAt(halves, from + 24 + 16 * pair + 2 * i)
+        codes[to + i] = (two & LOW) | ((fifths & 0x01010101) << 4)
+        codes[to + 8 + i] = ((two >>> 4) & LOW) | ((fifths & 0x02020202) << 3)
       }
     }
   },
 
   /**
-   * For each half of 128 inputs, four runs of 32: runs 0 and 1 in the low halves of 64 bytes, 2 and 3 in the high halves; two more bits
-   * of each run in 32 bytes. Then 16 scales and d.
+   * low four bits 0, high two bits 128, scales 192, d 208. For each half of 128 inputs, four runs of 32: runs 0 and 1 are the low halves
+   * of 64 bytes, 2 and 3 the high halves; two more bits of each run are in one byte.
    */
-  q6_k(bytes, from, codes, scales, b) {
+  q6_k(halves, from, codes, scales, b) {
     for (let half = 0; half < 2; half++) {
-      const low = from + 64 * half
-      const high = from + 128 + 32 * half
-      const to = b * SUPER_GROUP + 128 * half
-      for (let i = 0; i < 32; i++) {
-        const first = bytes[low + i] as number
-        const second = bytes[low + 32 + i] as number
-        const bits = bytes[high + i] as number
-        codes[to + i] = (first & 15) | ((bits & 3) << 4)
-        codes[to + 32 + i] = (second & 15) | ((bits & 12) << 2)
-        codes[to + 64 + i] = (first >> 4) | (bits & 48)
-        codes[to + 96 + i] = (second >> 4) | ((bits & 192) >> 2)
+      const to = b * 64 + 32 * half
+      for (let i = 0; i < 8; i++) {
+        const first = wordAt(halves, from + 32 * half + 2 * i)
+        const second = wordAt(halves, from + 32 * half + 16 + 2 * i)
+        const bits = wordAt(halves, from + 64 + 16 * half + 2 * i)
+        codes[to + i] = (first & LOW) | ((bits & 0x03030303) << 4)
+        codes[to + 8 + i] = (second & LOW) | ((bits & 0x0c0c0c0c) << 2)
+        codes[to + 16 + i] = ((first >>> 4) & LOW) | (bits & 0x30303030)
+        codes[to + 24 + i] = ((second >>> 4) & LOW) | ((bits >>> 2) & 0x30303030)
       }
     }
-    const to = b * SCALES
-    scales[to] = bytes[from + 208] as number
-    scales[to + 1] = bytes[from + 209] as number
-    for (let group = 0; group < 16; group++) scales[to + 4 + group] = bytes[from + 192 + group] as number
+    scales[b * SCALES] = halves[from + 104] as number
+    for (let i = 0; i < 4; i++) scales[b * SCALES + 1 + i] = wordAt(halves, from + 96 + 2 * i)
   },
 }
 
-/** d, dmin and eight pairs of 6-bit integers in 12 bytes; the upper two bits of the last four pairs are above the first four. */
-function unpackScales(bytes: Uint8Array, from: number, scales: Uint8Array, to: number): void {
-  for (let i = 0; i < 4; i++) scales[to + i] = bytes[from + i] as number
-  for (let group = 0; group < 4; group++) {
-    const sc = bytes[from + 4 + group] as number
-    const mn = bytes[from + 8 + group] as number
-    const both = bytes[from + 12 + group] as number
-    const at = to + 4 + 2 * group
-    scales[at] = sc & 63
-    scales[at + 1] = mn & 63
-    scales[at + 8] = (both & 15) | ((sc >> 6) << 4)
-    scales[at + 9] = (both >> 4) | ((mn >> 6) << 4)
+/**
+ * d and dmin, then eight pairs sc, mn of 6-bit integers in 12 bytes: four times sc and four times mn, whose upper two bits belong to
+ * the last four pairs; then the low four bits of those, sc below mn.
+ */
+function unpackScales(halves: Uint16Array, from: number, scales: Uint32Array, to: number): void {
+  scales[to] = wordAt(halves, from)
+  for (let i = 0; i < 2; i++) {
+    const sc = halves[from + 2 + i] as number
+    const mn = halves[from + 4 + i] as number
+    const both = halves[from + 6 + i] as number
+    scales[to + 1 + i] = interleave(sc & 0x3f3f, mn & 0x3f3f)
+    scales[to + 3 + i] = interleave(
+      (both & 0x0f0f) | ((sc & 0xc0c0) >>> 2),
+      ((both >>> 4) & 0x0f0f) | ((mn & 0xc0c0) >>> 2),
+    )
   }
+}
+
+/** Bytes a0, a1 and b0, b1 as a0, b0, a1, b1. */
+function interleave(a: number, b: number): number {
+  return (a & 0xff) | ((b & 0xff) << 8) | ((a & 0xff00) << 8) | ((b & 0xff00) << 16)
 }

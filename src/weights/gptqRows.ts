@@ -5,7 +5,8 @@
 
 import { type Encoding, formatOf } from './encoding.ts'
 import { emptyRows, type WeightRows } from './format.ts'
-import { alignedWords, zeroPointScales } from './zeroPoint.ts'
+import { alignedWords } from './words.ts'
+import { zeroPointScales } from './zeroPoint.ts'
 
 export type GptqEncoding = Extract<Encoding, { kind: 'gptq' }>
 

@@ -5,6 +5,7 @@
 
 import { type Encoding, formatOf } from './encoding.ts'
 import { scaleWords, type WeightRows } from './format.ts'
+import { alignedHalves } from './words.ts'
 
 export type MlxEncoding = Extract<Encoding, { kind: 'mlx' }>
 
@@ -16,10 +17,8 @@ export function mlxRows(encoding: MlxEncoding, data: readonly Uint8Array[], rows
   const [codes, s, m] = data as [Uint8Array, Uint8Array, Uint8Array]
   const format = formatOf(encoding)
   const scales = new Uint32Array(rows * scaleWords(format, inputs))
-  for (let i = 0; i < scales.length; i++) {
-    const low = (s[2 * i] as number) | ((s[2 * i + 1] as number) << 8)
-    const high = (m[2 * i] as number) | ((m[2 * i + 1] as number) << 8)
-    scales[i] = low | (high << 16)
-  }
+  const low = alignedHalves(s)
+  const high = alignedHalves(m)
+  for (let i = 0; i < scales.length; i++) scales[i] = (low[i] as number) | ((high[i] as number) << 16)
   return { format, inputs, count: rows, codes, scales }
 }

@@ -4,7 +4,7 @@
  */
 
 import { assert } from '../util/math.ts'
-import { decodeF16, decodeWeights } from './decode.ts'
+import { decodeF16, decodeF32, decodeWeights } from './decode.ts'
 import { encodeF16 } from './encodeF16.ts'
 import { codeBytes, emptyRows, isQuantised, type QuantisedFormat, scaleWords, type WeightRows } from './format.ts'
 
@@ -78,11 +78,12 @@ export function quantiseRows(rows: WeightRows, to: QuantisedTo): WeightRows {
   const stride = 2 * scaleWords(target.format, inputs)
   const bytes = codeBytes(format, inputs)
   const values = new Float32Array(inputs)
+  const words = new Uint32Array(values.buffer)
   const write = to === 'int8' ? writeBytes : writeNibbles
   for (let row = 0; row < count; row++) {
     decodeWeights(rows.codes.subarray(row * bytes, (row + 1) * bytes), format.codes, values)
     for (let from = 0; from < inputs; from += GROUP) {
-      const half = encodeF16(largestMagnitude(values, from) / target.largest)
+      const half = encodeF16(largestMagnitude(words, from) / target.largest)
       const scale = decodeF16(half)
       halves[row * stride + from / GROUP] = Number.isFinite(scale) ? half : NOT_A_NUMBER
       if (scale > 0 && Number.isFinite(scale)) write(values, from, scale, target, out.codes, row * inputs + from)
@@ -91,11 +92,14 @@ export function quantiseRows(rows: WeightRows, to: QuantisedTo): WeightRows {
   return out
 }
 
-/** NaN if one of the group is. */
-function largestMagnitude(values: Float32Array, from: number): number {
+/** NaN if one of the group is: by its bits a NaN is above infinity. */
+function largestMagnitude(words: Uint32Array, from: number): number {
   let largest = 0
-  for (let i = from; i < from + GROUP; i++) largest = Math.max(largest, Math.abs(values[i] as number))
-  return largest
+  for (let i = from; i < from + GROUP; i++) {
+    const magnitude = (words[i] as number) & 0x7fffffff
+    if (magnitude > largest) largest = magnitude
+  }
+  return decodeF32(largest)
 }
 
 type Write = (
@@ -108,20 +112,22 @@ type Write = (
 ) => void
 
 /** @param at index of the first code */
-const writeBytes: Write = (values, from, scale, { largest, zero }, codes, at) => {
-  for (let i = 0; i < GROUP; i++) codes[at + i] = quantised(values[from + i] as number, scale, largest) + zero
+const writeBytes: Write = (values, from, scale, target, codes, at) => {
+  for (let i = 0; i < GROUP; i++) codes[at + i] = codeOf(values[from + i] as number, scale, target)
 }
 
 /** @param at index of the first code */
-const writeNibbles: Write = (values, from, scale, { largest, zero }, codes, at) => {
+const writeNibbles: Write = (values, from, scale, target, codes, at) => {
   for (let i = 0; i < GROUP; i += 2) {
-    const first = quantised(values[from + i] as number, scale, largest) + zero
-    const second = quantised(values[from + i + 1] as number, scale, largest) + zero
+    const first = codeOf(values[from + i] as number, scale, target)
+    const second = codeOf(values[from + i + 1] as number, scale, target)
     codes[(at + i) / 2] = first | (second << 4)
   }
 }
 
 /** Beyond the range only where the scale was rounded down, coarsely if it is subnormal. */
-function quantised(value: number, scale: number, largest: number): number {
-  return Math.max(-largest, Math.min(largest, Math.round(value / scale)))
+function codeOf(value: number, scale: number, { largest, zero }: Symmetric): number {
+  const code = (value / scale + zero + 0.5) | 0
+  if (code < zero - largest) return zero - largest
+  return code > zero + largest ? zero + largest : code
 }

@@ -2,6 +2,7 @@
 
 import { encodeF16 } from './encodeF16.ts'
 import type { WeightRows } from './format.ts'
+import { alignedHalves, alignedWords } from './words.ts'
 
 /** 0 to 16 as f16. */
 const INTEGERS = Uint16Array.from({ length: 17 }, (_, z) => encodeF16(z))
@@ -20,21 +21,15 @@ export interface ZeroPoints {
 /** Writes the scales of `out`, [outputs][groups], each with its zero point in the high half. */
 export function zeroPointScales({ qzeros, scales, shifts, added }: ZeroPoints, out: WeightRows): void {
   const zeros = alignedWords(qzeros)
+  const halves = alignedHalves(scales)
   const rows = out.count
   const groups = out.scales.length / Math.max(rows, 1)
   for (let group = 0; group < groups; group++) {
     for (let row = 0; row < rows; row++) {
       const word = zeros[(group * rows + row) >>> 3] as number
       const zero = ((word >>> (shifts[row & 7] as number)) & 15) + added
-      const at = 2 * (group * rows + row)
-      const s = (scales[at] as number) | ((scales[at + 1] as number) << 8)
+      const s = halves[group * rows + row] as number
       out.scales[row * groups + group] = s | ((INTEGERS[zero] as number) << 16)
     }
   }
-}
-
-/** The same bytes as 32-bit words; a copy where they do not begin on the border of a word. */
-export function alignedWords(bytes: Uint8Array): Uint32Array {
-  const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice()
-  return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 4)
 }

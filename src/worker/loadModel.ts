@@ -3,10 +3,10 @@
  * is refused before weights are fetched. It must never know requests.
  */
 
-import type { Backend, BackendRunner } from '../backend/backend.ts'
+import type { Backend, BackendRunner, ModelWeights } from '../backend/backend.ts'
 import { type Backends, type ChosenBackend, chooseBackend, chooseToPlan } from '../backend/chooseBackend.ts'
 import { type ModelFiles, openModel } from '../loader/source.ts'
-import { type GenerationDefaults, parseGenerationDefaults } from '../models/generationDefaults.ts'
+import { eosTokens, type GenerationDefaults, parseGenerationDefaults } from '../models/generationDefaults.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
 import { parseModelSpec } from '../models/readConfig.ts'
 import type { EngineOptions, Quantization } from '../protocol/engineOptions.ts'
@@ -16,6 +16,7 @@ import type { DeviceInfo, LoadedEngine, MemoryPlan, ModelInfo, ServiceOptions } 
 import { Tokenizer } from '../tokenizer/tokenizer.ts'
 import { draftVocabulary } from './draftVocabulary.ts'
 import { resolveOptions } from './engineOptions.ts'
+import { openWeights } from './openWeights.ts'
 
 /** Everything that serves one model. */
 export interface LoadedModel {
@@ -95,11 +96,11 @@ async function loadOnto(
   const { signal, onProgress } = control
   const { backend, info, lost, createRunner, close } = chosen
   const described = await describeModel(backend, modelUrl, given, environment, signal)
-  const { files, spec, options, quantization, draftVocab, model, memory } = described
+  const { files, weights, options, quantization, draftVocab, model, memory } = described
   const tokenizer =
     files.tokenizer === undefined ? undefined : Tokenizer.fromFiles(files.tokenizer, files.tokenizerConfig)
+  const spec = withEndTokens(described.spec, files.tokenizerConfig, tokenizer)
   const { now } = environment
-  const { weights } = files
   const runner = await createRunner({ spec, options, weights, quantization, draftVocab, now, onProgress, signal })
   return {
     info: {
@@ -122,6 +123,15 @@ async function loadOnto(
   }
 }
 
+/** Some models name the token that ends a text in tokenizer_config.json alone. */
+function withEndTokens(spec: ModelSpec, tokenizerConfig: unknown, tokenizer: Tokenizer | undefined): ModelSpec {
+  const ids = eosTokens(tokenizerConfig).flatMap((token) => {
+    const id = tokenizer?.idOf(token)
+    return id === undefined || id >= spec.vocabSize ? [] : [id]
+  })
+  return { ...spec, eosTokenIds: [...new Set([...spec.eosTokenIds, ...ids])] }
+}
+
 interface ModelDescription {
   readonly model: ModelInfo
   readonly memory: MemoryPlan
@@ -129,6 +139,7 @@ interface ModelDescription {
   readonly quantization: Quantization
   readonly files: ModelFiles
   readonly spec: ModelSpec
+  readonly weights: ModelWeights
   /** ids of the draft vocabulary; undefined: all */
   readonly draftVocab: readonly number[] | undefined
 }
@@ -144,14 +155,15 @@ async function describeModel(
   const files = await openModel(modelUrl, { signal, fetch: environment.fetch })
   const spec = parseModelSpec(files.config, files.generationConfig)
   const { vocabSize, maxPositions, mtp } = spec
-  const { tensors } = files.weights
-  const defaults = backend.defaults(spec, tensors)
+  const { quantization = 'none' } = given
+  const weights = openWeights(files, spec, quantization)
+  const defaults = backend.defaults(spec)
   const resolved = resolveOptions(given, { drafter: mtp !== undefined, maxPositions }, defaults)
   const draftVocab = await draftVocabulary(files, given.speculative, vocabSize)
   const options = withDraftVocab(resolved, draftVocab?.length)
-  const { quantization = 'none' } = given
-  const memory = backend.plan(spec, options, tensors, quantization)
-  return { files, spec, options, quantization, memory, draftVocab, model: modelInfo(files, spec) }
+  const memory = backend.plan(spec, options, weights.tensors, quantization)
+  const model = modelInfo(files.url, spec, weights)
+  return { files, spec, weights, options, quantization, memory, draftVocab, model }
 }
 
 /** Sets `draftVocabSize` to the number of ids found: a file may set it alone. */
@@ -160,15 +172,14 @@ function withDraftVocab(options: EngineOptions, draftVocabSize: number | undefin
   return speculative?.method === 'mtp' ? { ...options, speculative: { ...speculative, draftVocabSize } } : options
 }
 
-function modelInfo(files: ModelFiles, spec: ModelSpec): ModelInfo {
-  const shapes = [...files.weights.tensors.values()].map(({ shape }) => shape)
+function modelInfo(url: string, spec: ModelSpec, { tensors }: ModelWeights): ModelInfo {
   return {
-    name: new URL(files.url).pathname.split('/').filter(Boolean).at(-1) ?? files.url,
+    name: new URL(url).pathname.split('/').filter(Boolean).at(-1) ?? url,
     architecture: spec.architecture,
     layers: spec.numLayers,
     hiddenSize: spec.hiddenSize,
     vocabSize: spec.vocabSize,
-    parameters: shapes.reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0),
+    parameters: tensors.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0),
     maxPositions: spec.maxPositions,
     drafter: spec.mtp !== undefined,
   }

@@ -24,8 +24,9 @@ const PAGE = `<!doctype html><title>cache</title><script type="module">
   import { openModel } from '/source.js'
   const load = async () => {
     const bytes = []
-    const { weights } = await openModel(new URL('/model/', location.href).href)
-    await weights.stream((_, data) => void bytes.push(data))
+    const { checkpoint } = await openModel(new URL('/model/', location.href).href)
+    const ranges = [...checkpoint.tensors.values()].map(({ name, bytes }) => ({ tensor: name, begin: 0, end: bytes }))
+    await checkpoint.read(ranges, (_, data) => void bytes.push(data.slice()))
     const digest = await crypto.subtle.digest('SHA-256', await new Blob(bytes).arrayBuffer())
     return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('')
   }

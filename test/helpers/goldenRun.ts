@@ -45,7 +45,7 @@ export function checkSteps(
   tolerance: number,
   compared: Compared,
 ): void {
-  const drafts = new Map(record.drafts.map(([length, ids, gaps]) => [length, bindingIds(ids, gaps, tolerance)]))
+  const drafts = new Map((record.drafts ?? []).map(([length, ids, gaps]) => [length, bindingIds(ids, gaps, tolerance)]))
   const committed = [...each.prompt_ids, ...record.greedy_ids]
   for (const step of steps) {
     const following = committed.slice(step.at, bound)

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { onTestFinished } from 'vitest'
+import type { ByteRange, Checkpoint, FetchOptions } from '../../src/loader/checkpoint.ts'
 import { openModel } from '../../src/loader/source.ts'
 import { type Answer, serve, type TestServer } from './httpServer.ts'
 
@@ -38,6 +39,28 @@ export async function openError(
 ): Promise<{ code: unknown; message: string; model: string }> {
   const { model } = await serveModel(answers)
   return { ...(await thrownBy(() => openModel(model))), model }
+}
+
+/** Every tensor of a checkpoint, whole, in file order. */
+export function allRanges({ tensors }: Checkpoint): ByteRange[] {
+  return [...tensors.values()].map(({ name, bytes }) => ({ tensor: name, begin: 0, end: bytes }))
+}
+
+/** The bytes of each range, copied as they come. */
+export async function readRanges(
+  checkpoint: Checkpoint,
+  ranges: readonly ByteRange[],
+  options?: FetchOptions,
+): Promise<Uint8Array[]> {
+  const parts = ranges.map((): Uint8Array[] => [])
+  let last = 0
+  const take = (index: number, chunk: Uint8Array): void => {
+    if (index < last) throw new Error(`range ${index} after range ${last}`)
+    last = index
+    parts[index]?.push(chunk.slice())
+  }
+  await checkpoint.read(ranges, take, options)
+  return parts.map((each) => new Uint8Array(Buffer.concat(each)))
 }
 
 export interface HeaderEntry {

@@ -6,12 +6,12 @@ import { GREEDY, type SamplingParams } from '../../src/core/samplingParams.ts'
 import type { DraftingParts } from '../../src/core/speculation/speculation.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
-import { openModel } from '../../src/loader/source.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
 import type { EngineOptions, Quantization } from '../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../src/protocol/stepRecord.ts'
-import { folderFetch, MODELS, type ModelName } from './folderFetch.ts'
+import { openWeights } from '../../src/worker/openWeights.ts'
+import type { ModelName } from './folderFetch.ts'
+import { openTestModel } from './openTestModel.ts'
 import { createRunner, KV_DTYPE } from './testBackend.ts'
 
 export interface TestRequest {
@@ -93,12 +93,11 @@ export class TestEngine {
     overrides: EngineOverrides = {},
     create: EngineCreate = createRunner,
   ): Promise<TestEngine> {
-    const files = await openModel(MODELS[model], { fetch: folderFetch })
-    const spec = parseModelSpec(files.config, files.generationConfig)
+    const { spec, weights } = await openTestModel(model, overrides.quantization)
     const options = engineOptions(overrides)
     const { draftVocab, quantization, proposer, policy } = overrides
     const now = () => performance.now()
-    const runner = await create({ spec, options, weights: files.weights, quantization, draftVocab, now })
+    const runner = await create({ spec, options, weights, quantization, draftVocab, now })
     return new TestEngine(spec, options, runner, { proposer, policy })
   }
 

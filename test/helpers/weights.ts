@@ -1,35 +1,156 @@
-/** Random weight matrices of every stored type, with the exact values that a kernel must see. */
+/** Random weight matrices of every format, with the exact values that a kernel must see. */
 
-import { packedWeight, packWeight, type WeightDtype, weightBytes } from '../../src/kernels/weights.ts'
+import { storedBytes, TILE_COLUMNS, tileBytes, WeightTile } from '../../src/kernels/weights.ts'
+import {
+  codeBytes,
+  isQuantised,
+  type PlainFormat,
+  type QuantisedFormat,
+  SUPER_GROUP,
+  scaleWords,
+  type WeightFormat,
+  type WeightRows,
+} from '../../src/weights/format.ts'
 import { seededRandom } from './kernelHarness.ts'
 
 export interface RandomWeight {
-  /** as a checkpoint stores it: [n][k] in little-endian values of the type */
-  readonly bytes: Uint8Array
-  /** as a kernel reads it: words of [k/4][n] */
-  readonly words: Uint32Array
+  /** the matrix [n][k] as the engine holds its rows */
+  readonly rows: WeightRows
+  /** as a kernel reads it: tiles of codes, and of scales; at least one word each */
+  readonly codes: Uint32Array
+  readonly scales: Uint32Array
   /** [n][k] */
   readonly values: Float32Array
 }
 
 /** A matrix [n][k] of seeded values of both signs, some zero, about 1/√k large. */
-export function randomWeight(dtype: WeightDtype, seed: number, n: number, k: number): RandomWeight {
+export function randomWeight(format: WeightFormat, seed: number, n: number, k: number): RandomWeight {
   const random = seededRandom(seed)
-  const bytes = new Uint8Array(weightBytes(dtype, n, k))
-  const view = new DataView(bytes.buffer)
+  const { rows, values } = isQuantised(format) ? quantised(format, random, n, k) : plain(format, random, n, k)
+  return { rows, values, ...storedMatrix(rows) }
+}
+
+/** Rows in the layout of the kernels. */
+export function storedMatrix(rows: WeightRows): { readonly codes: Uint32Array; readonly scales: Uint32Array } {
+  const { format, inputs, count } = rows
+  const bytes = storedBytes(format, inputs, count)
+  const tileSize = tileBytes(format, inputs)
+  const [codes, scales] = [new Uint32Array(bytes.codes / 4), new Uint32Array(Math.max(bytes.scales / 4, 1))]
+  const tile = new WeightTile(format, inputs)
+  const [rowCodes, rowScales] = [codeBytes(format, inputs), scaleWords(format, inputs)]
+  const words = new Uint32Array(rows.codes.slice().buffer)
+  for (let first = 0; first < count; first += TILE_COLUMNS) {
+    tile.clear()
+    for (let column = 0; column < Math.min(TILE_COLUMNS, count - first); column++) {
+      const row = first + column
+      tile.setColumn(
+        column,
+        words.subarray((row * rowCodes) / 4, ((row + 1) * rowCodes) / 4),
+        rows.scales.subarray(row * rowScales, (row + 1) * rowScales),
+      )
+    }
+    codes.set(tile.codes, ((first / TILE_COLUMNS) * tileSize.codes) / 4)
+    scales.set(tile.scales, ((first / TILE_COLUMNS) * tileSize.scales) / 4)
+  }
+  return { codes, scales }
+}
+
+/** Rows [n][k] of f32 values. */
+export function plainRows(values: Float32Array, n: number, k: number): WeightRows {
+  const codes = new Uint8Array(values.slice().buffer)
+  return { format: { codes: 'f32' }, inputs: k, count: n, codes, scales: new Uint32Array(0) }
+}
+
+type Made = Pick<RandomWeight, 'rows' | 'values'>
+type Random = () => number
+
+function plain(format: PlainFormat, random: Random, n: number, k: number): Made {
+  const codes = new Uint8Array(n * codeBytes(format, k))
+  const view = new DataView(codes.buffer)
   const values = Float32Array.from({ length: n * k }, (_, i) => {
     const value = random() < 0.02 ? 0 : ((2 * random() - 1) * 2) / Math.sqrt(k)
-    if (dtype === 'f32') {
+    if (format.codes === 'f32') {
       view.setFloat32(4 * i, value, true)
       return value
     }
-    const bits = dtype === 'bf16' ? toBf16(value) : toF16(value)
+    const bits = format.codes === 'bf16' ? toBf16(value) : toF16(value)
     view.setUint16(2 * i, bits, true)
-    return dtype === 'bf16' ? fromBf16(bits) : fromF16(bits)
+    return format.codes === 'bf16' ? fromBf16(bits) : fromF16(bits)
   })
-  const packed = packedWeight(dtype, n, k)
-  packWeight(packed, bytes)
-  return { bytes, words: packed.words, values }
+  return { rows: { format, inputs: k, count: n, codes, scales: new Uint32Array(0) }, values }
+}
+
+/** Random codes and scales, and w = code · s + m by the definition of the format, in float64, rounded once. */
+function quantised(format: QuantisedFormat, random: Random, n: number, k: number): Made {
+  const bits = format.codes === 'u4' ? 4 : 8
+  // Only then is code · s exact.
+  const most = bits === 8 && format.scales.kind === 'super' ? 64 : 256
+  const codes = Uint8Array.from({ length: (n * k * bits) / 8 }, () => Math.floor(random() * most))
+  const scales = new Uint32Array(n * scaleWords(format, k))
+  const values = new Float32Array(n * k)
+  const size = 1 / Math.sqrt(k) / 2 ** (bits - 2)
+  for (let row = 0; row < n; row++) {
+    const scaleOf = writeScales(format, random, size, scales.subarray((row * scales.length) / n), k)
+    for (let i = 0; i < k; i++) {
+      const at = row * k + i
+      const byte = codes[Math.floor((at * bits) / 8)] ?? 0
+      const code = bits === 8 ? byte : at % 2 === 0 ? byte & 15 : byte >> 4
+      const { s, m } = scaleOf(Math.floor(i / format.group))
+      values[at] = code * s + m
+    }
+  }
+  return { rows: { format, inputs: k, count: n, codes, scales }, values }
+}
+
+interface Scale {
+  readonly s: number
+  readonly m: number
+}
+
+/** Writes the scales of one row of k inputs to the front of `out`. @returns s and m of each group */
+function writeScales(
+  { group, scales, codes }: QuantisedFormat,
+  random: Random,
+  size: number,
+  out: Uint32Array,
+  k: number,
+): (group: number) => Scale {
+  const groups = k / group
+  const signed = () => (2 * random() - 1) * size
+  const made: Scale[] = []
+  const encode = scales.kind === 'offset' && scales.halves === 'bf16' ? toBf16 : toF16
+  const decode = scales.kind === 'offset' && scales.halves === 'bf16' ? fromBf16 : fromF16
+  if (scales.kind === 'super') {
+    for (let first = 0; first < k / SUPER_GROUP; first++) {
+      const [d, dmin] = [toF16(signed() / 40), toF16(signed() / 4)]
+      const bytes = Uint8Array.from({ length: 16 }, () => Math.floor(random() * (group === 16 ? 256 : 64)))
+      out[5 * first] = d | (dmin << 16)
+      out.set(new Uint32Array(bytes.buffer), 5 * first + 1)
+      for (let i = 0; i < SUPER_GROUP / group; i++) {
+        const signedByte = ((bytes[i] ?? 0) << 24) >> 24
+        const [s, m] =
+          group === 16
+            ? [fromF16(d) * signedByte, -32 * fromF16(d) * signedByte]
+            : [fromF16(d) * (bytes[2 * i] ?? 0), -fromF16(dmin) * (bytes[2 * i + 1] ?? 0)]
+        made.push({ s, m })
+      }
+    }
+  } else {
+    for (let i = 0; i < groups; i++) {
+      const s = encode(signed())
+      if (scales.kind === 'half') {
+        out[i >> 1] = i % 2 === 0 ? s : (out[i >> 1] ?? 0) | (s << 16)
+        made.push({ s: decode(s), m: -scales.zero * decode(s) })
+      } else {
+        const most = codes === 'u4' ? 16 : 256
+        const second = encode(scales.kind === 'zeroPoint' ? Math.floor(random() * (most + 1)) : signed() * most)
+        out[i] = s | (second << 16)
+        const m = scales.kind === 'zeroPoint' ? -decode(second) * decode(s) : decode(second)
+        made.push({ s: decode(s), m })
+      }
+    }
+  }
+  return (index) => made[index] ?? { s: Number.NaN, m: Number.NaN }
 }
 
 const scratch = new DataView(new ArrayBuffer(4))

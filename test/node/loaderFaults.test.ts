@@ -4,12 +4,14 @@ import { describe, expect, it } from 'vitest'
 import { openModel } from '../../src/loader/source.ts'
 import type { Answer } from '../helpers/httpServer.ts'
 import {
+  allRanges,
   HTML,
   modelAnswers,
   openError,
   plainTensors,
   QWEN3_MTP,
   readBytes,
+  readRanges,
   serveModel,
   thrownBy,
   WEIGHTS,
@@ -57,9 +59,9 @@ describe('a server that refuses', () => {
   it('fails with 500 for the weights after their header was read', async () => {
     const answers: Record<string, Answer> = { ...tiny }
     const { model } = await serveModel(answers)
-    const { weights } = await openModel(model)
+    const { checkpoint } = await openModel(model)
     answers[WEIGHTS] = { status: 503, body: '' }
-    const { code, message } = await thrownBy(() => weights.stream(() => undefined))
+    const { code, message } = await thrownBy(() => readRanges(checkpoint, allRanges(checkpoint)))
     expect(code).toBe('MODEL_FETCH')
     expect(message).toContain('model.safetensors: HTTP 503 Service Unavailable')
   })
@@ -76,13 +78,15 @@ describe('a transfer that breaks', () => {
   it('in the weights: body shorter than Content-Length', async () => {
     const answers: Record<string, Answer> = { ...tiny }
     const { model } = await serveModel(answers)
-    const { weights } = await openModel(model)
+    const { checkpoint } = await openModel(model)
     answers[WEIGHTS] = { body: tinyWeights.subarray(0, 200_000), declaredBytes: tinyWeights.length, cut: true }
-    const delivered: string[] = []
-    const { code, message } = await thrownBy(() => weights.stream(({ name }) => void delivered.push(name)))
+    const taken = new Set<number>()
+    const { code, message } = await thrownBy(() =>
+      checkpoint.read(allRanges(checkpoint), (index) => void taken.add(index)),
+    )
     expect(code).toBe('MODEL_FETCH')
     expect(message).toContain(`cannot fetch ${model}/model.safetensors: the connection broke after`)
-    expect(delivered.length).toBeLessThan(weights.tensors.size)
+    expect(taken.size).toBeLessThan(checkpoint.tensors.size)
   })
 
   it('in the header', async () => {
@@ -107,9 +111,9 @@ describe('a transfer that breaks', () => {
   it('in weights of unknown length', async () => {
     const answers: Record<string, Answer> = { ...tiny }
     const { model } = await serveModel(answers)
-    const { weights } = await openModel(model)
+    const { checkpoint } = await openModel(model)
     answers[WEIGHTS] = { body: tinyWeights.subarray(0, 200_000), chunked: true }
-    const { code, message } = await thrownBy(() => weights.stream(() => undefined))
+    const { code, message } = await thrownBy(() => readRanges(checkpoint, allRanges(checkpoint)))
     expect(code).toBe('MODEL_FETCH')
     expect(message).toContain(`model.safetensors: the body ended after 200000 of ${tinyWeights.length} bytes`)
   })
@@ -137,29 +141,30 @@ describe('an abort', () => {
   it('in the middle of the weights', async () => {
     const answers: Record<string, Answer> = { ...tiny }
     const { model, requests } = await serveModel(answers)
-    const { weights } = await openModel(model)
+    const { checkpoint } = await openModel(model)
     answers[WEIGHTS] = { body: tinyWeights, stallAfter: 200_000 }
     const controller = new AbortController()
-    const delivered: string[] = []
-    const take = ({ name }: { name: string }): void => {
-      delivered.push(name)
-      if (delivered.length === 3) setImmediate(() => controller.abort())
+    const taken = new Set<number>()
+    const take = (index: number): void => {
+      taken.add(index)
+      if (taken.size === 3) setImmediate(() => controller.abort())
     }
-    const { code, message } = await thrownBy(() => weights.stream(take, { signal: controller.signal }))
+    const { signal } = controller
+    const { code, message } = await thrownBy(() => checkpoint.read(allRanges(checkpoint), take, { signal }))
     expect(code).toBe('ABORTED')
     expect(message).toContain('model.safetensors was aborted')
-    expect(delivered.length).toBeLessThan(weights.tensors.size)
+    expect(taken.size).toBeLessThan(checkpoint.tensors.size)
     await expect.poll(() => requests.at(-1)?.dropped, POLL).toBe(true)
   })
 
   it('is not what a failing sink ends with: its own error passes, and the transfer stops', async () => {
     const big = plainTensors({ a: [16], b: [8192, 1024] })
     const { model, requests } = await serveModel({ ...tiny, [WEIGHTS]: { body: big } })
-    const { weights } = await openModel(model)
+    const { checkpoint } = await openModel(model)
     const fail = async (): Promise<void> => {
       throw new Error('no room for it')
     }
-    await expect(weights.stream(fail)).rejects.toThrow('no room for it')
+    await expect(checkpoint.read(allRanges(checkpoint), fail)).rejects.toThrow('no room for it')
     await expect.poll(() => requests.at(-1)?.dropped, POLL).toBe(true)
   })
 })
@@ -206,12 +211,12 @@ describe('a file that is not what it says', () => {
   it('weights that another file replaced after their header was read', async () => {
     const answers: Record<string, Answer> = { ...tiny }
     const { model } = await serveModel(answers)
-    const { weights } = await openModel(model)
+    const { checkpoint } = await openModel(model)
     const longer = Buffer.concat([tinyWeights, new Uint8Array(64)])
     const others: Answer[] = [{ body: longer }, { body: longer, chunked: true }, { body: tinyWeights.subarray(64) }]
     for (const other of others) {
       answers[WEIGHTS] = other
-      const { code, message } = await thrownBy(() => weights.stream(() => undefined))
+      const { code, message } = await thrownBy(() => readRanges(checkpoint, allRanges(checkpoint)))
       expect(code).toBe('MODEL_FORMAT')
       expect(message).toContain(`has ${other.body.length} bytes, its header describes a file of ${tinyWeights.length}`)
     }

@@ -69,7 +69,7 @@ const REFUSED: readonly (readonly [string, unknown, RegExp])[] = [
   ['speculative.num_speculative_tokens', 2, /did you mean speculative\.numSpeculativeTokens\?/],
   ['backend', 'cpu', /'auto' or 'webgpu' or 'wasm'/],
   ['numThreads', 0, /from 1 to 64/],
-  ['quantization', 'q4', /'none' or 'w8a8'/],
+  ['quantization', 'q4', /'none' or 'int8' or 'int4' or 'w8a8'/],
   ['toString', 4, /maxNumSeqs/],
 ]
 

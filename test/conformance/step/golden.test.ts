@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import { cdiv } from '../../../src/util/math.ts'
 import type { ModelName } from '../../helpers/folderFetch.ts'
-import { type GoldenCase, loadGolden, recordKind } from '../../helpers/golden.ts'
+import { checkLogits, loadGolden, recordKind } from '../../helpers/golden.ts'
 import { checkGolden } from '../../helpers/goldenRun.ts'
 import { KV_DTYPES, WHOLE_MATRIX } from '../../helpers/testBackend.ts'
 import { withEngine } from '../../helpers/testEngine.ts'
@@ -45,12 +45,3 @@ describe.each<ModelName>(['qwen3-mtp', 'mimo', 'fairy-tales'])('%s', (model) => 
     })
   })
 })
-
-function checkLogits(row: Float32Array, each: GoldenCase, kind: 'kv_exact' | 'kv_f16', tolerance: number): void {
-  for (const [id, logit] of each[kind].last_logits_top8) {
-    expect(Math.abs((row[id] ?? Number.NaN) - logit), `logit of ${id}`).toBeLessThan(tolerance)
-  }
-  const peak = Math.max(...row)
-  const sum = row.reduce((total, logit) => total + Math.exp(logit - peak), 0)
-  expect(Math.abs(peak + Math.log(sum) - each[kind].last_logits_logsumexp)).toBeLessThan(tolerance)
-}

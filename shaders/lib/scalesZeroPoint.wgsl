@@ -1,0 +1,12 @@
+// s and the zero point z of a group of SCALE_GROUP inputs in a word, f16; m = -z * s.
+const SCALED: bool = true;
+override SCALE_WORDS: u32 = K / SCALE_GROUP;
+
+fn scaleIndices(start: u32, group: u32) -> vec2u {
+  return vec2u(start + group * 4u / SCALE_GROUP * TILE_COLUMNS);
+}
+
+fn scaleOf(words: vec2u, group: u32) -> vec2f {
+  let pair = unpack2x16float(words.x);
+  return vec2f(pair.x, -pair.y * pair.x);
+}
