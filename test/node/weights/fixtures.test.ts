@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest'
 import { decodeRows } from '../../../src/weights/decodeRows.ts'
 import { dequantiseRows } from '../../../src/weights/dequantise.ts'
 import { type Encoding, encodingBytes, isRowWise, matrixBytes } from '../../../src/weights/encoding.ts'
-import { type GgufTensor, readGguf } from '../../helpers/plainGguf.ts'
 import { readBytes, readJson, readSafetensors } from '../../helpers/modelFiles.ts'
+import { type GgufTensor, readGguf } from '../../helpers/plainGguf.ts'
 import { fileWeight } from '../../helpers/weightReference.ts'
 
 const FIXTURES = new URL('../../fixtures/', import.meta.url)
