@@ -133,10 +133,9 @@ fn main(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index
 
       // Scores of keys that a row does not attend to are never read.
       for (var j = 0u; j < LANE_VECS; j++) {
-        let oldest = firstVisible(sees[j]);
-        if (owned[j] < packedRows * HEAD_VECS && sees[j] > tile && oldest < tile + KEY_TILE) {
+        if (owned[j] < packedRows * HEAD_VECS && sees[j] > tile) {
           let first = owned[j] / HEAD_VECS * KEY_TILE;
-          let hidden = max(oldest, tile) - tile;
+          let hidden = max(firstVisible(sees[j]), tile) - tile;
           let visible = min(sees[j] - tile, KEY_TILE);
           var tileM = m[j];
           for (var key = hidden; key < visible; key++) {

@@ -12,7 +12,8 @@ fn firstVisible(keys: u32) -> u32 {
 
 fn capped(score: f32) -> f32 {
   if (SOFTCAP > 0.0) {
-    return SOFTCAP * boundedTanh(score / SOFTCAP);
+    // Without `max` a shader compiler would see a division by the constant 0 where there is no cap.
+    return SOFTCAP * boundedTanh(score / max(SOFTCAP, 1e-9));
   }
   return score;
 }

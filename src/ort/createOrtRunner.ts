@@ -48,7 +48,8 @@ export async function createOrtRunner(ort: Ort, from: RunnerSource): Promise<Bac
   }
 }
 
-function setNorms(attention: Attention, dense: DenseModel, withDrafter: boolean): void {
+/** Hands each head's QK-norm to attention. */
+export function setNorms(attention: Attention, dense: DenseModel, withDrafter: boolean): void {
   const { spec, headNorms, drafterHeadNorms } = dense
   headNorms?.forEach(({ q, k }, layer) => {
     attention.setNorms(layer, q, k)

@@ -4,6 +4,8 @@ import { test } from 'vitest'
 import type { GateUpShape } from '../../src/kernels/gateUp.ts'
 import type { KernelVariant } from '../../src/kernels/variant.ts'
 import { formatName } from '../../src/weights/format.ts'
+import { activated } from '../helpers/activations.ts'
+import { FULL } from '../helpers/full.ts'
 import {
   expectAllClose,
   expectPoison,
@@ -21,13 +23,15 @@ const SPARE_ROWS = 9
 type Case = GateUpShape & { readonly rows: number }
 
 const CASES: readonly Case[] = [
-  { rows: 9, k: 192, n: 512, format: BF16 },
-  { rows: 33, k: 64, n: 128, format: F32 },
-  { rows: 7, k: 100, n: 33, format: F16 },
-  { rows: 1, k: 4, n: 7, format: BF16 },
-  { rows: 2, k: 192, n: 512, format: BF16 },
-  { rows: 6, k: 20, n: 13, format: F32 },
-  ...OTHER_FORMATS.map((format) => ({ rows: 6, k: 256, n: 45, format })),
+  { rows: 9, k: 192, n: 512, format: BF16, activation: 'silu' },
+  { rows: 33, k: 64, n: 128, format: F32, activation: 'silu' },
+  { rows: 7, k: 100, n: 33, format: F16, activation: 'silu' },
+  { rows: 1, k: 4, n: 7, format: BF16, activation: 'silu' },
+  { rows: 2, k: 192, n: 512, format: BF16, activation: 'silu' },
+  { rows: 6, k: 20, n: 13, format: F32, activation: 'silu' },
+  { rows: 7, k: 100, n: 33, format: F16, activation: 'gelu_tanh' },
+  { rows: 2, k: 20, n: 13, format: BF16, activation: 'gelu_tanh' },
+  ...OTHER_FORMATS.map((format) => ({ rows: 6, k: 256, n: 45, format, activation: 'silu' as const })),
 ]
 
 type Matrix = Pick<RandomWeight, 'codes' | 'scales' | 'values'>
@@ -46,7 +50,7 @@ function inputs({ k, n, format }: GateUpShape, rows: number): Inputs {
   }
 }
 
-function reference({ k, n }: GateUpShape, rows: number, { gate, up, x }: Inputs): Float64Array {
+function reference({ k, n, activation }: GateUpShape, rows: number, { gate, up, x }: Inputs): Float64Array {
   return Float64Array.from({ length: rows * n }, (_, at) => {
     const [row, column] = [Math.floor(at / n), at % n]
     let [g, u] = [0, 0]
@@ -54,7 +58,7 @@ function reference({ k, n }: GateUpShape, rows: number, { gate, up, x }: Inputs)
       g += (gate.values[column * k + i] ?? 0) * (x[row * k + i] ?? 0)
       u += (up.values[column * k + i] ?? 0) * (x[row * k + i] ?? 0)
     }
-    return (g / (1 + Math.exp(-g))) * u
+    return activated(activation, g) * u
   })
 }
 
@@ -83,10 +87,10 @@ async function run(
 
 export function gateUpConformance(variants: readonly KernelVariant<GateUpShape>[]): void {
   test.each(CASES.map((each) => ({ ...each, named: formatName(each.format) })))(
-    '$rows rows, $k to $n, $named',
+    '$rows rows, $k to $n, $named, $activation',
     async (each) => {
-      const { rows, k, n, format } = each
-      const shape = { k, n, format }
+      const { rows, k, n, format, activation } = each
+      const shape = { k, n, format, activation }
       const given = inputs(shape, rows)
       const y = await run(variants, shape, rows, given)
       expectAllClose(y.f32.subarray(0, rows * shape.n), reference(shape, rows, given))
@@ -94,10 +98,11 @@ export function gateUpConformance(variants: readonly KernelVariant<GateUpShape>[
     },
   )
 
-  test.each(QUANTISED_FORMATS.map((format) => ({ format, named: formatName(format) })))(
+  const compared = FULL ? QUANTISED_FORMATS : OTHER_FORMATS
+  test.each(compared.map((format) => ({ format, named: formatName(format) })))(
     '$named: the bits of the dequantised matrices in f32',
     async ({ format }) => {
-      const shape = { k: 256, n: 45, format }
+      const shape = { k: 256, n: 45, format, activation: 'silu' } as const
       const given = inputs(shape, 3)
       const plain = ({ values }: Matrix): Matrix => ({ ...storedMatrix(plainRows(values, 45, 256)), values })
       const dequantised = { ...given, gate: plain(given.gate), up: plain(given.up) }
@@ -107,7 +112,7 @@ export function gateUpConformance(variants: readonly KernelVariant<GateUpShape>[
   )
 
   test('a row has the same bits whatever the number of rows', async () => {
-    const shape = { k: 100, n: 33, format: F16 }
+    const shape = { k: 100, n: 33, format: F16, activation: 'silu' } as const
     const given = inputs(shape, 33)
     const all = await run(variants, shape, 33, given)
     for (const rows of [1, 2, 3, 4, 5, 6, 7, 8, 9, 16]) {
@@ -116,10 +121,13 @@ export function gateUpConformance(variants: readonly KernelVariant<GateUpShape>[
     }
   })
 
-  test('a gate far from zero neither overflows nor passes', async () => {
-    const shape = { k: 4, n: 7, format: BF16 }
-    const given = inputs(shape, 2)
-    const y = await run(variants, shape, 2, { ...given, x: given.x.map((value) => value * 1e4) })
-    expectAllClose(y.f32.subarray(0, 14), reference(shape, 2, { ...given, x: given.x.map((value) => value * 1e4) }))
-  })
+  test.each(['silu', 'gelu_tanh'] as const)(
+    '%s of a gate far from zero neither overflows nor passes',
+    async (activation) => {
+      const shape = { k: 4, n: 7, format: BF16, activation } as const
+      const given = inputs(shape, 2)
+      const y = await run(variants, shape, 2, { ...given, x: given.x.map((value) => value * 1e4) })
+      expectAllClose(y.f32.subarray(0, 14), reference(shape, 2, { ...given, x: given.x.map((value) => value * 1e4) }))
+    },
+  )
 }

@@ -10,6 +10,10 @@ import { randomFloats, seededRandom, type Words } from './kernelHarness.ts'
 
 const BLOCK = 16
 
+/** What a case is made for; neither a window nor a cap by default. */
+export type AttentionSizes = Pick<AttentionShape, 'heads' | 'kvHeads' | 'headDim' | 'kvDtype'> &
+  Partial<Pick<AttentionShape, 'window' | 'softcap'>>
+
 /** A request of the batch: its last `rows` tokens of `context` are the rows. */
 export interface RaggedRequest {
   readonly rows: number
@@ -25,19 +29,17 @@ export interface AttentionCase {
   readonly buffers: Readonly<Record<'positions' | 'tableRows' | 'blockTable' | 'cache' | 'q', Words>>
   /** [rows][heads][headDim] in float64 */
   readonly expected: Float64Array
+  /** the words of `buffers.cache` */
+  readonly cache: CacheImage
 }
 
 /** Rows that the buffers hold beyond those of the pass. */
 export const SPARE_ROWS = 2
 
-export function attentionCase(
-  sizes: Pick<AttentionShape, 'heads' | 'kvHeads' | 'headDim' | 'kvDtype'>,
-  requests: readonly RaggedRequest[],
-  seed: number,
-): AttentionCase {
+export function attentionCase(sizes: AttentionSizes, requests: readonly RaggedRequest[], seed: number): AttentionCase {
   const maxBlocks = Math.max(...requests.map(({ context }) => cdiv(context, BLOCK))) + 1
   const totalBlocks = requests.reduce((sum, { context }) => sum + cdiv(context, BLOCK), 0) + 1
-  const shape: AttentionShape = { ...sizes, maxBlocks, totalBlocks }
+  const shape: AttentionShape = { window: undefined, softcap: undefined, ...sizes, maxBlocks, totalBlocks }
   const rows = requests.reduce((sum, request) => sum + request.rows, 0)
   const positions = new Uint32Array(rows + SPARE_ROWS)
   const tableRows = new Uint32Array(rows + SPARE_ROWS)
@@ -53,15 +55,50 @@ export function attentionCase(
     }
   })
   const cache = new CacheImage(shape)
-  requests.forEach(({ context }, index) => {
-    for (let key = 0; key < context; key++) {
+  requests.forEach(({ context, rows }, index) => {
+    // What no row of the request sees stays NaN.
+    for (let key = firstVisible(shape, context - rows); key < context; key++) {
       const block = at(blockTable, tableRowOf(index) * maxBlocks + Math.floor(key / BLOCK))
       cache.fill(block, key % BLOCK, seed + 7919 * (index + 1) + key)
     }
   })
   const q = randomFloats(seed + 1, (rows + SPARE_ROWS) * shape.heads * shape.headDim, 0.5)
   const buffers = { positions, tableRows, blockTable, cache: cache.words(), q }
-  return { shape, requests, rows, buffers, expected: reference(shape, rows, buffers, cache) }
+  return { shape, requests, rows, buffers, expected: reference(shape, rows, buffers, cache), cache }
+}
+
+/** The first key that the row at `position` sees. */
+export function firstVisible({ window }: Pick<AttentionShape, 'window'>, position: number): number {
+  return window === undefined ? 0 : Math.max(0, position - window + 1)
+}
+
+/** Rows `first`…`first + count - 1` of a request of the batch, as a batch of their own. */
+export function rowsOf(data: AttentionCase, index: number, first: number, count: number): AttentionCase {
+  const { requests, buffers, shape } = data
+  const { rows, context } = at(requests, index)
+  const row = requests.slice(0, index).reduce((sum, request) => sum + request.rows, first)
+  const width = shape.heads * shape.headDim
+  return {
+    ...data,
+    requests: [{ rows: count, context: context - rows + first + count }],
+    rows: count,
+    buffers: {
+      ...buffers,
+      positions: buffers.positions.slice(row),
+      tableRows: buffers.tableRows.slice(row),
+      q: buffers.q.slice(row * width),
+      cache: data.cache.words(),
+    },
+    expected: data.expected.slice(row * width, (row + count) * width),
+  }
+}
+
+/** Makes the keys and values of a request's tokens before `position` NaN. */
+export function forget({ shape, requests, buffers, cache }: AttentionCase, index: number, position: number): void {
+  for (let key = 0; key < position; key++) {
+    const entry = (requests.length - 1 - index) * shape.maxBlocks + Math.floor(key / BLOCK)
+    cache.clear(at(buffers.blockTable, entry), key % BLOCK)
+  }
 }
 
 /** Distinct blocks in random order; entries past a request's last block name the block that is all NaN. */
@@ -115,6 +152,15 @@ export class CacheImage {
     }
   }
 
+  /** Makes a slot NaN again. */
+  clear(block: number, offset: number): void {
+    const { kvHeads, headDim } = this.#shape
+    for (let part = 0; part < 2 * kvHeads; part++) {
+      const first = this.index(part < kvHeads ? 0 : 1, block, part % kvHeads, offset)
+      this.#values.fill(Number.NaN, first, first + headDim)
+    }
+  }
+
   /** As the device holds it. */
   words(): Words {
     return this.#shape.kvDtype === 'f32' ? this.#values : Uint16Array.from(this.#values, f16Bits)
@@ -153,7 +199,7 @@ function reference(
   { positions, tableRows, blockTable, q }: Omit<AttentionCase['buffers'], 'cache'>,
   cache: CacheImage,
 ): Float64Array {
-  const { heads, kvHeads, headDim, maxBlocks } = shape
+  const { heads, kvHeads, headDim, maxBlocks, softcap } = shape
   const out = new Float64Array(rows * heads * headDim)
   for (let row = 0; row < rows; row++) {
     for (let head = 0; head < heads; head++) {
@@ -163,17 +209,18 @@ function reference(
         const block = at(blockTable, at(tableRows, row) * maxBlocks + Math.floor(key / BLOCK))
         return cache.index(half, block, kvHead, key % BLOCK)
       }
-      const scores = Array.from({ length: at(positions, row) + 1 }, (_, key) => {
-        const k = place(0, key)
+      const begin = firstVisible(shape, at(positions, row))
+      const scores = Array.from({ length: at(positions, row) + 1 - begin }, (_, index) => {
+        const k = place(0, begin + index)
         let sum = 0
         for (let d = 0; d < headDim; d++) sum += at(q, first + d) * cache.value(k + d)
-        return sum
+        return softcap === undefined ? sum : softcap * Math.tanh(sum / softcap)
       })
       const largest = Math.max(...scores)
       const weights = scores.map((score) => Math.exp(score - largest))
       const total = weights.reduce((a, b) => a + b, 0)
-      weights.forEach((weight, key) => {
-        const v = place(1, key)
+      weights.forEach((weight, index) => {
+        const v = place(1, begin + index)
         for (let d = 0; d < headDim; d++) out[first + d] = at(out, first + d) + (weight / total) * cache.value(v + d)
       })
     }

@@ -6,13 +6,12 @@ import { GREEDY, type SamplingParams } from '../../src/core/samplingParams.ts'
 import type { DraftingParts } from '../../src/core/speculation/speculation.ts'
 import { EngineCore } from '../../src/engine/engineCore.ts'
 import type { EngineRequestEnd } from '../../src/engine/engineTypes.ts'
-import { openModel } from '../../src/loader/source.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
 import type { EngineOptions, Quantization } from '../../src/protocol/engineOptions.ts'
 import type { StepRecord } from '../../src/protocol/stepRecord.ts'
 import { openWeights } from '../../src/worker/openWeights.ts'
-import { folderFetch, MODELS, type ModelName } from './folderFetch.ts'
+import type { ModelName } from './folderFetch.ts'
+import { openTestModel } from './openTestModel.ts'
 import { createRunner, KV_DTYPE } from './testBackend.ts'
 
 export interface TestRequest {
@@ -94,9 +93,7 @@ export class TestEngine {
     overrides: EngineOverrides = {},
     create: EngineCreate = createRunner,
   ): Promise<TestEngine> {
-    const files = await openModel(MODELS[model], { fetch: folderFetch })
-    const spec = parseModelSpec(files.config, files.generationConfig)
-    const weights = openWeights(files, spec, overrides.quantization ?? 'none')
+    const { spec, weights } = await openTestModel(model, overrides.quantization)
     const options = engineOptions(overrides)
     const { draftVocab, quantization, proposer, policy } = overrides
     const now = () => performance.now()

@@ -3,8 +3,6 @@
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { packedWeight, packWeight, selectColumns } from '../../src/kernels/weights.ts'
-import { openModel } from '../../src/loader/source.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
 import { SERIAL_KERNELS } from '../../src/runner/kernelSet.ts'
 import { WeightUploader } from '../../src/runner/loadWeights.ts'
@@ -13,8 +11,8 @@ import { frequencyOrder } from '../../src/tokenizer/frequencyOrder.ts'
 import { draftVocabulary } from '../../src/worker/draftVocabulary.ts'
 import { engineOptions } from '../helpers/coreFixtures.ts'
 import { FakeGpu } from '../helpers/fakeGpu.ts'
-import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
 import { FAIRY_TALES, readJson } from '../helpers/modelFiles.ts'
+import { openTestModel } from '../helpers/openTestModel.ts'
 
 const TOKENIZER = readJson(FAIRY_TALES, 'tokenizer.json')
 
@@ -97,13 +95,13 @@ describe('a draft vocabulary', () => {
 
 describe('the plan of an engine', () => {
   async function load(numSpeculativeTokens: number, ids: readonly number[] | undefined) {
-    const files = await openModel(MODELS['qwen3-mtp'], { fetch: folderFetch })
+    const { spec, weights } = await openTestModel('qwen3-mtp')
     const speculative = { method: 'mtp', numSpeculativeTokens, adaptive: false, draftVocabSize: ids?.length } as const
     const runner = await createGpuRunner({
       gpu: await new FakeGpu({ timestamps: true }).open(),
-      spec: parseModelSpec(files.config, files.generationConfig),
+      spec,
       options: engineOptions({ speculative }),
-      weights: files.weights,
+      weights,
       draftVocab: ids,
       now: () => 0,
       kernels: SERIAL_KERNELS,

@@ -4,9 +4,7 @@ import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { checkLoadOptions, readLoadOptions } from '../../src/api/options.ts'
 import { Arena } from '../../src/gpu/arena.ts'
-import { type ModelFiles, openModel } from '../../src/loader/source.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import type { EngineOptions, LoadOptions } from '../../src/protocol/options.ts'
 import { OPTION_NUMBERS, SPECULATIVE_NUMBERS } from '../../src/protocol/ranges.ts'
@@ -14,7 +12,7 @@ import { allBuffers, memoryPlan, planBuffers } from '../../src/runner/bufferPlan
 import { resolveOptions } from '../../src/worker/engineOptions.ts'
 import { anyValue } from '../helpers/anyValue.ts'
 import { GPU_DEFAULTS } from '../helpers/backendDefaults.ts'
-import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
+import { openTestModel } from '../helpers/openTestModel.ts'
 
 const NAMES = [...Object.keys(OPTION_NUMBERS), ...Object.keys(SPECULATIVE_NUMBERS).map((name) => `speculative.${name}`)]
 
@@ -23,8 +21,7 @@ describe('any value of an option', () => {
   let spec: ModelSpec
 
   beforeAll(async () => {
-    files = await openModel(MODELS['fairy-tales'], { fetch: folderFetch })
-    spec = parseModelSpec(files.config, files.generationConfig)
+    ;({ spec, weights } = await openTestModel('fairy-tales'))
   })
 
   function resolve(path: string, value: unknown): EngineOptions {
@@ -45,12 +42,12 @@ describe('any value of an option', () => {
           expect(options.message).toContain(name)
           return
         }
-        const plan = memoryPlan(spec, options, files.weights.tensors)
+        const plan = memoryPlan(spec, options, weights.tensors)
         for (const { name, bytes } of plan.buffers) expect(Number.isSafeInteger(bytes), name).toBe(true)
         expect(Number.isSafeInteger(plan.totalBytes)).toBe(true)
         if (typeof value === 'number' && value > 2 ** 25 && /Batched|kvCache/.test(name)) {
           const refused = await emptyArena()
-            .allocate(allBuffers(planBuffers(spec, options, files.weights.tensors)))
+            .allocate(allBuffers(planBuffers(spec, options, weights.tensors)))
             .catch((error) => error)
           expect(refused).toMatchObject({ code: 'LIMIT_EXCEEDED', message: expect.stringContaining(`lower ${name}`) })
         }

@@ -1,8 +1,6 @@
 /** The parts of loading a runner that need no GPU: the choice of kernels on coarse clocks, and the count of tensors. */
 
 import { describe, expect, it } from 'vitest'
-import { openModel } from '../../src/loader/source.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import { chooseKernels } from '../../src/runner/chooseKernels.ts'
 import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
@@ -14,7 +12,7 @@ import type { WeightPart } from '../../src/runner/weightLayout.ts'
 import { errorOf } from '../helpers/connect.ts'
 import { engineOptions } from '../helpers/coreFixtures.ts'
 import { FakeGpu } from '../helpers/fakeGpu.ts'
-import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
+import { openTestModel } from '../helpers/openTestModel.ts'
 
 /** A bench on which a dispatch takes some microseconds and a submit 300, with a clock that shows whole milliseconds. */
 function coarseBench(microseconds: { readonly serial: number; readonly workgroup: number }) {
@@ -23,7 +21,7 @@ function coarseBench(microseconds: { readonly serial: number; readonly workgroup
   const spec = { numHeads: 4, numKvHeads: 2, headDim: 32, hiddenSize: 64, intermediateSize: 128, vocabSize: 512 }
   const geometry = { rows: 64, seqs: 4, sampled: 4, drafts: 0, maxBlocks: 8, totalBlocks: 8 }
   const model = {
-    spec: { ...spec, rmsNormEps: 1e-6, layers: [{}], tiedEmbeddings: true },
+    spec: { ...spec, rmsNormEps: 1e-6, ropes: [], layers: [{}], activation: 'silu', tiedEmbeddings: true },
     geometry,
     kvDtype: 'f16',
     buffer: () => ({}),
@@ -92,15 +90,15 @@ describe('the upload of weights', () => {
 
 describe('memory of the host', () => {
   it('that has no room for a tensor is OUT_OF_MEMORY; what the source says of itself passes', async () => {
-    const files = await openModel(MODELS['qwen3-mtp'], { fetch: folderFetch })
+    const { spec, weights } = await openTestModel('qwen3-mtp')
     const load = async (thrown: Error) =>
       errorOf(
         createGpuRunner({
           gpu: await new FakeGpu({ timestamps: false }).open(),
-          spec: parseModelSpec(files.config, files.generationConfig),
+          spec,
           options: engineOptions({}),
           weights: {
-            tensors: files.weights.tensors,
+            tensors: weights.tensors,
             totalBytes: files.weights.totalBytes,
             stream: () => Promise.reject(thrown),
           },

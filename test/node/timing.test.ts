@@ -3,15 +3,13 @@
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { passTimes } from '../../src/gpu/timing.ts'
-import { openModel } from '../../src/loader/source.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
 import type { GpuRunner } from '../../src/runner/gpuRunner.ts'
 import { SERIAL_KERNELS } from '../../src/runner/kernelSet.ts'
 import { engineOptions, mtp } from '../helpers/coreFixtures.ts'
 import { countCalls, submitsOnly } from '../helpers/deviceCalls.ts'
 import { FakeGpu, type FakeGpuOptions } from '../helpers/fakeGpu.ts'
-import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
+import { openTestModel } from '../helpers/openTestModel.ts'
 import { promptPlan } from '../helpers/promptPlan.ts'
 
 interface Loaded {
@@ -26,15 +24,15 @@ interface Setting extends FakeGpuOptions {
 
 async function load({ drafts, logits, ...gpu }: Setting): Promise<Loaded> {
   const fake = new FakeGpu(gpu)
-  const files = await openModel(MODELS['qwen3-mtp'], { fetch: folderFetch })
+  const { spec, weights } = await openTestModel('qwen3-mtp')
   const runner = await createGpuRunner({
     gpu: await fake.open(),
-    spec: parseModelSpec(files.config, files.generationConfig),
+    spec,
     options: engineOptions({
       speculative: drafts === undefined ? undefined : mtp(drafts),
       debug: { logits: logits ?? 'off', steps: false, trace: false },
     }),
-    weights: files.weights,
+    weights,
     now: () => 0,
     kernels: SERIAL_KERNELS,
   })

@@ -1,16 +1,15 @@
 /** Memory and defaults of the processor, by formula. */
 
 import { describe, expect, it } from 'vitest'
-import { openModel } from '../../src/loader/source.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { ortDefaults, ortPlan } from '../../src/ort/ortPlan.ts'
-import { folderFetch, MODELS, type ModelName } from '../helpers/folderFetch.ts'
+import type { ModelName } from '../helpers/folderFetch.ts'
+import { openTestModel } from '../helpers/openTestModel.ts'
 import { engineOptions } from '../helpers/testEngine.ts'
 
 async function open(model: ModelName) {
-  const files = await openModel(MODELS[model], { fetch: folderFetch })
-  return { spec: parseModelSpec(files.config, files.generationConfig), tensors: files.weights.tensors }
+  const { spec, weights } = await openTestModel(model)
+  return { spec, tensors: weights.tensors }
 }
 
 describe('rows of a step', () => {

@@ -1,10 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { attentionMerge } from '../../../src/kernels/attentionMerge.ts'
 import { ITEM_WORDS, NO_PART, planAttention } from '../../../src/kernels/attentionPlan.ts'
-import { pagedAttention, partialWords } from '../../../src/kernels/pagedAttention.ts'
-import { pagedAttentionSerial } from '../../../src/kernels/pagedAttentionSerial.ts'
-import { type AttentionCase, attentionCase, type RaggedRequest, SPARE_ROWS } from '../../helpers/attentionCase.ts'
-import { expectAllClose, expectPoison, expectSameBits, POISON, runKernel } from '../../helpers/kernelHarness.ts'
+import { attentionCase, type RaggedRequest, rowsOf } from '../../helpers/attentionCase.ts'
+import { runItems, runSerial } from '../../helpers/attentionKernels.ts'
+import { expectAllClose, expectSameBits } from '../../helpers/kernelHarness.ts'
 
 /** Lengths at the borders of tiles, blocks and splits; rows of one, few and many. */
 const RAGGED: readonly RaggedRequest[] = [
@@ -52,28 +50,16 @@ test('a row has the same bits alone, and with an upper bound of its position tha
   const data = attentionCase(sizes, RAGGED, 5)
   const width = sizes.heads * sizes.headDim
   const together = await runSerial(data)
-  let firstRow = 0
+  let end = 0
   for (const [index, request] of RAGGED.entries()) {
-    if (index % 3 === 0) {
-      const row = firstRow + request.rows - 1
-      const alone: AttentionCase = {
-        ...data,
-        requests: [{ rows: 1, context: request.context }],
-        rows: 1,
-        buffers: {
-          ...data.buffers,
-          positions: data.buffers.positions.slice(row),
-          tableRows: data.buffers.tableRows.slice(row),
-          q: data.buffers.q.slice(row * width),
-        },
-      }
-      const expected = together.subarray(row * width, (row + 1) * width)
-      expectSameBits((await runSerial(alone)).subarray(0, width), expected, `serial row ${row}`)
-      for (const split of [false, true]) {
-        expectSameBits((await runItems(alone, split, 600)).subarray(0, width), expected, `row ${row}, split ${split}`)
-      }
+    end += request.rows
+    if (index % 3 !== 0) continue
+    const alone = rowsOf(data, index, request.rows - 1, 1)
+    const expected = together.subarray((end - 1) * width, end * width)
+    expectSameBits((await runSerial(alone)).subarray(0, width), expected, `serial request ${index}`)
+    for (const split of [false, true]) {
+      expectSameBits((await runItems(alone, split, 600)).subarray(0, width), expected, `${index}, split ${split}`)
     }
-    firstRow += request.rows
   }
 })
 
@@ -115,52 +101,3 @@ test('a list of whole items covers each row and split once; parts are those that
     expect(left.size).toBe(plan.parts)
   }
 })
-
-async function runSerial(data: AttentionCase): Promise<Float32Array> {
-  const buffers = { ...data.buffers, out: outWords(data) }
-  const pass = { rows: data.rows }
-  return checked(data, await runKernel({ variant: pagedAttentionSerial, shape: data.shape, pass, buffers }))
-}
-
-/** The workgroup variant over its work list, and the merge of what it left. `slack` is added to the bound of positions. */
-async function runItems(data: AttentionCase, split: boolean, slack = 0): Promise<Float32Array> {
-  const { shape, rows } = data
-  let firstRow = 0
-  const requests = data.requests.map((request) => {
-    const planned = { firstRow, rowCount: request.rows, maxPosition: request.context - 1 + slack, split }
-    firstRow += request.rows
-    return planned
-  })
-  const { items, itemCount, merges, mergeCount, parts } = planAttention(requests, shape.heads / shape.kvHeads)
-  expect(parts > 0).toBe(split)
-  const pass = { rows, items: itemCount, merges: mergeCount }
-  const partials = (parts + 1) * partialWords(shape)
-  const attended = await runKernel({
-    variant: pagedAttention,
-    shape,
-    pass,
-    gridRows: itemCount + 1,
-    buffers: { ...data.buffers, items, out: outWords(data), partials },
-  })
-  expectPoison(attended.partials, parts * partialWords(shape))
-  expect(attended.partials?.u32.subarray(0, parts * partialWords(shape)).includes(POISON)).toBe(false)
-  if (!split) return checked(data, attended)
-  const merged = await runKernel({
-    variant: attentionMerge,
-    shape,
-    pass,
-    gridRows: mergeCount + 1,
-    buffers: { merges, partials: attended.partials?.f32 ?? 0, out: attended.out?.f32 ?? 0 },
-  })
-  return checked(data, merged)
-}
-
-/** `out`; rows past the pass must be untouched. */
-function checked(data: AttentionCase, written: Awaited<ReturnType<typeof runKernel>>): Float32Array {
-  expectPoison(written.out, data.expected.length)
-  return written.out?.f32 ?? new Float32Array()
-}
-
-function outWords({ shape, rows }: AttentionCase): number {
-  return (rows + SPARE_ROWS) * shape.heads * shape.headDim
-}

@@ -18,19 +18,36 @@ const MAX_POSITIONS = 2000
 const POSITIONS = [0, 1, 17, 1999, 512, 63, 1024]
 const SLOTS = [5, 16, NO_SLOT, 79, 31, NO_SLOT, 32]
 
+/** What most models have: all dims rotated, one table. */
+function plain(headDim: number) {
+  return { headDim, rotaryDims: headDim, queryScale: 1 / Math.sqrt(headDim), queryTable: 0, totalBlocks: 5 }
+}
+
 const SHAPES: readonly Omit<RopeKvShape, 'eps'>[] = [
-  { heads: 4, kvHeads: 2, headDim: 64, writeQuery: true, qkNorm: true, totalBlocks: 5, kvDtype: 'f16' },
-  { heads: 4, kvHeads: 2, headDim: 64, writeQuery: false, qkNorm: true, totalBlocks: 5, kvDtype: 'f32' },
-  { heads: 2, kvHeads: 1, headDim: 32, writeQuery: true, qkNorm: true, totalBlocks: 5, kvDtype: 'f32' },
-  { heads: 7, kvHeads: 1, headDim: 128, writeQuery: true, qkNorm: true, totalBlocks: 5, kvDtype: 'f16' },
-  { heads: 3, kvHeads: 3, headDim: 40, writeQuery: false, qkNorm: true, totalBlocks: 5, kvDtype: 'f16' },
-  { heads: 4, kvHeads: 2, headDim: 64, writeQuery: true, qkNorm: false, totalBlocks: 5, kvDtype: 'f16' },
-  { heads: 7, kvHeads: 1, headDim: 40, writeQuery: true, qkNorm: false, totalBlocks: 5, kvDtype: 'f32' },
-  { heads: 3, kvHeads: 3, headDim: 32, writeQuery: false, qkNorm: false, totalBlocks: 5, kvDtype: 'f32' },
+  { heads: 4, kvHeads: 2, ...plain(64), writeQuery: true, qkNorm: true, kvDtype: 'f16' },
+  { heads: 4, kvHeads: 2, ...plain(64), writeQuery: false, qkNorm: true, kvDtype: 'f32' },
+  { heads: 2, kvHeads: 1, ...plain(32), writeQuery: true, qkNorm: true, kvDtype: 'f32' },
+  { heads: 7, kvHeads: 1, ...plain(128), writeQuery: true, qkNorm: true, kvDtype: 'f16' },
+  { heads: 3, kvHeads: 3, ...plain(40), writeQuery: false, qkNorm: true, kvDtype: 'f16' },
+  { heads: 4, kvHeads: 2, ...plain(64), writeQuery: true, qkNorm: false, kvDtype: 'f16' },
+  { heads: 7, kvHeads: 1, ...plain(40), writeQuery: true, qkNorm: false, kvDtype: 'f32' },
+  { heads: 3, kvHeads: 3, ...plain(32), writeQuery: false, qkNorm: false, kvDtype: 'f32' },
+  // part of a head is rotated, or none
+  { heads: 3, kvHeads: 1, ...plain(128), rotaryDims: 96, writeQuery: true, qkNorm: false, kvDtype: 'f16' },
+  { heads: 2, kvHeads: 2, ...plain(40), rotaryDims: 8, writeQuery: true, qkNorm: true, kvDtype: 'f32' },
+  { heads: 2, kvHeads: 1, ...plain(256), rotaryDims: 64, writeQuery: false, qkNorm: true, kvDtype: 'f16' },
+  { heads: 4, kvHeads: 2, ...plain(16), rotaryDims: 0, writeQuery: true, qkNorm: false, kvDtype: 'f32' },
+  { heads: 2, kvHeads: 1, ...plain(32), rotaryDims: 0, writeQuery: true, qkNorm: true, kvDtype: 'f16' },
+  // a scale of the model's own, and a table of queries
+  { heads: 4, kvHeads: 2, ...plain(64), queryScale: 0.0078125, writeQuery: true, qkNorm: false, kvDtype: 'f16' },
+  { heads: 2, kvHeads: 1, ...plain(32), queryTable: MAX_POSITIONS, writeQuery: true, qkNorm: false, kvDtype: 'f32' },
 ]
 
-describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries $writeQuery, norm $qkNorm', (shape) => {
-  const { heads, kvHeads, headDim, writeQuery, qkNorm, totalBlocks, kvDtype } = shape
+const TITLE = '$heads and $kvHeads heads of $headDim, $rotaryDims rotated, $kvDtype, queries $writeQuery, norm $qkNorm'
+
+describe.each(SHAPES)(TITLE, (shape) => {
+  const { rotaryDims, queryScale, queryTable, heads, kvHeads, headDim, writeQuery, qkNorm, totalBlocks, kvDtype } =
+    shape
   const queryHeads = writeQuery ? heads : 0
   const width = (queryHeads + 2 * kvHeads) * headDim
   const seed = heads * 100 + headDim
@@ -39,16 +56,17 @@ describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries 
   const kNorm = randomFloats(seed + 2, headDim, 2)
   const cacheWords = kvBytes(totalBlocks, kvHeads, headDim, kvDtype) / 4
 
-  /** A head of a row after its norm, if any, and rotation, in float64. */
-  function rotated(row: number, head: number, weight: Float32Array): number[] {
+  /** A head of a row after its norm, if any, and rotation, in float64; what is rotated is multiplied by `factor`. */
+  function rotated(row: number, head: number, weight: Float32Array, factor = 1): number[] {
     const x = Array.from({ length: headDim }, (_, d) => at(qkv, row * width + head * headDim + d))
     const scale = 1 / Math.sqrt(x.reduce((sum, v) => sum + v * v, 0) / headDim + EPS)
     const normed = x.map((v, d) => (qkNorm ? v * scale * at(weight, d) : v))
-    const half = headDim / 2
+    const half = rotaryDims / 2
     return normed.map((v, d) => {
+      if (d >= rotaryDims) return v
       const angle = at(POSITIONS, row) * THETA ** (-(d % half) / half)
-      const other = at(normed, (d + half) % headDim)
-      return v * Math.cos(angle) + (d < half ? -other : other) * Math.sin(angle)
+      const other = at(normed, (d + half) % rotaryDims)
+      return factor * (v * Math.cos(angle) + (d < half ? -other : other) * Math.sin(angle))
     })
   }
 
@@ -59,7 +77,7 @@ describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries 
       buffers: {
         positions: Uint32Array.from([...POSITIONS, 3]),
         slots: Uint32Array.from([...SLOTS, 0]),
-        rope: ropeTable(frequencies(THETA, headDim), MAX_POSITIONS),
+        rope: ropeTables(rotaryDims, queryTable > 0),
         qkv,
         qNorm: qkNorm ? qNorm : headDim,
         kNorm: qkNorm ? kNorm : headDim,
@@ -71,7 +89,8 @@ describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries 
     const queries: number[] = []
     for (let row = 0; row < ROWS; row++) {
       for (let head = 0; head < queryHeads; head++) {
-        queries.push(...rotated(row, head, qNorm).map((v) => v / Math.sqrt(headDim)))
+        const factor = queryTable > 0 ? queryFactor(at(POSITIONS, row)) : 1
+        queries.push(...rotated(row, head, qNorm, factor).map((v) => v * queryScale))
       }
     }
     expectAllClose(written.q?.f32.subarray(0, queries.length) ?? [], queries, { absolute: 1e-5, what: 'q' })
@@ -101,9 +120,36 @@ describe.each(SHAPES)('$heads and $kvHeads heads of $headDim, $kvDtype, queries 
   })
 })
 
+/** As ministral3 scales queries by their position. */
+function queryFactor(position: number): number {
+  return 1 + 0.4 * Math.log(1 + Math.floor(position / 100))
+}
+
+/** The table of keys, and behind it that of queries. */
+function ropeTables(dims: number, ofQueries: boolean): Float32Array {
+  const table = ropeTable(frequencies(THETA, dims), MAX_POSITIONS)
+  if (!ofQueries) return table
+  return Float32Array.from([...table, ...ropeTable(frequencies(THETA, dims), MAX_POSITIONS, queryFactor)])
+}
+
 function frequencies(theta: number, dims: number): readonly number[] {
   return ropeFrequencies({ dims, theta, scaling: undefined }, MAX_POSITIONS).frequencies
 }
+
+test('dims that the table cannot hold are refused', () => {
+  const shape = {
+    heads: 1,
+    kvHeads: 1,
+    ...plain(32),
+    eps: EPS,
+    writeQuery: true,
+    qkNorm: false,
+    kvDtype: 'f32',
+  } as const
+  for (const rotaryDims of [4, 12, 40]) {
+    expect(() => ropeKv.specialise({ ...shape, rotaryDims })).toThrow(/dims of a head are rotated/)
+  }
+})
 
 test('the table is the float64 angle, rounded once', () => {
   const table = ropeTable(frequencies(1e6, 8), 40000)

@@ -2,14 +2,12 @@
 
 import { expect, test } from 'vitest'
 import { type Gpu, openDevice } from '../../../src/gpu/device.ts'
-import { openModel } from '../../../src/loader/source.ts'
-import { parseModelSpec } from '../../../src/models/readConfig.ts'
 import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
 import { createGpuRunner, type GpuRunnerOptions } from '../../../src/runner/createGpuRunner.ts'
 import type { GpuRunner } from '../../../src/runner/gpuRunner.ts'
 import { SERIAL_KERNELS } from '../../../src/runner/kernelSet.ts'
-import { folderFetch, MODELS } from '../../helpers/folderFetch.ts'
 import { nodeGpu } from '../../helpers/gpuDevice.ts'
+import { openTestModel } from '../../helpers/openTestModel.ts'
 import { promptPlan } from '../../helpers/promptPlan.ts'
 import { engineOptions } from '../../helpers/testEngine.ts'
 
@@ -24,13 +22,12 @@ async function load(
   options: Partial<EngineOptions> = {},
   control: Pick<GpuRunnerOptions, 'signal' | 'onProgress'> = {},
 ): Promise<GpuRunner> {
-  const files = await openModel(MODELS['qwen3-mtp'], { fetch: folderFetch })
-  const spec = parseModelSpec(files.config, files.generationConfig)
+  const { spec, weights } = await openTestModel('qwen3-mtp')
   return createGpuRunner({
     gpu,
     spec,
     options: { ...engineOptions({ drafts: 2 }), ...options },
-    weights: files.weights,
+    weights,
     now: () => performance.now(),
     kernels: SERIAL_KERNELS,
     ...control,
