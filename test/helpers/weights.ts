@@ -11,7 +11,7 @@ import {
   type WeightFormat,
   type WeightRows,
 } from '../../src/weights/format.ts'
-import { seededRandom } from './kernelHarness.ts'
+import { seededRandom } from './random.ts'
 
 export interface RandomWeight {
   /** the matrix [n][k] as the engine holds its rows */
