@@ -5,7 +5,7 @@ import { GGUF_START_BYTES } from '../../src/loader/gguf.ts'
 import { openModel } from '../../src/loader/source.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { openWeights } from '../../src/worker/openWeights.ts'
-import { ggufFixture } from '../helpers/ggufFile.ts'
+import { ggufFixture } from '../helpers/ggufWriter.ts'
 import { type Typed, type WrittenTensor, writeGguf } from '../helpers/ggufWriter.ts'
 import { allRanges, HTML, readRanges, serveModel, thrownBy } from '../helpers/modelFiles.ts'
 
