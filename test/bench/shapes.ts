@@ -78,6 +78,7 @@ async function measure(shape: Shape, name: string): Promise<Figures> {
   const options = {
     ...engineOptions({ maxNumBatchedTokens: 64, maxNumSeqs: 4, maxModelLen: 256, kvCacheTokens: 1024 }),
     kvCacheDtype: name === 'wasm' ? ('f32' as const) : ('f16' as const),
+    speculative: undefined,
     debug: { logits: 'off', steps: false, trace: false } as const,
   }
   const planned = open.plan(spec, options, weights.tensors, quantization).totalBytes

@@ -1,4 +1,7 @@
-/** GGUF files built from scratch, true or not. */
+/** GGUF files built from scratch, true or not; and the oracle of what they hold is what they were built from. */
+
+import { readFileSync } from 'node:fs'
+import { type GgufHeader, parseGguf } from '../../src/loader/gguf.ts'
 
 export const TYPE = {
   u8: 0,
@@ -130,4 +133,29 @@ export function writeGguf({ metadata = {}, tensors = [], data, alignment = 32, .
   for (const tensor of tensors) writer.tensor(tensor)
   writer.pad(alignment)
   return data ? writer.raw(data).bytes : writer.bytes
+}
+
+const FIXTURES = new URL('../fixtures/', import.meta.url)
+
+export interface GgufFixture {
+  readonly file: Uint8Array
+  readonly golden: {
+    /** the config.json that the file was made from */
+    readonly config: Readonly<Record<string, unknown>>
+    /** name, shape, sha256 of the values, the first four, type */
+    readonly dequant: readonly (readonly [string, number[], string, number[], string])[]
+  }
+}
+
+export function ggufFixture(name: string): GgufFixture {
+  const folder = new URL(`${name}/`, FIXTURES)
+  const golden = JSON.parse(readFileSync(new URL('golden.json', folder), 'utf8'))
+  return { file: new Uint8Array(readFileSync(new URL('model.gguf', folder))), golden }
+}
+
+/** The header of a file that is whole. */
+export function parsedGguf(file: Uint8Array): GgufHeader {
+  const header = parseGguf('model.gguf', file, file.length)
+  if ('needs' in header) throw new Error(`a whole file needs ${header.needs} bytes`)
+  return header
 }

@@ -11,7 +11,7 @@ import {
   type WeightFormat,
   type WeightRows,
 } from '../../src/weights/format.ts'
-import { seededRandom } from './kernelHarness.ts'
+import { seededRandom } from './random.ts'
 
 export interface RandomWeight {
   /** the matrix [n][k] as the engine holds its rows */
@@ -83,7 +83,9 @@ function plain(format: PlainFormat, random: Random, n: number, k: number): Made 
 /** Random codes and scales, and w = code · s + m by the definition of the format, in float64, rounded once. */
 function quantised(format: QuantisedFormat, random: Random, n: number, k: number): Made {
   const bits = format.codes === 'u4' ? 4 : 8
-  const codes = Uint8Array.from({ length: (n * k * bits) / 8 }, () => Math.floor(random() * 256))
+  // Only then is code · s exact.
+  const most = bits === 8 && format.scales.kind === 'super' ? 64 : 256
+  const codes = Uint8Array.from({ length: (n * k * bits) / 8 }, () => Math.floor(random() * most))
   const scales = new Uint32Array(n * scaleWords(format, k))
   const values = new Float32Array(n * k)
   const size = 1 / Math.sqrt(k) / 2 ** (bits - 2)
@@ -121,7 +123,7 @@ function writeScales(
   if (scales.kind === 'super') {
     for (let first = 0; first < k / SUPER_GROUP; first++) {
       const [d, dmin] = [toF16(signed() / 40), toF16(signed() / 4)]
-      const bytes = Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256))
+      const bytes = Uint8Array.from({ length: 16 }, () => Math.floor(random() * (group === 16 ? 256 : 64)))
       out[5 * first] = d | (dmin << 16)
       out.set(new Uint32Array(bytes.buffer), 5 * first + 1)
       for (let i = 0; i < SUPER_GROUP / group; i++) {

@@ -56,4 +56,11 @@ describe('the plan', () => {
       }),
     )
   })
+
+  it('refuses a KV cache beyond 4 GiB', async () => {
+    const { spec, tensors } = await open('qwen3-mtp')
+    expect(() => ortPlan(spec, engineOptions({ kvCacheTokens: 2 ** 26 }), tensors, 'none')).toThrow(
+      expect.objectContaining({ code: 'LIMIT_EXCEEDED', message: expect.stringContaining('lower kvCacheTokens') }),
+    )
+  })
 })
