@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import type { ModelTensor } from '../../src/backend/backend.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { weightPlan } from '../../src/models/weightNames.ts'
+import { alignTo } from '../../src/util/math.ts'
 import { isQuantised, SUPER_GROUP, type WeightFormat } from '../../src/weights/format.ts'
 import { anySpec } from './anySpec.ts'
 import type { TensorRows } from './uploadTarget.ts'
@@ -45,10 +46,15 @@ export const anyGpuSpec: fc.Arbitrary<ModelSpec> = fc
   .record({
     spec: anySpec,
     hiddenSize: fc.constantFrom(64, 256),
-    intermediateSize: fc.constantFrom(64, 256, 512),
+    intermediateSize: fc.constantFrom(48, 64, 80),
     vocabSize: fc.integer({ min: 1, max: 150 }),
   })
-  .map(({ spec, ...sizes }) => ({ ...spec, ...sizes, ropes: spec.ropes.map((rope) => ({ ...rope, dims: 8 })) }))
+  .map(({ spec, ...sizes }) => ({
+    ...spec,
+    ...sizes,
+    headDim: alignTo(spec.headDim, 8),
+    ropes: spec.ropes.map((rope) => ({ ...rope, dims: 8 })),
+  }))
 
 /** Random rows of a tensor. */
 export function randomRows(tensor: ModelTensor, seed: number): TensorRows {

@@ -3,6 +3,7 @@
  * definition, one word at a time. Shares nothing with the code that fills tiles.
  */
 
+import { expect } from 'vitest'
 import type { ModelTensor } from '../../src/backend/backend.ts'
 import type { Arena } from '../../src/gpu/arena.ts'
 import { type MatrixPart, scalesOf, type WeightLayout, weightBuffers } from '../../src/runner/weightLayout.ts'
@@ -50,24 +51,42 @@ export interface TensorRows {
   readonly rows: WeightRows
 }
 
-/** A row of a tensor. */
+/** The 32-bit words of a row of a tensor. */
 export interface Column {
-  readonly rows: WeightRows
-  readonly row: number
+  readonly codes: Uint32Array
+  readonly scales: Uint32Array
 }
 
 /** The rows of tensors, one after another: the columns of the matrix that they make. */
 export function columnsOf(tensors: readonly TensorRows[]): Column[] {
-  return tensors.flatMap(({ rows }) => Array.from({ length: rows.count }, (_, row) => ({ rows, row })))
+  return tensors.flatMap(({ rows: { codes, scales, count } }) => {
+    const words = new Uint32Array(codes.slice().buffer)
+    return Array.from({ length: count }, (_, row) => ({
+      codes: part(words, count, row),
+      scales: part(scales, count, row),
+    }))
+  })
 }
 
 /** What the buffers of a part hold, by name, if these are its columns. */
 export function storedPart({ buffer, format }: MatrixPart, columns: readonly Column[]): Map<string, Uint32Array> {
-  const codes = columns.map(({ rows, row }) => part(new Uint32Array(rows.codes.slice().buffer), rows.count, row))
-  const scales = columns.map(({ rows, row }) => part(rows.scales, rows.count, row))
+  const codes = columns.map((column) => column.codes)
+  const scales = columns.map((column) => column.scales)
   const stored = new Map([[buffer, tiled(codes, wordSize(format))]])
   if (isQuantised(format)) stored.set(scalesOf(buffer), tiled(scales, 1))
   return stored
+}
+
+/** Fails unless two arrays hold the same bytes. */
+export function expectSameWords(actual: Uint32Array, expected: Uint32Array, what: string): void {
+  expect(actual.length, what).toBe(expected.length)
+  if (Buffer.compare(bytesOf(actual), bytesOf(expected)) === 0) return
+  const at = actual.findIndex((word, i) => word !== expected[i])
+  expect.fail(`${what}: word ${at} is ${actual[at]?.toString(16)}, not ${expected[at]?.toString(16)}`)
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Uint32Array): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength)
 }
 
 /** 32-bit words that stay together: four inputs of a plain format, a word of codes of a quantised one. */
@@ -80,12 +99,15 @@ export function wordSize({ codes }: WeightFormat): number {
 export function tiled(columns: readonly Uint32Array[], size: number): Uint32Array {
   const words = (columns[0]?.length ?? 0) / size
   const tiles = Math.ceil(columns.length / 32)
-  return Uint32Array.from({ length: tiles * words * 32 * size }, (_, at) => {
-    const column = Math.floor(at / size) % 32
-    const word = Math.floor(at / size / 32) % words
-    const tile = Math.floor(at / size / 32 / words)
-    return columns[tile * 32 + column]?.[word * size + (at % size)] ?? 0
-  })
+  const stored = new Uint32Array(tiles * words * 32 * size)
+  for (const [column, own] of columns.entries()) {
+    const tile = Math.floor(column / 32)
+    for (const [at, value] of own.entries()) {
+      const word = Math.floor(at / size)
+      stored[((tile * words + word) * 32 + (column % 32)) * size + (at % size)] = value
+    }
+  }
+  return stored
 }
 
 /** Part `index` of `count` equal ones. */

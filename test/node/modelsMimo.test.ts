@@ -5,8 +5,10 @@ import { checkTensors } from '../../src/models/checkTensors.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
 import { WeightUploader } from '../../src/runner/loadWeights.ts'
-import { type MatrixPart, type VectorPart, weightBuffers, weightParts } from '../../src/runner/weightLayout.ts'
+import { weightBuffers, weightLayout } from '../../src/runner/weightLayout.ts'
 import { type HeaderEntry, MIMO, readBytes, readJson, readSafetensors, thrownBy } from '../helpers/modelFiles.ts'
+import { openTestModel } from '../helpers/openTestModel.ts'
+import { UploadTarget } from '../helpers/uploadTarget.ts'
 
 const CONFIG = readJson(MIMO, 'config.json')
 const SPEC = parseModelSpec(CONFIG)
@@ -84,31 +86,39 @@ describe('checkTensors', () => {
 })
 
 describe('biases on the GPU', () => {
-  const tensors = new Map<string, TensorHeader>(Object.entries(FILE.header))
-  const parts = weightParts(SPEC, true, tensors)
+  async function open() {
+    const { spec, weights } = await openTestModel('mimo')
+    const layout = weightLayout(spec, weights.tensors, { withDrafter: true })
+    const named = (name: string) => weights.tensors.find((tensor) => tensor.name === name) ?? expect.fail(name)
+    return { weights, layout, named }
+  }
 
   it.each(['model.layers.0', 'model.layers.1', 'model.mtp_layers.0'])(
     'of %s stand where their columns do',
-    (prefix) => {
+    async (prefix) => {
+      const { layout, named } = await open()
       for (const head of ['q', 'k', 'v']) {
-        const matrix = parts.get(`${prefix}.self_attn.${head}_proj.weight`) as MatrixPart
-        const bias = parts.get(`${prefix}.self_attn.${head}_proj.bias`) as VectorPart
-        expect(bias.buffer).toBe(`${matrix.buffer}Bias`)
-        expect([bias.first, bias.size]).toEqual([matrix.firstColumn, matrix.columns])
+        const [matrix, bias] = [`${prefix}.self_attn.${head}_proj.weight`, `${prefix}.self_attn.${head}_proj.bias`]
+        const place = layout.places.get(matrix)
+        expect(layout.places.get(bias)).toEqual({ kind: 'vector', name: `${place?.name}Bias`, first: place?.first })
+        expect(named(bias).shape[0]).toBe(named(matrix).shape[0])
       }
     },
   )
 
-  it('take room for all three, and keep their places whatever order they come in', () => {
-    const plan = weightBuffers(SPEC, true, tensors).find(({ name }) => name === 'layer1.qkvBias')
+  it('take room for all three, and keep their places whatever order they come in', async () => {
+    const { weights, layout, named } = await open()
+    const plan = weightBuffers(layout).find(({ name }) => name === 'layer1.qkvBias')
     expect(plan?.bytes).toBe(512 * 4)
-    const written = new Float32Array(512).fill(Number.NaN)
-    const writeBuffer = (_buffer: unknown, offset: number, values: Float32Array) => written.set(values, offset / 4)
-    const uploader = new WeightUploader({ writeBuffer } as never, { buffer: () => ({}) } as never, parts)
+    const target = new UploadTarget(layout)
+    const uploader = new WeightUploader(target.queue, target.arena, layout)
     const bias = (head: string) => `model.layers.1.self_attn.${head}_proj.bias`
-    for (const head of ['v', 'q', 'k']) uploader.add(bias(head), bytesOf(FILE.header[bias(head)]))
+    await weights.read(
+      ['v', 'q', 'k'].map((head) => named(bias(head))),
+      uploader.add.bind(uploader),
+    )
     const expected = ['q', 'k', 'v'].flatMap((head) => bfloats(bytesOf(FILE.header[bias(head)])))
-    expect([...written]).toEqual(expected)
+    expect([...new Float32Array(target.words('layer1.qkvBias').buffer)]).toEqual(expected)
   })
 })
 
