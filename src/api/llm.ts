@@ -62,6 +62,7 @@ export class LLM {
    * The bytes that `load` would allocate with these options; fetches the model's config and headers only. The options' signal
    * aborts it.
    * @param model the folder of config.json and safetensors; relative to the document's base
+   * @throws as `load`, without fetching weights: LIMIT_EXCEEDED for those that backend 'wasm' can never hold
    */
   static async plan(model: string | URL, options?: LoadOptions | null): Promise<MemoryPlan> {
     const given = readLoadOptions(options)

@@ -48,7 +48,7 @@ export interface Backend {
   defaults(spec: ModelSpec): BackendDefaults
   /**
    * Every byte that `createRunner` will allocate.
-   * @throws INVALID_OPTION for an option that this backend does not have
+   * @throws INVALID_OPTION for an option that this backend does not have; LIMIT_EXCEEDED for weights that it can never hold
    */
   plan(spec: ModelSpec, options: EngineOptions, tensors: readonly ModelTensor[], quantization: Quantization): MemoryPlan
 }

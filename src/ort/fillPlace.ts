@@ -39,7 +39,7 @@ function fillQuantised(
   const values = new Int8Array(file.buffer, first, rowSize * columns) // [rowSize][columns]
   const scaleOf = new Float32Array(file.buffer, scales, columns)
   const row = new Float32Array(rowSize)
-  const block = new Int8Array(BLOCK_ROWS * rowSize) // [BLOCK_ROWS][rowSize]
+  const block = new Int8Array(Math.min(BLOCK_ROWS, from.count) * rowSize) // [rows][rowSize]
   for (let done = 0; done < from.count; done += BLOCK_ROWS) {
     const rows = Math.min(BLOCK_ROWS, from.count - done)
     const to = column + begin + done

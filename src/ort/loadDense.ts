@@ -42,7 +42,8 @@ export async function loadDense(from: DenseSource): Promise<DenseModel> {
     )
     stopIfAborted()
     const { embeddings, headNorms, drafterHeadNorms } = kept
-    assert(loader.complete && embeddings, 'every row of a tensor was delivered')
+    const normed = spec.qkNorm !== 'head' || (headNorms && (drafterHeadNorms || !from.withDrafter))
+    assert(loader.complete && embeddings && normed, 'every row of every tensor was delivered')
     return new DenseModel({ spec, sessions: loader.sessions, embeddings, headNorms, drafterHeadNorms })
   } catch (thrown) {
     await Promise.allSettled([...loader.sessions.values()].map((session) => session.release()))

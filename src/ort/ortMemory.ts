@@ -42,15 +42,25 @@ export interface OrtSizes {
  * Bytes of ONNX Runtime's WebAssembly memory once the model is loaded and has run its largest step.
  */
 export function ortBytes(spec: ModelSpec, tensors: readonly ModelTensor[], sizes: OrtSizes): number {
-  const { rows, sampled, withDrafter, draftVocab, quantization } = sizes
-  const draftIds = draftVocab === undefined ? undefined : Array.from({ length: draftVocab }, (_, id) => id)
-  const plans = sessionPlans(spec, { withDrafter, draftVocab: draftIds, quantization })
-  const weights = weightBytes(plans, loadingOrder(spec, plans, tensors, withDrafter))
+  const { rows, sampled } = sizes
+  const plans = plansOf(spec, sizes)
+  const weights = weightBytes(plans, loadingOrder(spec, plans, tensors, sizes.withDrafter))
   const most = ([name, { rowValues }]: readonly [SessionName, SessionPlan]) =>
     4 * rowValues * (name === 'head' || name === 'draftHead' ? sampled : rows)
   const used = Math.max(weights.most, weights.kept + Math.max(...[...plans].map(most)))
   const needed = EMPTY_BYTES + FRAGMENTATION * used
   return Math.ceil(needed + Math.min(needed / 5, MOST_GROWTH_BYTES))
+}
+
+/** Bytes of that memory that weights alone need: no less will do, however little else there is. */
+export function leastOrtBytes(spec: ModelSpec, tensors: readonly ModelTensor[], sizes: OrtSizes): number {
+  const plans = plansOf(spec, sizes)
+  return EMPTY_BYTES + weightBytes(plans, loadingOrder(spec, plans, tensors, sizes.withDrafter)).most
+}
+
+function plansOf(spec: ModelSpec, { withDrafter, draftVocab, quantization }: OrtSizes): SessionPlans {
+  const draftIds = draftVocab === undefined ? undefined : Array.from({ length: draftVocab }, (_, id) => id)
+  return sessionPlans(spec, { withDrafter, draftVocab: draftIds, quantization })
 }
 
 /** Bytes of the embedding matrix, which stays in host memory as it is stored. */

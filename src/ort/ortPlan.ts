@@ -1,5 +1,5 @@
 /**
- * The memory plan of the WebAssembly backend, and its defaults. The part of ONNX Runtime is an estimate (memory.ts), everything else
+ * The memory plan of the WebAssembly backend, and its defaults. The part of ONNX Runtime is an estimate (ortMemory.ts), everything else
  * is exact. It must never know what is measured.
  */
 
@@ -12,7 +12,7 @@ import { WeirError } from '../protocol/errors.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
 import { placeBuffers } from './attentionMemory.ts'
 import { type AttentionShape, attentionPlan } from './attentionPlan.ts'
-import { embeddingBytes, ortBytes } from './ortMemory.ts'
+import { embeddingBytes, leastOrtBytes, MOST_ORT_BYTES, type OrtSizes, ortBytes } from './ortMemory.ts'
 
 /** A step should take so long at most: messages wait for it. */
 const STEP_SECONDS = 0.1
@@ -79,12 +79,11 @@ export function ortPlan(
   const host = hostBytes(spec, geometry)
   const { rows, sampled, drafts, draftVocab } = geometry
   const subset = draftVocab < spec.vocabSize ? draftVocab : undefined
+  const sizes = { rows, sampled, withDrafter: drafts > 0, draftVocab: subset, quantization }
+  checkWeights(spec, tensors, sizes)
   const weights = [
     { name: 'embed', bytes: embeddingBytes(spec, tensors) },
-    {
-      name: 'onnxruntime',
-      bytes: ortBytes(spec, tensors, { rows, sampled, withDrafter: drafts > 0, draftVocab: subset, quantization }),
-    },
+    { name: 'onnxruntime', bytes: ortBytes(spec, tensors, sizes) },
   ]
   const kvCache = [...attention.filter(isCache), ...present('hiddenStates', host.hiddenStates)]
   const workspace = [...attention.filter((buffer) => !isCache(buffer)), { name: 'rows', bytes: host.rows }]
@@ -96,6 +95,19 @@ export function ortPlan(
     workspaceBytes,
     buffers: [...weights, ...kvCache, ...workspace],
   }
+}
+
+function checkWeights(spec: ModelSpec, tensors: readonly ModelTensor[], sizes: OrtSizes): void {
+  const limit = MOST_ORT_BYTES
+  const bytes = leastOrtBytes(spec, tensors, sizes)
+  if (bytes <= limit) return
+  const w8a8 = leastOrtBytes(spec, tensors, { ...sizes, quantization: 'w8a8' })
+  const advice = w8a8 <= limit ? `set quantization to 'w8a8', with which they need ${w8a8}, or take` : 'take'
+  const message =
+    `the weights of the model need ${bytes} bytes of ONNX Runtime's WebAssembly memory, which holds 4 GiB (${limit}), ` +
+    `since backend 'wasm' computes with ${sizes.quantization === 'w8a8' ? '8-bit integers' : 'f32, whatever the files hold'}: ` +
+    `${advice} a smaller model, or set backend to 'webgpu' where there is a GPU`
+  throw new WeirError('LIMIT_EXCEEDED', message, { bytes, limit })
 }
 
 interface Planned {

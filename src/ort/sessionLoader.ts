@@ -41,7 +41,7 @@ export class SessionLoader {
       this.#open.set(name, open)
       for (const place of places) {
         fillPlace(open.file, place, firstRow, rows)
-        if ((firstRow + rows.count) * place.rowSize === place.size || place.rowSize === 1) open.missing -= 1
+        if ((firstRow + rows.count) * rows.inputs === place.size) open.missing -= 1
       }
       if (open.missing > 0) continue
       this.#open.delete(name)

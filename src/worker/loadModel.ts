@@ -49,9 +49,9 @@ export interface LoadControl {
 export interface ModelLoader {
   /** @throws BACKEND_UNAVAILABLE */
   probe(options: ServiceOptions): Promise<DeviceInfo>
-  /** @throws INVALID_OPTION, MODEL_FETCH, MODEL_FORMAT */
+  /** @throws INVALID_OPTION, MODEL_FETCH, MODEL_FORMAT, LIMIT_EXCEEDED (weights that the backend can never hold) */
   plan(modelUrl: string, options: ServiceOptions): Promise<MemoryPlan>
-  /** @throws as `probe` and `plan`, and LIMIT_EXCEEDED, OUT_OF_MEMORY, ABORTED, after freeing what was allocated */
+  /** @throws as `probe` and `plan`, and OUT_OF_MEMORY, ABORTED, after freeing what was allocated */
   load(modelUrl: string, options: ServiceOptions, control: LoadControl): Promise<LoadedModel>
 }
 

@@ -33,6 +33,13 @@ const properties = fc.record({
   tiedEmbeddings: fc.boolean(),
 } satisfies { readonly [name in keyof ModelSpec]?: fc.Arbitrary<ModelSpec[name]> })
 
+/** Of the first, matrices have no quantised format. */
+const sizes = fc.constantFrom(
+  { hiddenSize: 20, intermediateSize: 36 },
+  { hiddenSize: 32, intermediateSize: 64 },
+  { hiddenSize: 64, intermediateSize: 48 },
+)
+
 const heads = fc.constantFrom(
   { numHeads: 3, numKvHeads: 1, headDim: 12 },
   { numHeads: 4, numKvHeads: 2, headDim: 16 },
@@ -40,8 +47,8 @@ const heads = fc.constantFrom(
 )
 
 export const anySpec: fc.Arbitrary<ModelSpec> = fc
-  .record({ properties, heads, numLayers: fc.integer({ min: 1, max: 4 }), mtp: fc.boolean() })
-  .chain(({ properties, heads, numLayers, mtp }) => {
+  .record({ properties, sizes, heads, numLayers: fc.integer({ min: 1, max: 4 }), mtp: fc.boolean() })
+  .chain(({ properties, sizes, heads, numLayers, mtp }) => {
     const rope = fc.record({
       dims: fc.constantFrom(heads.headDim, 8),
       theta: fc.constantFrom(10_000, 100),
@@ -57,6 +64,7 @@ export const anySpec: fc.Arbitrary<ModelSpec> = fc
         (layers): ModelSpec => ({
           ...SMALL,
           ...properties,
+          ...sizes,
           ...heads,
           numLayers,
           layers,

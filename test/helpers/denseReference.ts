@@ -1,13 +1,10 @@
-/** The dense half of a model in float64, row by row and slow: the oracle of its sessions. And random weights of any model spec. */
+/** The dense half of a model in float64, row by row and slow: the oracle of its sessions. */
 
-import type { WeightStream } from '../../src/backend/backend.ts'
-import type { CheckpointDtype } from '../../src/models/checkTensors.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { type BlockRole, type WeightRole, weightPlan } from '../../src/models/weightNames.ts'
 import type { Quantization } from '../../src/protocol/engineOptions.ts'
-import { decodeWeights, WEIGHT_BYTES, WEIGHT_DTYPES } from '../../src/weights/decode.ts'
 import { seededRandom } from './kernelHarness.ts'
-import { randomWeight } from './weights.ts'
+import type { StoredTensor } from './storedTensors.ts'
 
 export const SMALL: ModelSpec = {
   family: 'qwen3',
@@ -50,48 +47,6 @@ export const SMALL_MIMO: ModelSpec = {
   mtp: { blocks: 1, names: 'mimo', concatOrder: 'hidden-first', maskFirstEmbedding: true },
 }
 
-export interface StoredTensor {
-  readonly name: string
-  readonly dtype: CheckpointDtype
-  readonly shape: readonly number[]
-  readonly data: Uint8Array
-}
-
-const DTYPES: readonly CheckpointDtype[] = ['BF16', 'F16', 'F32']
-
-/** Every tensor of a model with random values; each block has its own element type. */
-export function randomTensors(spec: ModelSpec, seed: number): StoredTensor[] {
-  return weightPlan(spec).map(({ name, shape, layer }, index) => {
-    const [n = 1, k = 1] = shape
-    const dtype = DTYPES[((layer ?? 2) + 1) % 3] ?? 'F32'
-    const { bytes } = randomWeight(
-      WEIGHT_DTYPES[dtype],
-      seed + index,
-      shape.length === 1 ? 1 : n,
-      shape.length === 1 ? n : k,
-    )
-    return { name, dtype, shape, data: bytes }
-  })
-}
-
-/** Yields the tensors in the given order, in buffers that are poisoned once they were taken. */
-export function streamOf(
-  tensors: readonly StoredTensor[],
-  keep: (name: string) => boolean = () => false,
-): WeightStream {
-  return {
-    tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])),
-    totalBytes: tensors.reduce((sum, { data }) => sum + data.byteLength, 0),
-    async stream(onTensor) {
-      for (const tensor of tensors) {
-        const data = tensor.data.slice()
-        await onTensor(tensor, data)
-        if (!keep(tensor.name)) data.fill(255)
-      }
-    },
-  }
-}
-
 export function randomRows(seed: number, rows: number, width: number): Float32Array {
   const random = seededRandom(seed)
   return Float32Array.from({ length: rows * width }, () => 3 * random() - 1.5)
@@ -117,9 +72,7 @@ export class DenseReference {
     for (const { part, layer, role, name } of weightPlan(spec)) {
       const stored = byName.get(name)
       if (!stored) throw new Error(`no tensor ${name}`)
-      const values = new Float32Array(stored.data.byteLength / WEIGHT_BYTES[WEIGHT_DTYPES[stored.dtype]])
-      decodeWeights(stored.data, WEIGHT_DTYPES[stored.dtype], values)
-      this.#tensors.set(`${part} ${layer} ${role}`, values)
+      this.#tensors.set(`${part} ${layer} ${role}`, stored.exact)
     }
   }
 

@@ -4,8 +4,10 @@ import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { loadDense } from '../../src/ort/loadDense.ts'
 import { ortBytes } from '../../src/ort/ortMemory.ts'
 import type { Quantization } from '../../src/protocol/engineOptions.ts'
-import { randomRows, randomTensors, SMALL, streamOf } from './denseReference.ts'
+import { randomRows, SMALL } from './denseReference.ts'
+import { weightsOf } from './memoryWeights.ts'
 import { nodeOrt } from './ort.ts'
+import { randomTensors } from './storedTensors.ts'
 
 export const LARGE: ModelSpec = {
   ...SMALL,
@@ -22,7 +24,7 @@ export async function memoryOfLarge(
   quantization: Quantization,
 ): Promise<{ readonly estimate: number; readonly measured: number }> {
   const { createSession, heapBytes } = await nodeOrt()
-  const weights = streamOf(randomTensors(LARGE, 1), (name) => name.includes('embed_tokens'))
+  const weights = weightsOf(randomTensors(LARGE, 1))
   const sizes = { rows: 512, sampled: 32, withDrafter: true, quantization }
   const estimate = ortBytes(LARGE, weights.tensors, sizes)
   const model = await loadDense({ spec: LARGE, weights, withDrafter: true, quantization, createSession })

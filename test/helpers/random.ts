@@ -22,3 +22,10 @@ export function randomInts(seed: number, length: number, limit: number): Uint32A
   const random = seededRandom(seed)
   return Uint32Array.from({ length }, () => Math.floor(random() * limit))
 }
+
+/** The values in a seeded order. */
+export function shuffled<T>(values: readonly T[], seed: number): T[] {
+  const random = seededRandom(seed)
+  const keyed = values.map((value) => ({ value, key: random() }))
+  return keyed.sort((a, b) => a.key - b.key).map(({ value }) => value)
+}

@@ -1,6 +1,12 @@
 /** Every format that the engine holds weights in. */
 
-import type { PlainFormat, QuantisedFormat, WeightFormat } from '../../src/weights/format.ts'
+import {
+  isQuantised,
+  type PlainFormat,
+  type QuantisedFormat,
+  SUPER_GROUP,
+  type WeightFormat,
+} from '../../src/weights/format.ts'
 
 export const BF16: PlainFormat = { codes: 'bf16' }
 export const F16: PlainFormat = { codes: 'f16' }
@@ -30,3 +36,11 @@ export const OTHER_FORMATS: readonly WeightFormat[] = [
   { codes: 'u4', group: 32, scales: { kind: 'super' } },
   { codes: 'u8', group: 16, scales: { kind: 'super' } },
 ]
+
+export const ALL_FORMATS: readonly WeightFormat[] = [BF16, F16, F32, ...QUANTISED_FORMATS]
+
+/** Whether rows of so many inputs can have a format. */
+export function fits(format: WeightFormat, inputs: number): boolean {
+  if (!isQuantised(format)) return true
+  return inputs % (format.scales.kind === 'super' ? SUPER_GROUP : format.group) === 0
+}

@@ -23,11 +23,18 @@ export interface RandomWeight {
   readonly values: Float32Array
 }
 
+export type RandomMatrix = Pick<RandomWeight, 'rows' | 'values'>
+
 /** A matrix [n][k] of seeded values of both signs, some zero, about 1/√k large. */
 export function randomWeight(format: WeightFormat, seed: number, n: number, k: number): RandomWeight {
-  const random = seededRandom(seed)
-  const { rows, values } = isQuantised(format) ? quantised(format, random, n, k) : plain(format, random, n, k)
+  const { rows, values } = randomMatrix(format, seed, n, k)
   return { rows, values, ...storedMatrix(rows) }
+}
+
+/** As `randomWeight` without what a kernel reads, and so of any size. */
+export function randomMatrix(format: WeightFormat, seed: number, n: number, k: number): RandomMatrix {
+  const random = seededRandom(seed)
+  return isQuantised(format) ? quantised(format, random, n, k) : plain(format, random, n, k)
 }
 
 /** Rows in the layout of the kernels. */
@@ -61,10 +68,9 @@ export function plainRows(values: Float32Array, n: number, k: number): WeightRow
   return { format: { codes: 'f32' }, inputs: k, count: n, codes, scales: new Uint32Array(0) }
 }
 
-type Made = Pick<RandomWeight, 'rows' | 'values'>
 type Random = () => number
 
-function plain(format: PlainFormat, random: Random, n: number, k: number): Made {
+function plain(format: PlainFormat, random: Random, n: number, k: number): RandomMatrix {
   const codes = new Uint8Array(n * codeBytes(format, k))
   const view = new DataView(codes.buffer)
   const values = Float32Array.from({ length: n * k }, (_, i) => {
@@ -81,7 +87,7 @@ function plain(format: PlainFormat, random: Random, n: number, k: number): Made 
 }
 
 /** Random codes and scales, and w = code · s + m by the definition of the format, in float64, rounded once. */
-function quantised(format: QuantisedFormat, random: Random, n: number, k: number): Made {
+function quantised(format: QuantisedFormat, random: Random, n: number, k: number): RandomMatrix {
   const bits = format.codes === 'u4' ? 4 : 8
   // Only then is code · s exact.
   const most = bits === 8 && format.scales.kind === 'super' ? 64 : 256

@@ -2,14 +2,32 @@
 
 import { describe, expect, it } from 'vitest'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
+import { weightPlan } from '../../src/models/weightNames.ts'
 import { ortDefaults, ortPlan } from '../../src/ort/ortPlan.ts'
+import type { Quantization } from '../../src/protocol/engineOptions.ts'
+import { sum } from '../../src/util/math.ts'
+import { errorOf } from '../helpers/connect.ts'
 import type { ModelName } from '../helpers/folderFetch.ts'
 import { openTestModel } from '../helpers/openTestModel.ts'
 import { engineOptions } from '../helpers/testEngine.ts'
+import { BF16 } from '../helpers/weightFormats.ts'
 
 async function open(model: ModelName) {
   const { spec, weights } = await openTestModel(model)
   return { spec, tensors: weights.tensors }
+}
+
+/** A model of as many layers as Llama-3.1-8B has, and of its sizes. */
+async function large(changes: Partial<ModelSpec> = {}) {
+  const { spec } = await open('llama')
+  const sizes = { hiddenSize: 4096, intermediateSize: 14_336, numHeads: 32, numKvHeads: 8, headDim: 128 }
+  const model: ModelSpec = { ...spec, ...sizes, numLayers: 32, vocabSize: 128_256, tiedEmbeddings: false, ...changes }
+  const layers = Array.from(
+    { length: model.numLayers },
+    () => ({ cache: 'paged', window: undefined, rope: 0 }) as const,
+  )
+  const whole: ModelSpec = { ...model, layers }
+  return { spec: whole, tensors: weightPlan(whole).map((tensor) => ({ ...tensor, format: BF16 })) }
 }
 
 describe('rows of a step', () => {
@@ -62,5 +80,42 @@ describe('the plan', () => {
     expect(() => ortPlan(spec, engineOptions({ kvCacheTokens: 2 ** 26 }), tensors, 'none')).toThrow(
       expect.objectContaining({ code: 'LIMIT_EXCEEDED', message: expect.stringContaining('lower kvCacheTokens') }),
     )
+  })
+
+  it('refuses weights that need more than 4 GiB, says how many bytes they need, and what to do', async () => {
+    const options = engineOptions({})
+    const refusal = async (model: ReturnType<typeof large>, quantization: Quantization) => {
+      const { spec, tensors } = await model
+      return errorOf(Promise.resolve().then(() => ortPlan(spec, options, tensors, quantization)))
+    }
+    const bytesOf = async (model: ReturnType<typeof large>, each: number) =>
+      each * sum((await model).tensors.slice(1).map(({ shape }) => shape.reduce((all, size) => all * size, 1)))
+
+    // 1.5 billion weights beside the embedding matrix.
+    const layers = large({ numLayers: 4 })
+    const tooMany = await refusal(layers, 'int4')
+    expect(tooMany.code).toBe('LIMIT_EXCEEDED')
+    expect(tooMany.message).toMatch(/need \d+ bytes .* 4 GiB \(4294967296\).* f32/)
+    expect(tooMany.message).toMatch(
+      /quantization to 'w8a8', with which they need \d+, .*smaller model.* backend to 'webgpu'/,
+    )
+    expect(tooMany.details.limit).toBe(2 ** 32)
+    expect(tooMany.details.bytes).toBeGreaterThan(await bytesOf(layers, 4))
+    expect(tooMany.details.bytes).toBeLessThan(1.3 * (await bytesOf(layers, 4)))
+    const { spec, tensors } = await layers
+    expect(ortPlan(spec, options, tensors, 'w8a8').weightBytes).toBeLessThan(2 ** 32)
+
+    // What is too large as 8-bit integers too.
+    for (const quantization of ['none', 'w8a8'] as const) {
+      const { code, message } = await refusal(large(), quantization)
+      expect(code).toBe('LIMIT_EXCEEDED')
+      expect(message).toMatch(/: take a smaller model, or set backend to 'webgpu'/)
+    }
+  })
+
+  it('takes what just fits', async () => {
+    const { spec, tensors } = await large({ numLayers: 3 })
+    const { buffers } = ortPlan(spec, engineOptions({}), tensors, 'none')
+    expect(buffers.find(({ name }) => name === 'onnxruntime')?.bytes).toBeGreaterThan(2 ** 31)
   })
 })

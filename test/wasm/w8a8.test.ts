@@ -1,6 +1,8 @@
 /** The processor with 8-bit weights: the laws of the engine hold as with f32, its choices are close to those of f32. */
 
 import { describe, expect, test } from 'vitest'
+import { formatName } from '../../src/weights/format.ts'
+import { sliceRows } from '../../src/weights/rowSlices.ts'
 import type { ModelName } from '../helpers/folderFetch.ts'
 import { loadGolden } from '../helpers/golden.ts'
 import { randomInts } from '../helpers/random.ts'
@@ -98,14 +100,21 @@ test('a row that is not finite ends its request with NUMERIC_ERROR, and changes 
         return ids.map((id) => engine.ends.get(id))
       },
       (from) => {
-        const { weights, spec } = from
-        const stream: typeof weights.stream = (onTensor, options) =>
-          weights.stream((info, data) => {
-            const row = spec.hiddenSize * 2
-            if (poison && info.name.includes('embed_tokens')) data.fill(255, POISONED * row, (POISONED + 1) * row)
-            return onTensor(info, data)
-          }, options)
-        return createRunner({ ...from, weights: { ...weights, stream } })
+        const { weights } = from
+        const read: typeof weights.read = (tensors, sink, options) =>
+          weights.read(
+            tensors,
+            (tensor, firstRow, rows) => {
+              const row = POISONED - firstRow
+              if (poison && tensor.role === 'embed' && 0 <= row && row < rows.count) {
+                expect(formatName(rows.format)).toBe('bf16')
+                sliceRows(rows, row, 1).codes.fill(255) // NaN
+              }
+              return sink(tensor, firstRow, rows)
+            },
+            options,
+          )
+        return createRunner({ ...from, weights: { ...weights, read } })
       },
     )
   const expected = (await run(clean, false)).map((end) => end?.tokenIds)

@@ -1,15 +1,14 @@
 /** Memory with 8-bit weights, in a process of its own: ONNX Runtime's memory never shrinks. */
 
 import { expect, test } from 'vitest'
-import { openModel } from '../../src/loader/source.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
-import { parseModelSpec } from '../../src/models/readConfig.ts'
-import { type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
+import { weightPlan } from '../../src/models/weightNames.ts'
 import { ortPlan } from '../../src/ort/ortPlan.ts'
-import { QUANTIZATIONS } from '../../src/protocol/engineOptions.ts'
-import { folderFetch, MODELS } from '../helpers/folderFetch.ts'
+import { MODELS } from '../helpers/folderFetch.ts'
+import { openTestModel } from '../helpers/openTestModel.ts'
 import { connect, expectPlanned } from '../helpers/testBackend.ts'
 import { engineOptions } from '../helpers/testEngine.ts'
+import { BF16 } from '../helpers/weightFormats.ts'
 
 test('the option is reported, and less memory is allocated: at least half of what the weights take as f32', async () => {
   const measured: number[] = []
@@ -35,15 +34,14 @@ test('is none unless it is asked for', async () => {
 })
 
 test("a model of Qwen3-0.6B's size is planned with less than 0.3 times ONNX Runtime's memory, and the same beside it", async () => {
-  const files = await openModel(MODELS['fairy-tales'], { fetch: folderFetch })
   const spec: ModelSpec = {
-    ...parseModelSpec(files.config, files.generationConfig),
+    ...(await openTestModel('fairy-tales')).spec,
     ...{ hiddenSize: 1024, intermediateSize: 3072, numLayers: 28, numHeads: 16, numKvHeads: 8, headDim: 128 },
     ...{ vocabSize: 151_936, mtp: undefined },
   }
-  const header = (shape: readonly number[]): TensorHeader => ({ dtype: 'BF16', shape })
-  const tensors = new Map(weightPlan(spec).map(({ name, shape }) => [name, header(shape)]))
-  const plans = QUANTIZATIONS.map((each) => ortPlan(spec, engineOptions({ maxNumBatchedTokens: 16 }), tensors, each))
+  const tensors = weightPlan(spec).map((tensor) => ({ ...tensor, format: BF16 }))
+  const options = engineOptions({ maxNumBatchedTokens: 16 })
+  const plans = (['none', 'w8a8'] as const).map((quantization) => ortPlan(spec, options, tensors, quantization))
   const [f32, w8a8] = plans.map(({ buffers, ...rest }) => ({
     ...rest,
     ort: buffers.find(({ name }) => name === 'onnxruntime')?.bytes ?? Number.NaN,

@@ -4,25 +4,20 @@
  */
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { openModel } from '../../../src/loader/source.ts'
 import type { ModelSpec } from '../../../src/models/modelSpec.ts'
-import { parseModelSpec } from '../../../src/models/readConfig.ts'
 import type { DenseModel } from '../../../src/ort/denseModel.ts'
 import { loadDense } from '../../../src/ort/loadDense.ts'
 import type { Ort } from '../../../src/ort/runtime.ts'
 import type { ModelUse } from '../../../src/ort/sessionPlans.ts'
-import { QUANTIZATIONS } from '../../../src/protocol/engineOptions.ts'
+import { formatName } from '../../../src/weights/format.ts'
 import { inputsOf, outputsWithOtherBits, rowsOf, sessionErrors } from '../../helpers/denseChecks.ts'
-import {
-  DenseReference,
-  randomTensors,
-  SMALL,
-  SMALL_MIMO,
-  type StoredTensor,
-  streamOf,
-} from '../../helpers/denseReference.ts'
-import { folderFetch, MODELS, type ModelName } from '../../helpers/folderFetch.ts'
+import { DenseReference, SMALL, SMALL_MIMO } from '../../helpers/denseReference.ts'
+import type { ModelName } from '../../helpers/folderFetch.ts'
+import { weightsOf } from '../../helpers/memoryWeights.ts'
+import { openTestModel } from '../../helpers/openTestModel.ts'
 import { nodeOrt } from '../../helpers/ort.ts'
+import { inTurn, randomTensors, readTensors, type StoredTensor } from '../../helpers/storedTensors.ts'
+import { ALL_FORMATS } from '../../helpers/weightFormats.ts'
 
 let ort: Ort
 
@@ -30,25 +25,18 @@ beforeAll(async () => {
   ort = await nodeOrt()
 })
 
-const isEmbedding = (name: string) => name.includes('embed_tokens')
-
 function load(
   spec: ModelSpec,
   tensors: readonly StoredTensor[],
   use: Pick<ModelUse, 'draftVocab' | 'quantization'> = {},
 ): Promise<DenseModel> {
   const withDrafter = spec.mtp !== undefined
-  const weights = streamOf(tensors, isEmbedding)
-  return loadDense({ spec, weights, withDrafter, ...use, createSession: ort.createSession })
+  return loadDense({ spec, weights: weightsOf(tensors), withDrafter, ...use, createSession: ort.createSession })
 }
 
 async function fixture(name: ModelName): Promise<{ spec: ModelSpec; tensors: StoredTensor[] }> {
-  const files = await openModel(MODELS[name], { fetch: folderFetch })
-  const tensors: StoredTensor[] = []
-  await files.weights.stream((info, data) => {
-    tensors.push({ ...info, dtype: 'BF16', data })
-  }, {})
-  return { spec: parseModelSpec(files.config, files.generationConfig), tensors }
+  const { spec, weights } = await openTestModel(name)
+  return { spec, tensors: await readTensors(weights) }
 }
 
 const MODELS_BY_NAME: Readonly<Record<string, () => Promise<{ spec: ModelSpec; tensors: StoredTensor[] }>>> = {
@@ -66,12 +54,20 @@ const MODELS_BY_NAME: Readonly<Record<string, () => Promise<{ spec: ModelSpec; t
     const spec = { ...SMALL_MIMO, hiddenSize: 300, intermediateSize: 524, vocabSize: 1021, headDim: 44, numLayers: 2 }
     return { spec, tensors: randomTensors(spec, 500) }
   },
+  'a qwen3 with matrices in every format': async () => {
+    const sizes = { hiddenSize: 256, intermediateSize: 512, numHeads: 4, headDim: 64, numLayers: 5 }
+    const spec = { ...SMALL, ...sizes }
+    const tensors = randomTensors(spec, 600, inTurn())
+    const formats = new Set(tensors.map(({ values }) => formatName(values.format)))
+    expect(formats.size).toBe(ALL_FORMATS.length)
+    return { spec, tensors }
+  },
   'fixture qwen3-mtp': () => fixture('qwen3-mtp'),
   'fixture mimo': () => fixture('mimo'),
 }
 
 const CASES = Object.entries(MODELS_BY_NAME).flatMap(([name, make]) =>
-  QUANTIZATIONS.map((quantization) => ({ name, make, quantization })),
+  (['none', 'w8a8'] as const).map((quantization) => ({ name, make, quantization })),
 )
 
 describe.each(CASES)('$name, quantization $quantization', ({ make, quantization }) => {

@@ -19,11 +19,13 @@ import { at } from '../../../src/util/math.ts'
 import { anySpec } from '../../helpers/anySpec.ts'
 import { batchOf, scatteredBlocks, type Tokens, tokensOf } from '../../helpers/attentionRig.ts'
 import { outputsWithOtherBits, relativeError, rowsOf, sessionErrors } from '../../helpers/denseChecks.ts'
-import { DenseReference, randomTensors, type StoredTensor, streamOf } from '../../helpers/denseReference.ts'
+import { DenseReference } from '../../helpers/denseReference.ts'
 import { FULL } from '../../helpers/full.ts'
+import { weightsOf } from '../../helpers/memoryWeights.ts'
 import { referencePass } from '../../helpers/modelReference.ts'
 import { nodeOrt } from '../../helpers/ort.ts'
 import { randomInts } from '../../helpers/random.ts'
+import { randomTensors, type StoredTensor } from '../../helpers/storedTensors.ts'
 import { engineOptions } from '../../helpers/testEngine.ts'
 
 /** The same models in every run. */
@@ -41,9 +43,8 @@ function load(
   tensors: readonly StoredTensor[],
   quantization: Quantization = 'none',
 ): Promise<DenseModel> {
-  const weights = streamOf(tensors, (name) => name.includes('embed_tokens'))
   const withDrafter = spec.mtp !== undefined
-  return loadDense({ spec, weights, withDrafter, quantization, createSession: ort.createSession })
+  return loadDense({ spec, weights: weightsOf(tensors), withDrafter, quantization, createSession: ort.createSession })
 }
 
 /** Runs `check` on models of drawn specs. */

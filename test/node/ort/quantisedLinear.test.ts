@@ -6,9 +6,12 @@ import { GraphBuilder } from '../../../src/ort/graphBuilder.ts'
 import type { Ort } from '../../../src/ort/runtime.ts'
 import type { RowSession } from '../../../src/ort/session.ts'
 import { SessionLoader } from '../../../src/ort/sessionLoader.ts'
+import { at } from '../../../src/util/math.ts'
+import { sliceRows } from '../../../src/weights/rowSlices.ts'
 import { quantisedMatVec } from '../../helpers/denseReference.ts'
 import { seededRandom } from '../../helpers/kernelHarness.ts'
 import { nodeOrt } from '../../helpers/ort.ts'
+import { plainRows } from '../../helpers/weights.ts'
 
 let ort: Ort
 
@@ -34,7 +37,7 @@ interface Product {
   readonly rows?: readonly number[]
 }
 
-/** x → y, by the real loader, from f32 tensors that come in the order given. */
+/** x → y, by the real loader, from f32 matrices in two halves each. */
 async function sessionOf({ width, matrices, biases = [], rows }: Product): Promise<RowSession> {
   const graph = new GraphBuilder(1e-5, 'w8a8')
   const matrixTensors = matrices.map((matrix, i) => tensor(`matrix ${i}`, [matrix.length / width, width]))
@@ -42,10 +45,14 @@ async function sessionOf({ width, matrices, biases = [], rows }: Product): Promi
   const x = graph.input('x', width)
   graph.output(graph.linear(x, matrixTensors, { biases: biasTensors, ...(rows && { rows }), as: 'y' }))
   const loader = new SessionLoader(new Map([['head', graph.build()]]), ort.createSession)
-  const stored = [...matrices, ...biases]
-  for (const [index, { name }] of [...matrixTensors, ...biasTensors].entries()) {
-    const data = stored[index] ?? new Float32Array()
-    await loader.add(name, new Uint8Array(data.buffer), 'f32', () => {})
+  for (const [index, { name }] of matrixTensors.entries()) {
+    const rows = plainRows(at(matrices, index), at(matrices, index).length / width, width)
+    const half = rows.count >> 1
+    if (half > 0) await loader.add(name, 0, sliceRows(rows, 0, half), () => {})
+    await loader.add(name, half, sliceRows(rows, half, rows.count - half), () => {})
+  }
+  for (const [index, { name }] of biasTensors.entries()) {
+    await loader.add(name, 0, plainRows(at(biases, index), 1, at(biases, index).length), () => {})
   }
   const session = loader.sessions.get('head')
   if (!session) throw new Error('no session')
@@ -80,6 +87,7 @@ const rowsOf = (count: number, width: number) => Array.from({ length: count }, (
 describe('a quantised product', () => {
   it.each([
     [1, 1],
+    [3, 1],
     [3, 5],
     [67, 301],
     [130, 64],
@@ -124,9 +132,9 @@ describe('a quantised product', () => {
     const x = values(3 * width)
     const clean = (await session.run({ x }, 3)).y ?? new Float32Array()
     for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-      for (let at = 0; at < width; at++) {
+      for (let column = 0; column < width; column++) {
         const dirty = x.slice()
-        dirty[width + at] = bad
+        dirty[width + column] = bad
         const y = (await session.run({ x: dirty }, 3)).y ?? new Float32Array()
         expect([...y.subarray(9, 18)].filter(Number.isFinite)).toEqual([])
         expect([...y.subarray(0, 9), ...y.subarray(18)]).toEqual([...clean.subarray(0, 9), ...clean.subarray(18)])
