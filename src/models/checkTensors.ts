@@ -25,9 +25,29 @@ const FUSED: readonly (readonly BlockRole[])[] = [
 
 /** @throws MODEL_FORMAT as `bindTensors`, and for what these backends do not read */
 export function checkTensors(spec: ModelSpec, tensors: ReadonlyMap<string, TensorHeader>): CheckedTensor[] {
+  checkArithmetic(spec)
   const checked = bindTensors(spec, { kind: 'none' }, tensors).map(checkTensor)
   checkFusedTypes(checked)
   return checked
+}
+
+/** These backends know pre-norm blocks, norms of heads and biases of q, k and v; they would ignore the rest. */
+function checkArithmetic(spec: ModelSpec): void {
+  const plain =
+    spec.norms === 'pre' &&
+    spec.qkNorm !== 'whole' &&
+    spec.activation === 'silu' &&
+    !spec.outputBias &&
+    !spec.mlpBias &&
+    [spec.embeddingScale, spec.residualScale, spec.logitScale].every((scale) => scale === 1) &&
+    [spec.attentionSoftcap, spec.logitSoftcap, spec.queryScaling].every((property) => property === undefined) &&
+    spec.layers.every(({ window, rope }) => window === undefined && rope === 0) &&
+    spec.ropes.every(({ scaling }) => scaling === undefined)
+  if (!plain) {
+    throw new WeirError('MODEL_FORMAT', `config.json: a ${spec.family} model like this is not supported yet`, {
+      family: spec.family,
+    })
+  }
 }
 
 function checkTensor({ role, part, layer, name, shape, encoding, files, add }: BoundTensor): CheckedTensor {
