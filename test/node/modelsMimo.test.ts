@@ -1,7 +1,7 @@
 /** MiMo-family models: what their config means, which tensors they have, and where their biases go on the GPU. */
 
 import { describe, expect, it } from 'vitest'
-import { checkTensors } from '../../src/models/checkTensors.ts'
+import { bindTensors } from '../../src/models/bindTensors.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
 import { WeightUploader } from '../../src/runner/loadWeights.ts'
@@ -39,7 +39,7 @@ describe('parseModelSpec', () => {
   })
 })
 
-describe('checkTensors', () => {
+describe('bindTensors', () => {
   const change = (name: string, entry: TensorHeader | undefined): Map<string, TensorHeader> => {
     const header = new Map<string, TensorHeader>(Object.entries(FILE.header))
     if (entry) header.set(name, entry)
@@ -49,7 +49,7 @@ describe('checkTensors', () => {
   const plan = weightPlan(SPEC)
 
   it('plans every tensor of the fixture, each under a role that is its own within part and layer', () => {
-    const checked = checkTensors(SPEC, new Map(Object.entries(FILE.header)))
+    const checked = bindTensors(SPEC, { kind: 'none' }, new Map(Object.entries(FILE.header)))
     expect(new Set(checked.map(({ name }) => name))).toEqual(new Set(Object.keys(FILE.header)))
     expect(new Set(plan.map(({ part, layer, role }) => `${part} ${layer} ${role}`)).size).toBe(plan.length)
   })
@@ -57,11 +57,13 @@ describe('checkTensors', () => {
   it.each(plan.map(({ name, shape }) => [name, shape] as const))(
     'misses %s, and sees another shape',
     async (name, shape) => {
-      const missing = await thrownBy(() => checkTensors(SPEC, change(name, undefined)))
+      const missing = await thrownBy(() => bindTensors(SPEC, { kind: 'none' }, change(name, undefined)))
       expect(missing.code).toBe('MODEL_FORMAT')
       expect(missing.message).toContain(`tensor ${name} is missing`)
       const other = [...shape.slice(0, -1), (shape.at(-1) ?? 0) + 1]
-      const misshapen = await thrownBy(() => checkTensors(SPEC, change(name, { dtype: 'BF16', shape: other })))
+      const misshapen = await thrownBy(() =>
+        bindTensors(SPEC, { kind: 'none' }, change(name, { dtype: 'BF16', shape: other })),
+      )
       expect(misshapen.code).toBe('MODEL_FORMAT')
       expect(misshapen.message).toContain(`tensor ${name} has shape [${other.join(', ')}]`)
     },
@@ -73,15 +75,17 @@ describe('checkTensors', () => {
     'model.layers.1.self_attn.o_proj.bias',
     'model.mtp_layers.0.input_proj.bias',
   ])('refuses %s, which it would leave out', async (name) => {
-    const { code, message } = await thrownBy(() => checkTensors(SPEC, change(name, { dtype: 'BF16', shape: [64] })))
+    const { code, message } = await thrownBy(() =>
+      bindTensors(SPEC, { kind: 'none' }, change(name, { dtype: 'BF16', shape: [64] })),
+    )
     expect(code).toBe('MODEL_FORMAT')
     expect(message).toContain(`tensor ${name} is not part of a mimo model`)
   })
 
   it('lets a bias have an element type of its own', () => {
     const name = 'model.layers.0.self_attn.k_proj.bias'
-    const checked = checkTensors(SPEC, change(name, { dtype: 'F32', shape: [128] }))
-    expect(checked.find((tensor) => tensor.name === name)?.dtype).toBe('F32')
+    const checked = bindTensors(SPEC, { kind: 'none' }, change(name, { dtype: 'F32', shape: [128] }))
+    expect(checked.find((tensor) => tensor.name === name)?.encoding).toEqual({ kind: 'plain', dtype: 'f32' })
   })
 })
 
