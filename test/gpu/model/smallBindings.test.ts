@@ -14,10 +14,13 @@ const SIZES = { maxNumBatchedTokens: 16, maxNumSeqs: 3, maxModelLen: 64, kvCache
 
 /** Greedy and sampled, in chunks, with ids of the whole vocabulary. */
 const REQUESTS = [
-  { prompt: [...randomInts(1, 21, 512)], maxTokens: 12 },
-  { prompt: [...randomInts(2, 9, 512)], maxTokens: 12, sampling: { temperature: 1, topK: 40, topP: 0.9, seed: 3 } },
+  { prompt: [...randomInts(1, 21, 512)], maxTokens: 9 },
+  { prompt: [...randomInts(2, 9, 512)], maxTokens: 9, sampling: { temperature: 1, topK: 40, topP: 0.9, seed: 3 } },
   { prompt: [511, 0, 31, 32, 63, 64], maxTokens: 8 },
 ]
+
+/** Matrix products of the drafter. */
+const DRAFTER = ['draft0.head', 'mtp.block.qkv', 'mtp.fc']
 
 /** Runs the requests on a device that binds so much. @returns their ends, and the program's matrix products */
 function run(model: ModelName, overrides: EngineOverrides, bindingBytes?: number) {
@@ -40,20 +43,20 @@ function parts(labels: readonly string[], name: string): number {
   ).length
 }
 
-const draftVocab = Array.from({ length: 100 }, (_, i) => 5 * i)
+const draftVocab = Array.from({ length: 300 }, (_, i) => 2 * i)
 
 test.each([
-  ['drafts', 'qwen3-mtp', { drafts: 2 }, 2 * 32 * 64 * 2],
-  ['drafts from some of the vocabulary', 'qwen3-mtp', { drafts: 2, draftVocab }, 32 * 64 * 2],
-  ['biases and drafts', 'mimo', { drafts: 2 }, 3 * 32 * 128 * 2],
-] as const)('%s of %s', async (_, model, overrides, bindingBytes) => {
+  ['biases, drafts and a draft vocabulary', 'mimo', { drafts: 1, draftVocab }, 7 * 32 * 128 * 2],
+  ['quantised weights', 'qwen3-mtp', { quantization: 'int8' }, 3 * 32 * 64],
+] as const)('%s: %s', async (_, model, overrides, bindingBytes) => {
   const whole = await run(model, overrides)
   const split = await run(model, overrides, bindingBytes)
-  for (const name of ['embed', 'head', 'draft0.head', 'layer0.qkv', 'mtp.block.qkv', 'layer1.gate']) {
+  for (const name of ['embed', 'head', 'layer0.qkv', 'layer1.gate', ...('drafts' in overrides ? DRAFTER : [])]) {
     expect(parts(split.labels, name), name).toBeGreaterThan(1)
   }
   expect(parts(whole.labels, 'layer0.qkv')).toBe(1)
   expect(whole.labels).toContain('layer1.gateUp')
   expect(split.labels).not.toContain('layer1.gateUp')
-  expect(expectSame(split.ends, whole.ends)).toBeGreaterThan(5)
+  const compared = expectSame(split.ends, whole.ends)
+  if ('drafts' in overrides) expect(compared).toBeGreaterThan(5)
 })
