@@ -29,16 +29,20 @@ function formatFor(inputs: number): fc.Arbitrary<WeightFormat> {
   )
 }
 
-/** Every tensor of a model, each matrix in a format of its own, in any order. */
+/** Every tensor of a model in any order; each matrix in a format of its own, or matrices of equal inputs in one. */
 export function anyTensors(spec: ModelSpec): fc.Arbitrary<ModelTensor[]> {
-  const tensors = weightPlan(spec).map((tensor) => {
-    const [, inputs] = tensor.shape
-    const format: fc.Arbitrary<WeightFormat> = inputs === undefined ? fc.constant(F32) : formatFor(inputs)
-    return format.map((format): ModelTensor => ({ ...tensor, format }))
+  const plan = weightPlan(spec)
+  const inputsOf = plan.map(({ shape: [, inputs] }) => inputs)
+  const widths = [...new Set(inputsOf)]
+  const draw = (inputs: number | undefined) => (inputs === undefined ? fc.constant(F32) : formatFor(inputs))
+  const own = fc.tuple(...inputsOf.map(draw))
+  const alike = fc
+    .tuple(...widths.map(draw))
+    .map((formats) => inputsOf.map((inputs) => formats[widths.indexOf(inputs)] ?? F32))
+  return fc.oneof(own, alike).chain((formats) => {
+    const made = plan.map((tensor, index): ModelTensor => ({ ...tensor, format: formats[index] ?? F32 }))
+    return fc.shuffledSubarray(made, { minLength: made.length, maxLength: made.length })
   })
-  return fc
-    .tuple(...tensors)
-    .chain((made) => fc.shuffledSubarray(made, { minLength: made.length, maxLength: made.length }))
 }
 
 /** Specs that the kernels take, their rows wide enough for every format. */

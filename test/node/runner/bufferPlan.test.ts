@@ -109,6 +109,7 @@ describe('the plan', () => {
         const bytes = bytesByName(engine).get('gateAndUp')
         expect(bytes).toBe(apart ? rows * 2 * engine.spec.intermediateSize * 4 : undefined)
       }),
+      { numRuns: 200 },
     )
     expect(seen).toEqual(new Set([true, false]))
   })
