@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { ModelTensor } from '../../../src/backend/backend.ts'
 import { plannedBytes } from '../../../src/gpu/arena.ts'
 import type { ModelSpec, RopeSpec } from '../../../src/models/modelSpec.ts'
+import { weightPlan } from '../../../src/models/weightNames.ts'
 import type { EngineOptions } from '../../../src/protocol/engineOptions.ts'
 import { allBuffers, memoryPlan, planBuffers } from '../../../src/runner/bufferPlan.ts'
 import { createGpuRunner } from '../../../src/runner/createGpuRunner.ts'
@@ -13,10 +14,12 @@ import { SERIAL_KERNELS, WORKGROUP_KERNELS } from '../../../src/runner/kernelSet
 import { at } from '../../../src/util/math.ts'
 import { formatName } from '../../../src/weights/format.ts'
 import { engineOptions } from '../../helpers/coreFixtures.ts'
+import { SMALL } from '../../helpers/denseReference.ts'
 import { anyGpuSpec, anyTensors, bytesOfRow, randomRows } from '../../helpers/drawnWeights.ts'
 import { FakeGpu } from '../../helpers/fakeGpu.ts'
 import { weightsOf } from '../../helpers/memoryWeights.ts'
 import { anglesOf } from '../../helpers/modelReference.ts'
+import { F16, F32 } from '../../helpers/weightFormats.ts'
 
 /** [positions][pairs][2]: cosines and sines, of queries if they are scaled. */
 function referenceTable(
@@ -112,6 +115,18 @@ describe('the plan', () => {
       { numRuns: 200 },
     )
     expect(seen).toEqual(new Set([true, false]))
+  })
+
+  it('has them for the drafter alone, too, and not where the engine has none', () => {
+    const spec = { ...SMALL, hiddenSize: 64, intermediateSize: 64, headDim: 16 }
+    const tensors = weightPlan(spec).map(
+      (tensor): ModelTensor => ({ ...tensor, format: tensor.part === 'mtp' && tensor.role === 'up' ? F16 : F32 }),
+    )
+    const planned = (drafts: number | undefined) => {
+      const options = engineOptions({ speculative: drafting(drafts, undefined) })
+      return bytesByName({ spec, options, tensors, bindingBytes: undefined, draftVocab: undefined }).has('gateAndUp')
+    }
+    expect([planned(2), planned(undefined)]).toEqual([true, false])
   })
 
   it('has room for queries and keys before their norm exactly where it is over all heads', () => {
