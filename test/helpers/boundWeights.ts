@@ -9,8 +9,10 @@ import { dequantiseRows } from '../../src/weights/dequantise.ts'
 import { type PlainSafetensors, readBytes, readJson, readSafetensors } from './modelFiles.ts'
 import type { ReferenceWeights } from './modelReference.ts'
 
+/** qwen3-mtp is also served beside the page. */
 export function fixtureFolder(name: string): URL {
-  return new URL(`../fixtures/${name}/`, import.meta.url)
+  const folder = name === 'qwen3-mtp' ? '../../public/models' : '../fixtures'
+  return new URL(`${folder}/${name}/`, import.meta.url)
 }
 
 /** A fixture of safetensors files, its weights by role. */
