@@ -52,7 +52,7 @@ export function ortBytes(spec: ModelSpec, tensors: readonly ModelTensor[], sizes
   return Math.ceil(needed + Math.min(needed / 5, MOST_GROWTH_BYTES))
 }
 
-/** Bytes of that memory that weights alone need: no less will do, however little else there is. */
+/** Bytes of that memory that weights need while sessions are made, if there are no holes between them and nothing else. */
 export function leastOrtBytes(spec: ModelSpec, tensors: readonly ModelTensor[], sizes: OrtSizes): number {
   const plans = plansOf(spec, sizes)
   return EMPTY_BYTES + weightBytes(plans, loadingOrder(spec, plans, tensors, sizes.withDrafter)).most

@@ -89,7 +89,9 @@ function plain(format: PlainFormat, random: Random, n: number, k: number): Rando
 /** Random codes and scales, and w = code · s + m by the definition of the format, in float64, rounded once. */
 function quantised(format: QuantisedFormat, random: Random, n: number, k: number): RandomMatrix {
   const bits = format.codes === 'u4' ? 4 : 8
-  const codes = Uint8Array.from({ length: (n * k * bits) / 8 }, () => Math.floor(random() * 256))
+  // As in files, which have at most 6 bits in codes with scales in two stages: only so is code · s exact.
+  const bytes = bits === 8 && format.scales.kind === 'super' ? 64 : 256
+  const codes = Uint8Array.from({ length: (n * k * bits) / 8 }, () => Math.floor(random() * bytes))
   const scales = new Uint32Array(n * scaleWords(format, k))
   const values = new Float32Array(n * k)
   const size = 1 / Math.sqrt(k) / 2 ** (bits - 2)
@@ -126,8 +128,8 @@ function writeScales(
   const decode = scales.kind === 'offset' && scales.halves === 'bf16' ? fromBf16 : fromF16
   if (scales.kind === 'super') {
     for (let first = 0; first < k / SUPER_GROUP; first++) {
-      const [d, dmin] = [toF16(signed() / 40), toF16(signed() / 4)]
-      const bytes = Uint8Array.from({ length: 16 }, () => Math.floor(random() * 256))
+      const [d, dmin] = [toF16(normal(signed() / 40)), toF16(normal(signed() / 4))]
+      const bytes = Uint8Array.from({ length: 16 }, () => Math.floor(random() * (group === 16 ? 256 : 64)))
       out[5 * first] = d | (dmin << 16)
       out.set(new Uint32Array(bytes.buffer), 5 * first + 1)
       for (let i = 0; i < SUPER_GROUP / group; i++) {
@@ -155,6 +157,11 @@ function writeScales(
     }
   }
   return (index) => made[index] ?? { s: Number.NaN, m: Number.NaN }
+}
+
+/** The value, or the smallest of its sign that float16 holds with all its bits. */
+function normal(value: number): number {
+  return Math.sign(value) * Math.max(Math.abs(value), 2 ** -14)
 }
 
 const scratch = new DataView(new ArrayBuffer(4))

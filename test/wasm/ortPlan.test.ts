@@ -17,7 +17,7 @@ async function open(model: ModelName) {
   return { spec, tensors: weights.tensors }
 }
 
-/** A model of as many layers as Llama-3.1-8B has, and of its sizes. */
+/** Of the sizes of Llama-3.1-8B. */
 async function large(changes: Partial<ModelSpec> = {}) {
   const { spec } = await open('llama')
   const sizes = { hiddenSize: 4096, intermediateSize: 14_336, numHeads: 32, numKvHeads: 8, headDim: 128 }
@@ -107,8 +107,9 @@ describe('the plan', () => {
   })
 
   it('takes what just fits', async () => {
-    const { spec, tensors } = await large({ numLayers: 3 })
+    const sizes = { hiddenSize: 2048, intermediateSize: 8192, headDim: 64, vocabSize: 32_000 }
+    const { spec, tensors } = await large({ ...sizes, numLayers: 15 })
     const { buffers } = ortPlan(spec, engineOptions({}), tensors, 'none')
-    expect(buffers.find(({ name }) => name === 'onnxruntime')?.bytes).toBeGreaterThan(2 ** 31)
+    expect(buffers.find(({ name }) => name === 'onnxruntime')?.bytes).toBeGreaterThan(0.95 * 2 ** 32)
   })
 })
