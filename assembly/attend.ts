@@ -91,7 +91,7 @@ export function attend(
         const record = records + (i as usize) * RECORD_BYTES
         const weights = scores + (i as usize) * stride
         const pairSums = sums + (i as usize) * headBytes
-        addValues(weights, valuePool, table, kvHead, shared, sharedEnd, pairSums, covered)
+        if (covered < headBytes) addValues(weights, valuePool, table, kvHead, shared, sharedEnd, pairSums, covered)
         const rest = max(sharedEnd, load<usize>(record, FIRST))
         addValues(weights, valuePool, table, kvHead, rest, load<usize>(record, KEYS), pairSums, 0)
         finish(pairSums, record)

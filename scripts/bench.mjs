@@ -6,14 +6,19 @@ import { dawnEnvironment, ensureBrowser, hasGpu } from './browser.mjs'
 
 /** These need no GPU, and run with access to the garbage collector. */
 const CORE_BENCHES = ['scheduler']
+/** These run the engine on the processor, in Node. */
+const PROCESSOR_BENCHES = ['quality']
 /** These run the engine on Dawn in Node. */
-const GPU_BENCHES = ['policies', 'speculation']
+const GPU_BENCHES = ['policies', 'speculation', 'shapes']
 /** These run in a browser and install what they compare with, so only when named. */
 const BROWSER_BENCHES = ['backends']
 const BUNDLE = 'out/bench/bundle'
 
-const usual = [...CORE_BENCHES, ...GPU_BENCHES]
-const all = [...usual, ...BROWSER_BENCHES]
+/** Only when named: it makes files of 1.5 GB. */
+const LARGE_BENCHES = ['shapes']
+
+const all = [...CORE_BENCHES, ...PROCESSOR_BENCHES, ...GPU_BENCHES, ...BROWSER_BENCHES]
+const usual = all.filter((name) => ![...PROCESSOR_BENCHES, ...BROWSER_BENCHES, ...LARGE_BENCHES].includes(name))
 const names = process.argv.length > 2 ? process.argv.slice(2) : usual
 const unknown = names.filter((name) => !all.includes(name))
 if (unknown.length > 0) {
@@ -24,7 +29,7 @@ if (unknown.length > 0) {
 for (const name of all.filter((each) => names.includes(each))) {
   await bundle(name)
   if (CORE_BENCHES.includes(name)) run(name, ['--expose-gc', '--max-semi-space-size=256'], {})
-  else if (BROWSER_BENCHES.includes(name)) run(name, [], {})
+  else if ([...PROCESSOR_BENCHES, ...BROWSER_BENCHES].includes(name)) run(name, [], {})
   // The Vulkan driver is chosen by environment variables, which must be set before Node starts.
   else run(name, [], hasGpu() ? {} : dawnEnvironment(ensureBrowser()))
 }

@@ -7,7 +7,7 @@ import { WeirError } from '../protocol/errors.ts'
 import { baseUrl } from './baseUrl.ts'
 
 /**
- * The model's folder, ending with a slash. A relative URL counts from the document's base, as those in its HTML do; in a worker
+ * The model's folder, ending with a slash, or its GGUF file. A relative URL counts from the document's base, as those in its HTML do; in a worker
  * of the page's own, which has no document, from the worker's script.
  * @throws INVALID_OPTION for what is no URL, or one that no folder can have or no `fetch` can get
  */
@@ -20,7 +20,7 @@ export function modelUrl(model: string | URL): string {
   if (url.username !== '' || url.password !== '') {
     throw invalid(model, 'fetch takes no user name or password in a URL')
   }
-  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  if (!/(\/|\.gguf)$/i.test(url.pathname)) url.pathname += '/'
   return url.href
 }
 
@@ -44,7 +44,10 @@ function isFetched(protocol: string, base: string | undefined): boolean {
 }
 
 function invalid(model: unknown, reason: string): WeirError {
-  return new WeirError('INVALID_OPTION', `model must be the URL of a folder, not '${show(model)}': ${reason}`)
+  return new WeirError(
+    'INVALID_OPTION',
+    `model must be the URL of a folder or of a GGUF file, not '${show(model)}': ${reason}`,
+  )
 }
 
 /** A data URL may hold the whole model. */

@@ -65,9 +65,9 @@ interface RangeRequest {
 
 const PROGRESS_CALLS = 200
 
-/** More requests than this of less than SMALL_BYTES on average, and the file is fetched whole. */
+/** More requests than this of less than SMALL_BYTES on average, and the file is fetched whole: each costs about 100 ms of waiting. */
 const MANY_REQUESTS = 16
-const SMALL_BYTES = 1024 * 1024
+const SMALL_BYTES = 8 * 1024 * 1024
 
 export class Checkpoint {
   /** in the order of the files */

@@ -8,6 +8,7 @@ import type { BoundTensor } from '../models/bindTensors.ts'
 import { assert, at } from '../util/math.ts'
 import { isRowWise, matrixBytes } from '../weights/encoding.ts'
 import type { ByteRange, Checkpoint, StoredTensorInfo } from './checkpoint.ts'
+import { throwIfAborted } from './http.ts'
 import { type StackReader, stackReader, type TensorStack } from './stackReader.ts'
 
 /** Reads tensors that were found in the checkpoint's header. */
@@ -30,13 +31,18 @@ async function readTensors(
   checkpoint: Checkpoint,
   tensors: readonly BoundTensor[],
   sink: RowSink,
-  options?: ReadOptions,
+  options: ReadOptions = {},
 ): Promise<void> {
+  // One chunk of the network may hold several of rows.
+  const checked: RowSink = (tensor, firstRow, rows) => {
+    throwIfAborted(options.signal, "the model's weights")
+    return sink(tensor, firstRow, rows)
+  }
   const ranges = stacksOf(tensors).flatMap((stack) => stackRanges(checkpoint, stack))
   let current: { readonly stack: TensorStack; readonly push: StackReader } | undefined
   const take = (index: number, chunk: Uint8Array): Promise<void> => {
     const { stack, part } = at(ranges, index)
-    if (current?.stack !== stack) current = { stack, push: stackReader(stack, sink) }
+    if (current?.stack !== stack) current = { stack, push: stackReader(stack, checked) }
     return current.push(part, chunk)
   }
   await checkpoint.read(ranges, take, options)

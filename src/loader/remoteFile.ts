@@ -65,6 +65,27 @@ export async function readStart(http: Http, url: string, limit: number): Promise
   return { bytes, fileBytes: total ?? (bytes.length < limit ? bytes.length : undefined) }
 }
 
+/**
+ * The start of the file with more bytes, up to `limit`: those that are missing, or all of them if the server ignores Range.
+ * @throws as `readStart`
+ */
+export async function growStart(http: Http, url: string, start: FileStart, limit: number): Promise<FileStart> {
+  const have = start.bytes.length
+  const response = await getRange(http, url, have, limit)
+  if (response.status !== 206 || (contentRange(response)?.begin ?? have) !== have) {
+    await discard(response)
+    return (await readStart(http, url, limit)) ?? start
+  }
+  const said = contentLength(response)
+  const more = await readBody(http, url, response, limit - have)
+  if (said !== undefined && more.length < Math.min(said, limit - have))
+    throw shortBody(url, have + more.length, have + said)
+  const bytes = new Uint8Array(have + more.length)
+  bytes.set(start.bytes)
+  bytes.set(more, have)
+  return { bytes, fileBytes: start.fileBytes ?? (bytes.length < limit ? bytes.length : undefined) }
+}
+
 export class RemoteFile {
   readonly name: string
   readonly url: string

@@ -1,21 +1,16 @@
 /**
- * Fetches and parses the files of a model in a folder on a web server, laid out as on the Hugging Face Hub. It must never
+ * Fetches and parses the files of a model on a web server: a folder laid out as on the Hugging Face Hub, or a GGUF file. It must never
  * know what the fields of a config or a tokenizer mean.
  */
 
+import { ggufConfig } from '../models/ggufConfig.ts'
+import type { GgufMetadata } from '../models/ggufFields.ts'
+import { configTensors } from '../models/ggufRope.ts'
 import { WeirError } from '../protocol/errors.ts'
 import { Checkpoint, type CheckpointFile } from './checkpoint.ts'
-import {
-  contentLength,
-  discard,
-  type Fetch,
-  get,
-  type Http,
-  isMissing,
-  readBody,
-  shortBody,
-  statusError,
-} from './http.ts'
+import { openGguf } from './ggufFile.ts'
+import type { Fetch, Http } from './http.ts'
+import { fetchJson, optionalJson, requiredJson } from './jsonFile.ts'
 import { openSafetensors } from './safetensorsFile.ts'
 
 export interface OpenOptions {
@@ -24,11 +19,14 @@ export interface OpenOptions {
   readonly fetch?: Fetch | undefined
 }
 
-/** The parsed but uninterpreted files of a model's folder; undefined if a file does not exist. */
+/** The parsed but uninterpreted files of a model; undefined if a file does not exist. */
 export interface ModelFiles {
-  /** URL of the folder */
+  /** URL of the folder, or of the GGUF file */
   readonly url: string
+  /** of a GGUF file what config.json would be */
   readonly config: unknown
+  /** of a GGUF file alone */
+  readonly metadata: GgufMetadata | undefined
   readonly generationConfig: unknown
   readonly tokenizer: unknown
   readonly tokenizerConfig: unknown
@@ -44,26 +42,64 @@ const WEIGHTS = 'model.safetensors'
 const WEIGHTS_INDEX = 'model.safetensors.index.json'
 
 /**
- * Opens the model in the folder `url` (absolute; a trailing slash is optional): fetches its JSON files and the headers of
- * its weights, not the weights.
+ * Opens the model at `url`, absolute: a folder (a trailing slash is optional), or a GGUF file, by its ending. Fetches the JSON files and
+ * the headers of the weights, not the weights. Of a GGUF file the JSON files beside it are read where they exist, but for config.json.
  * @throws MODEL_FETCH (HTTP status, network), MODEL_FORMAT (a file is not what its name says), ABORTED, INVALID_OPTION (the URL)
  */
 export async function openModel(url: string, options: OpenOptions = {}): Promise<ModelFiles> {
-  const folder = parseFolder(url)
+  const { folder, file } = parseUrl(url)
   const http: Http = {
     fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
     signal: options.signal,
   }
-  // config.json is fetched first and alone: every model has one, so a wrong URL is reported by its 404.
-  const config = await requiredJson(http, fileUrl(folder, 'config.json'))
+  // What every model has is fetched first and alone: a wrong URL is reported by its 404.
+  const described = file === undefined ? await openConfig(http, folder) : await openGgufModel(http, folder, file)
   const [generationConfig, tokenizer, tokenizerConfig, checkpoint] = await Promise.all([
     optionalJson(http, fileUrl(folder, 'generation_config.json')),
     optionalJson(http, fileUrl(folder, 'tokenizer.json')),
     optionalJson(http, fileUrl(folder, 'tokenizer_config.json')),
-    openWeights(http, folder),
+    described.checkpoint ?? openWeights(http, folder),
   ])
   const readJson = (relative: string) => requiredJson(http, otherUrl(folder, relative))
-  return { url: folder.href, config, generationConfig, tokenizer, tokenizerConfig, checkpoint, readJson }
+  const { config, metadata } = described
+  const opened = file === undefined ? folder.href : fileUrl(folder, file)
+  return { url: opened, config, metadata, generationConfig, tokenizer, tokenizerConfig, checkpoint, readJson }
+}
+
+/** What says the architecture; of a GGUF file with the checkpoint. */
+interface Described extends Pick<ModelFiles, 'config' | 'metadata'> {
+  readonly checkpoint: Checkpoint | undefined
+}
+
+async function openConfig(http: Http, folder: URL): Promise<Described> {
+  const config = await requiredJson(http, fileUrl(folder, 'config.json'))
+  return { config, metadata: undefined, checkpoint: undefined }
+}
+
+async function openGgufModel(http: Http, folder: URL, name: string): Promise<Described> {
+  const { metadata, tensors, checkpoint } = await openGguf(http, name, (part) => fileUrl(folder, part))
+  const values = new Map<string, Float32Array>()
+  for (const tensor of configTensors(tensors)) {
+    const bytes = new Uint8Array(checkpoint.tensors.get(tensor)?.bytes ?? 0)
+    let filled = 0
+    const take = (_: number, chunk: Uint8Array): void => {
+      bytes.set(chunk, filled)
+      filled += chunk.length
+    }
+    await checkpoint.read([{ tensor, begin: 0, end: bytes.length }], take, { signal: http.signal })
+    values.set(tensor, new Float32Array(bytes.buffer))
+  }
+  return { config: ggufConfig(metadata, tensors, values), metadata, checkpoint }
+}
+
+/** The folder, and the name of the GGUF file in it if the URL is one's, as the URL spells it. */
+function parseUrl(url: string): { readonly folder: URL; readonly file: string | undefined } {
+  const path = URL.canParse(url) ? new URL(url).pathname : ''
+  if (!path.toLowerCase().endsWith('.gguf')) return { folder: parseFolder(url), file: undefined }
+  const { search } = new URL(url)
+  const folder = parseFolder(new URL('.', url).href)
+  folder.search = search
+  return { folder, file: path.slice(path.lastIndexOf('/') + 1) }
 }
 
 function parseFolder(url: string): URL {
@@ -79,7 +115,7 @@ function parseFolder(url: string): URL {
 
 /** The URL of a file in the folder. The folder's query (an access token, a revision) is added to it. */
 function fileUrl(folder: URL, name: string): string {
-  const file = new URL(name, folder)
+  const file = new URL(`./${name}`, folder)
   file.search = folder.search
   return file.href
 }
@@ -94,50 +130,6 @@ function otherUrl(folder: URL, relative: string): string {
   } catch (cause) {
     throw new WeirError('INVALID_OPTION', `"${relative}" is not a URL`, { url: relative }, { cause })
   }
-}
-
-/** The parsed file, or 'html' where the server answered with an HTML page, as many do for unknown paths. */
-type JsonAnswer = { readonly json: unknown } | 'missing' | 'html'
-
-async function fetchJson(http: Http, url: string): Promise<JsonAnswer> {
-  const response = await get(http, url, { headers: { accept: 'application/json' } })
-  if (isMissing(response)) {
-    await discard(response)
-    return 'missing'
-  }
-  if (!response.ok) throw await statusError(url, response)
-  const said = contentLength(response)
-  const body = await readBody(http, url, response)
-  if (said !== undefined && body.length < said) throw shortBody(url, body.length, said)
-  const text = new TextDecoder().decode(body)
-  if (text.trimStart().startsWith('<')) return 'html'
-  try {
-    return { json: JSON.parse(text) }
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new WeirError('MODEL_FORMAT', `${url} is not JSON: ${reason}`, { url }, { cause })
-  }
-}
-
-async function requiredJson(http: Http, url: string): Promise<unknown> {
-  const answer = await fetchJson(http, url)
-  if (answer === 'missing')
-    throw new WeirError('MODEL_FETCH', `cannot fetch ${url}: HTTP 404 Not Found`, { url, status: 404 })
-  if (answer === 'html') throw htmlError(url, 'JSON')
-  return answer.json
-}
-
-async function optionalJson(http: Http, url: string): Promise<unknown> {
-  const answer = await fetchJson(http, url)
-  return typeof answer === 'string' ? undefined : answer.json
-}
-
-function htmlError(url: string, expected: string): WeirError {
-  return new WeirError(
-    'MODEL_FORMAT',
-    `${url} is an HTML page, not ${expected}; the server probably answers every unknown path with its start page: check the URL`,
-    { url },
-  )
 }
 
 async function openWeights(http: Http, folder: URL): Promise<Checkpoint> {

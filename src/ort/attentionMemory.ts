@@ -28,15 +28,9 @@ export class AttentionMemory {
 
   /** @throws LIMIT_EXCEEDED, OUT_OF_MEMORY naming kvCacheTokens */
   constructor(plan: readonly PlannedBuffer[]) {
-    const buffers = new Map<string, PlacedBuffer>()
-    let end = GAP_BYTES
-    for (const { name, bytes } of plan) {
-      assert(!buffers.has(name), `"${name}" is planned once`)
-      buffers.set(name, { name, bytes, address: end })
-      end = alignTo(end + bytes, 16) + GAP_BYTES
-    }
+    const { buffers, bytes } = placeBuffers(plan)
     this.buffers = buffers
-    this.memory = allocate(end)
+    this.memory = allocate(bytes)
   }
 
   /** The address of the buffer planned under `name`. */
@@ -63,12 +57,30 @@ export class AttentionMemory {
   }
 }
 
+/**
+ * The address of each buffer, and the bytes of a memory that holds all.
+ * @throws LIMIT_EXCEEDED naming kvCacheTokens
+ */
+export function placeBuffers(plan: readonly PlannedBuffer[]): {
+  readonly buffers: ReadonlyMap<string, PlacedBuffer>
+  readonly bytes: number
+} {
+  const buffers = new Map<string, PlacedBuffer>()
+  let end = GAP_BYTES
+  for (const { name, bytes } of plan) {
+    assert(!buffers.has(name), `"${name}" is planned once`)
+    buffers.set(name, { name, bytes, address: end })
+    end = alignTo(end + bytes, 16) + GAP_BYTES
+  }
+  if (cdiv(end, PAGE_BYTES) > MOST_PAGES) {
+    const message = `the KV cache and the buffers of attention need ${end} bytes, a WebAssembly memory holds 4 GiB: lower kvCacheTokens`
+    throw new WeirError('LIMIT_EXCEEDED', message, { bytes: end, limit: MOST_PAGES * PAGE_BYTES })
+  }
+  return { buffers, bytes: end }
+}
+
 function allocate(bytes: number): WebAssembly.Memory {
   const pages = cdiv(bytes, PAGE_BYTES)
-  if (pages > MOST_PAGES) {
-    const message = `the KV cache and the buffers of attention need ${bytes} bytes, a WebAssembly memory holds 4 GiB: lower kvCacheTokens`
-    throw new WeirError('LIMIT_EXCEEDED', message, { bytes, limit: MOST_PAGES * PAGE_BYTES })
-  }
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages })
   } catch (cause) {

@@ -10,6 +10,7 @@ import { drafterLayer, type ModelSpec } from '../models/modelSpec.ts'
 import type { EngineOptions, Quantization } from '../protocol/engineOptions.ts'
 import { WeirError } from '../protocol/errors.ts'
 import type { MemoryPlan } from '../protocol/service.ts'
+import { placeBuffers } from './attentionMemory.ts'
 import { type AttentionShape, attentionPlan } from './attentionPlan.ts'
 import { embeddingBytes, leastOrtBytes, MOST_ORT_BYTES, type OrtSizes, ortBytes } from './ortMemory.ts'
 
@@ -56,7 +57,10 @@ export function hostBytes(
     : { hiddenStates: 0, rows: rows * row }
 }
 
-/** @throws INVALID_OPTION for a KV cache that is not f32; LIMIT_EXCEEDED for weights that ONNX Runtime's memory cannot hold */
+/**
+ * @throws INVALID_OPTION for a KV cache that is not f32; LIMIT_EXCEEDED for weights, or a KV cache, beyond a WebAssembly memory;
+ *   MODEL_FORMAT
+ */
 export function ortPlan(
   spec: ModelSpec,
   options: EngineOptions,
@@ -70,6 +74,7 @@ export function ortPlan(
   const geometry = stepGeometry(spec.vocabSize, options)
   const { maxModelLen } = options
   const attention = attentionPlan(attentionShape(spec, geometry.drafts), { ...geometry, maxModelLen })
+  placeBuffers(attention)
   const isCache = ({ name }: { readonly name: string }) => name.startsWith('kv.')
   const host = hostBytes(spec, geometry)
   const { rows, sampled, drafts, draftVocab } = geometry

@@ -27,15 +27,28 @@ export function blockOps(model: ModelContext, block: Block, rows: BlockRows): Op
 function attentionOps(model: ModelContext, block: Block, rows: BlockRows): Op[] {
   const { spec, buffer } = model
   const { weights } = block
-  const input = spec.norms === 'post' ? rows.residual : 'normed'
   const projection = { k: spec.numHeads * spec.headDim, bias: spec.outputBias ? `${weights}.oBias` : undefined }
   return [
-    ...(spec.norms === 'post' ? [] : [blockNorm(model, `${weights}.inputNorm`, rows)]),
-    ...qkvOps(model, weights, rows, input, true),
-    ropeKvOp(model, block, rows, true),
+    ...projectionOps(model, block, rows, true),
     attentionOp(model, block, rows),
     ...(rows.merges ? [mergeOp(model, weights, passSlice(buffer('passes'), rows.pass))] : []),
     ...addedOps(model, `${weights}.o`, `${weights}.postAttentionNorm`, rows, 'attention', projection),
+  ]
+}
+
+/** K and V of a block's rows to its cache, without their queries and attention. */
+export function kvOps(model: ModelContext, block: Block, rows: BlockRows): Op[] {
+  return projectionOps(model, block, rows, false)
+}
+
+/** What comes before attention. */
+function projectionOps(model: ModelContext, block: Block, rows: BlockRows, queries: boolean): Op[] {
+  const { weights } = block
+  const normed = model.spec.norms !== 'post'
+  return [
+    ...(normed ? [blockNorm(model, `${weights}.inputNorm`, rows)] : []),
+    ...qkvOps(model, weights, rows, normed ? 'normed' : rows.residual, queries),
+    ropeKvOp(model, block, rows, queries),
   ]
 }
 
@@ -77,7 +90,7 @@ function addedOps(
 }
 
 /** Q, K and V of a block's rows; only K and V without `queries`. */
-export function qkvOps(model: ModelContext, weights: string, rows: BlockRows, input: string, queries: boolean): Op[] {
+function qkvOps(model: ModelContext, weights: string, rows: BlockRows, input: string, queries: boolean): Op[] {
   const { spec } = model
   const label = `${weights}.qkv`
   const width = qkvColumns(spec)
@@ -104,7 +117,7 @@ export function qkvOps(model: ModelContext, weights: string, rows: BlockRows, in
 }
 
 /** QK-norm, RoPE and the cache write of a block's rows; without `queries` the input holds K and V only. */
-export function ropeKvOp(model: ModelContext, block: Block, rows: BlockRows, queries: boolean): Op {
+function ropeKvOp(model: ModelContext, block: Block, rows: BlockRows, queries: boolean): Op {
   const { spec, geometry, kernels, buffer } = model
   const { layer, weights, cache } = block
   const qkNorm = spec.qkNorm === 'head'

@@ -41,7 +41,7 @@ export interface GpuRunnerOptions extends RunnerSource {
   /** default: the faster set on this device, measured */
   readonly kernels?: KernelSet
   /** most bytes of a weight buffer; default: what every device can bind */
-  readonly bindingBytes?: number
+  readonly bindingBytes?: number | undefined
 }
 
 /**

@@ -15,7 +15,7 @@ import { startDrafts } from '../kernels/startDrafts.ts'
 import { storeDrafts } from '../kernels/storeDrafts.ts'
 import { drafterLayer } from '../models/modelSpec.ts'
 import { assert } from '../util/math.ts'
-import { type Block, blockOps, qkvOps, ropeKvOp } from './block.ts'
+import { type Block, blockOps, kvOps } from './block.ts'
 import { HIDDEN_STATES, TARGET_ROWS } from './forward.ts'
 import { draftHeadOps } from './head.ts'
 import { type BlockRows, embedOps, linearOps, type ModelContext, named, normOp } from './modelOps.ts'
@@ -65,9 +65,7 @@ function kvPassOps(model: ModelContext): Op[] {
       out: buffer('hidden'),
     }),
     ...inputOps(model, rows, 'nextTokens', 'hidden'),
-    normOp(model, `${WEIGHTS}.inputNorm`, rows.pass, rows.count, 'residual', 'normed'),
-    ...qkvOps(model, WEIGHTS, rows, 'normed', false),
-    ropeKvOp(model, drafterBlock(model), rows, false),
+    ...kvOps(model, drafterBlock(model), rows),
   ]
 }
 

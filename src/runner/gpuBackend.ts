@@ -11,7 +11,7 @@ export function gpuBackend(owner: GpuOwner): Backend {
     name: 'webgpu',
     defaults: () => ({ maxNumBatchedTokens: 256, kvCacheDtype: 'f16' }),
     plan: (spec, options, tensors, quantization) => {
-      if (quantization !== 'none') {
+      if (quantization === 'w8a8') {
         const message = `quantization '${quantization}' needs backend 'wasm': set backend to 'wasm', or leave quantization out`
         throw new WeirError('INVALID_OPTION', message, { option: 'quantization', value: quantization })
       }

@@ -20,13 +20,18 @@ export class WeightUploader {
   readonly #arena: Arena
   readonly #layout: WeightLayout
   readonly #copy: ColumnCopy | undefined
-  readonly #writers = new Map<MatrixPart, PartWriter>()
+  readonly #writers: ReadonlyMap<MatrixPart, PartWriter>
+  /** vectors that did not come yet */
+  #vectors: number
 
   constructor(queue: GPUQueue, arena: Arena, layout: WeightLayout, copy?: ColumnCopy) {
     this.#queue = queue
     this.#arena = arena
     this.#layout = layout
     this.#copy = copy
+    const parts = [...layout.matrices.values()].flatMap(({ inputs, parts }) => parts.map((part) => ({ inputs, part })))
+    this.#writers = new Map(parts.map(({ inputs, part }) => [part, this.#writerOf(part, inputs)]))
+    this.#vectors = [...layout.places.values()].filter(({ kind }) => kind === 'vector').length
   }
 
   /** Adds rows of a tensor that has a place in the layout. */
@@ -36,6 +41,7 @@ export class WeightUploader {
     if (place.kind === 'vector') {
       const values = new Float32Array(rows.codes.slice().buffer)
       this.#queue.writeBuffer(this.#arena.buffer(place.name), place.first * 4, values)
+      this.#vectors -= 1
       return
     }
     const first = place.first + firstRow
@@ -43,16 +49,16 @@ export class WeightUploader {
     if (this.#copy?.from === place.name) this.#writeCopy(this.#copy, first, rows)
   }
 
-  /** Whether every tile that was begun is written. */
+  /** Whether every row of every tensor came. */
   get complete(): boolean {
-    return [...this.#writers.values()].every(({ open }) => open === 0)
+    return this.#vectors === 0 && [...this.#writers.values()].every(({ missing }) => missing === 0)
   }
 
   #write(name: string, first: number, rows: WeightRows): void {
     const matrix = this.#matrix(name)
     for (const { part, firstColumn, columns, outColumn } of columnRuns(matrix, first, first + rows.count)) {
-      for (let i = 0; i < columns; i++)
-        this.#writer(matrix, part).setColumn(firstColumn + i, rows, outColumn - first + i)
+      const writer = this.#writer(part)
+      for (let i = 0; i < columns; i++) writer.setColumn(firstColumn + i, rows, outColumn - first + i)
     }
   }
 
@@ -61,7 +67,7 @@ export class WeightUploader {
     for (const [column, source] of columns.entries()) {
       if (source < first || source >= first + rows.count) continue
       for (const { part, firstColumn } of columnRuns(matrix, column, column + 1)) {
-        this.#writer(matrix, part).setColumn(firstColumn, rows, source - first)
+        this.#writer(part).setColumn(firstColumn, rows, source - first)
       }
     }
   }
@@ -72,23 +78,26 @@ export class WeightUploader {
     return matrix
   }
 
-  #writer({ inputs }: StoredMatrix, part: MatrixPart): PartWriter {
-    const known = this.#writers.get(part)
-    if (known) return known
+  #writer(part: MatrixPart): PartWriter {
+    const writer = this.#writers.get(part)
+    assert(writer, `${part.buffer} is a part of the layout`)
+    return writer
+  }
+
+  #writerOf(part: MatrixPart, inputs: number): PartWriter {
     const { codes, scales } = tileBytes(part.format, inputs)
     const write = (tile: number, filled: WeightTile) => {
       this.#queue.writeBuffer(this.#arena.buffer(part.buffer), tile * codes, filled.codes)
       if (scales === 0) return
       this.#queue.writeBuffer(this.#arena.buffer(scalesOf(part.buffer)), tile * scales, filled.scales)
     }
-    const made = new PartWriter(part, inputs, write)
-    this.#writers.set(part, made)
-    return made
+    return new PartWriter(part, inputs, write)
   }
 }
 
 interface OpenTile {
   readonly tile: WeightTile
+  /** columns */
   missing: number
 }
 
@@ -100,16 +109,18 @@ class PartWriter {
   readonly #open = new Map<number, OpenTile>()
   /** a tile that was written, to be filled again */
   #spare: WeightTile | undefined
+  #missing: number
 
   constructor(part: MatrixPart, inputs: number, write: (tile: number, filled: WeightTile) => void) {
+    this.#missing = part.columns
     this.#part = part
     this.#inputs = inputs
     this.#write = write
   }
 
-  /** tiles that lack columns */
-  get open(): number {
-    return this.#open.size
+  /** columns that did not come yet */
+  get missing(): number {
+    return this.#missing
   }
 
   setColumn(column: number, rows: WeightRows, row: number): void {
@@ -118,10 +129,12 @@ class PartWriter {
     const { codes, scales } = rowWords(rows, row)
     open.tile.setColumn(column % TILE_COLUMNS, codes, scales)
     open.missing -= 1
+    this.#missing -= 1
     if (open.missing > 0) return
     this.#write(index, open.tile)
     this.#open.delete(index)
-    this.#spare = open.tile
+    // A part that is full keeps none: a model has hundreds.
+    this.#spare = this.#missing > 0 ? open.tile : undefined
   }
 
   #begin(index: number): OpenTile {

@@ -39,8 +39,8 @@ export function ggmlRows(type: BlockType, bytes: Uint8Array, rows: number, input
 }
 
 /**
- * Bytes of two codes each, as many codes apart as there are bytes: neighbours come into one byte.
- * @param words a quarter of the bytes' 32-bit words, and half the words of codes
+ * A run of bytes whose low halves are codes and whose high halves are the codes after those: neighbours come into one byte.
+ * @param words 32-bit words that the low halves fill, and the high halves again; so the run has 8 · words bytes
  */
 export function pairNibbles(halves: Uint16Array, from: number, words: number, codes: Uint32Array, to: number): void {
   for (let i = 0; i < words; i++) {

@@ -7,6 +7,7 @@ import type { ModelWeights } from '../backend/backend.ts'
 import { modelWeights } from '../loader/modelWeights.ts'
 import { quantisedWeights } from '../loader/quantisedWeights.ts'
 import type { ModelFiles } from '../loader/source.ts'
+import { bindGguf } from '../models/bindGguf.ts'
 import { bindTensors } from '../models/bindTensors.ts'
 import { parseQuantisation } from '../models/checkpointQuantisation.ts'
 import type { ModelSpec } from '../models/modelSpec.ts'
@@ -16,11 +17,13 @@ import { formatName, isQuantised } from '../weights/format.ts'
 
 /** @throws MODEL_FORMAT naming a tensor; INVALID_OPTION where a model that is quantised already is to be quantised */
 export function openWeights(
-  { config, checkpoint }: Pick<ModelFiles, 'config' | 'checkpoint'>,
+  { config, metadata, checkpoint }: Pick<ModelFiles, 'config' | 'metadata' | 'checkpoint'>,
   spec: ModelSpec,
   quantization: Quantization,
 ): ModelWeights {
-  const bound = bindTensors(spec, parseQuantisation(config), checkpoint.tensors)
+  const bound = metadata
+    ? bindGguf(spec, metadata, checkpoint.tensors)
+    : bindTensors(spec, parseQuantisation(config), checkpoint.tensors)
   const stored = modelWeights(bound, checkpoint)
   if (quantization !== 'int8' && quantization !== 'int4') return stored
   const quantised = stored.tensors.find(({ format }) => isQuantised(format))

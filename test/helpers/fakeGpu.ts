@@ -120,7 +120,7 @@ export class FakeGpu {
     let refused = false
     const queue = {
       writeBuffer: (buffer: FakeBuffer, offset: number, data: ArrayBufferView) => {
-        buffer.range(offset, data.byteLength)
+        buffer.range(offset, data.byteLength).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
       },
       submit: ([run]: readonly (() => void)[]) => {
         this.submits.push([])

@@ -1,5 +1,6 @@
 /** The one GPU device of a test process: Dawn in Node. A test never passes by being skipped, so without an adapter this throws. */
 
+import { writeSync } from 'node:fs'
 import { create, globals } from 'webgpu'
 import { type Gpu, openDevice } from '../../src/gpu/device.ts'
 import { restBeforeImmediates } from './restfulPolling.ts'
@@ -21,7 +22,8 @@ export function nodeGpu(): GPU {
 export function sharedGpu(): Promise<Gpu> {
   shared ??= openDevice({ gpu: navigatorGpu }).then((gpu) => {
     gpu.device.addEventListener('uncapturederror', (event) => {
-      console.error(`uncaptured WebGPU error: ${(event as GPUUncapturedErrorEvent).error.message}`)
+      // Not console: what it prints is lost when the process ends at once.
+      writeSync(2, `uncaptured WebGPU error: ${(event as GPUUncapturedErrorEvent).error.message}\n`)
       process.exit(1)
     })
     return gpu

@@ -1,8 +1,10 @@
 /** The modules that a worker loads when they are needed, from source. */
 
+import { pathToFileURL } from 'node:url'
 import type { LazyModules } from '../../src/worker/lazyModules.ts'
 
-const ORT = new URL('../../node_modules/onnxruntime-web/dist/', import.meta.url)
+/** Scripts start in the repository; benchmarks run this from a bundle that is elsewhere. */
+const ORT = new URL('node_modules/onnxruntime-web/dist/', pathToFileURL(`${process.cwd()}/`))
 
 export const LAZY_MODULES: LazyModules = {
   replay: () => import('../../src/worker/replay.ts'),

@@ -152,7 +152,10 @@ function rotated(heads: Rows, headDim: number, rope: RopeSpec, maxModelLen: numb
 }
 
 /** The angle at position 1 of each pair, [dims / 2], and the factor of cosines and sines. */
-function anglesOf({ dims, theta, scaling }: RopeSpec, maxModelLen: number): { angles: number[]; factor: number } {
+export function anglesOf(
+  { dims, theta, scaling }: RopeSpec,
+  maxModelLen: number,
+): { angles: number[]; factor: number } {
   const plain = Array.from({ length: dims / 2 }, (_, i) => theta ** ((-2 * i) / dims))
   switch (scaling?.kind) {
     case undefined:

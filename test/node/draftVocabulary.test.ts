@@ -1,12 +1,9 @@
-/** The part of the vocabulary that drafts come from: which ids these are, where their columns of the head go, and bad input. */
+/** The part of the vocabulary that drafts come from: which ids these are, what is planned for them, and bad input. */
 
 import fc from 'fast-check'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { packedWeight, packWeight, selectColumns } from '../../src/kernels/weights.ts'
 import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
 import { SERIAL_KERNELS } from '../../src/runner/kernelSet.ts'
-import { WeightUploader } from '../../src/runner/loadWeights.ts'
-import type { WeightPart } from '../../src/runner/weightLayout.ts'
 import { frequencyOrder } from '../../src/tokenizer/frequencyOrder.ts'
 import { draftVocabulary } from '../../src/worker/draftVocabulary.ts'
 import { engineOptions } from '../helpers/coreFixtures.ts'
@@ -114,44 +111,7 @@ describe('the plan of an engine', () => {
   it('holds the reduced head and its ids, and neither without draft passes', async () => {
     const ids = Array.from({ length: 100 }, (_, i) => 5 * i)
     expect(await load(0, ids)).toBe(await load(0, undefined))
-    // [100][hidden size 64] of bfloat16, and an id of each.
-    expect(await load(2, ids)).toBe((await load(2, undefined)) + 100 * 64 * 2 + 100 * 4)
-  })
-})
-
-describe('its columns of the head', () => {
-  it('are those of the matrix, bit for bit', () => {
-    const dtype = fc.constantFrom('bf16', 'f16', 'f32' as const)
-    const sizes = fc.record({ dtype, rows: fc.integer({ min: 1, max: 12 }), groups: fc.integer({ min: 1, max: 4 }) })
-    fc.assert(
-      fc.property(sizes, fc.infiniteStream(fc.nat(255)), fc.infiniteStream(fc.nat()), (size, bytes, picks) => {
-        const { rows, groups } = size
-        const k = 4 * groups
-        const rowBytes = k * (size.dtype === 'f32' ? 4 : 2)
-        const source = Uint8Array.from({ length: rows * rowBytes }, () => bytes.next().value)
-        const columns = Array.from({ length: rows + 1 }, () => picks.next().value % rows)
-        const whole = packedWeight(size.dtype, rows, k)
-        packWeight(whole, source)
-        const expected = packedWeight(size.dtype, columns.length, k)
-        columns.forEach((column, index) => {
-          packWeight(expected, source.slice(column * rowBytes, (column + 1) * rowBytes), index)
-        })
-        expect(selectColumns(whole, columns)).toEqual(expected)
-      }),
-    )
-  })
-
-  it('are written once the whole matrix came', () => {
-    const written: [name: string, words: number[]][] = []
-    const queue = { writeBuffer: (name: string, _: number, words: Uint32Array) => written.push([name, [...words]]) }
-    const arena = { buffer: (name: string) => name }
-    const part: WeightPart = { kind: 'matrix', buffer: 'embed', dtype: 'bf16', inputs: 4, columns: 3, firstColumn: 0 }
-    const copy = { from: 'embed', to: 'mtp.head', columns: [0, 2] }
-    const uploader = new WeightUploader(queue as never, arena as never, new Map([['embed', part]]), copy)
-    uploader.add('embed', new Uint8Array(Uint32Array.of(1, 2, 3, 4, 5, 6).buffer))
-    expect(written).toEqual([
-      ['embed', [1, 2, 3, 4, 5, 6]],
-      ['mtp.head', [1, 2, 5, 6]],
-    ])
+    // Four tiles of [32 columns][hidden size 64] in bfloat16, and an id of each column.
+    expect(await load(2, ids)).toBe((await load(2, undefined)) + 4 * 32 * 64 * 2 + 100 * 4)
   })
 })

@@ -5,8 +5,9 @@ import { type GgufHeader, MAX_HEADER_BYTES, parseGguf } from '../../src/loader/g
 import { ggufConfig } from '../../src/models/ggufConfig.ts'
 import { configTensors } from '../../src/models/ggufRope.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
+import { GGUF_FIXTURES } from '../helpers/folderFetch.ts'
 import { FULL } from '../helpers/full.ts'
-import { GGUF_FIXTURES, ggufFixture, ggufPrefix, TYPE, writeGguf } from '../helpers/ggufFile.ts'
+import { ggufFixture, ggufPrefix, TYPE, writeGguf } from '../helpers/ggufWriter.ts'
 import { seededRandom } from '../helpers/random.ts'
 
 /** Of each of the four kinds. */

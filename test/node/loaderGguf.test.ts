@@ -8,8 +8,8 @@ import { splitNames } from '../../src/loader/ggufSplit.ts'
 import type { GgufValue } from '../../src/models/ggufFields.ts'
 import { decodeWeights, type WeightDtype } from '../../src/weights/decode.ts'
 import { GGML_BLOCKS } from '../../src/weights/ggmlTypes.ts'
+import { GGUF_FIXTURES } from '../helpers/folderFetch.ts'
 import {
-  GGUF_FIXTURES,
   type GgufWriter,
   ggufFixture,
   ggufPrefix,
@@ -20,7 +20,7 @@ import {
   type WrittenGguf,
   type WrittenTensor,
   writeGguf,
-} from '../helpers/ggufFile.ts'
+} from '../helpers/ggufWriter.ts'
 import { thrownBy } from '../helpers/modelFiles.ts'
 
 const URL = 'http://x/model.gguf'

@@ -1,7 +1,7 @@
 /** ModelSpec and the weight plan: what a config means, and that nothing that changes the arithmetic passes unseen. */
 
 import { describe, expect, it } from 'vitest'
-import { checkTensors } from '../../src/models/checkTensors.ts'
+import { bindTensors } from '../../src/models/bindTensors.ts'
 import { eosTokens, parseGenerationDefaults } from '../../src/models/generationDefaults.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { type TensorHeader, weightPlan } from '../../src/models/weightNames.ts'
@@ -193,7 +193,7 @@ describe('eosTokens', () => {
   })
 })
 
-describe('checkTensors', () => {
+describe('bindTensors', () => {
   const spec = parseModelSpec(CONFIG)
   const change = (name: string, entry: TensorHeader | undefined): Map<string, TensorHeader> => {
     const header = headerOf(QWEN3_MTP)
@@ -204,9 +204,12 @@ describe('checkTensors', () => {
 
   it.each([['fairy-tales', FAIRY_TALES] as const, ['qwen3-mtp', QWEN3_MTP] as const])('accepts %s', (_, folder) => {
     const header = headerOf(folder)
-    const checked = checkTensors(parseModelSpec(readJson(folder, 'config.json')), header)
+    const checked = bindTensors(parseModelSpec(readJson(folder, 'config.json')), { kind: 'none' }, header)
     expect(new Set(checked.map(({ name }) => name))).toEqual(new Set(header.keys()))
-    expect(checked.every(({ dtype }) => dtype === 'BF16')).toBe(true)
+    for (const { encoding, format, shape } of checked) {
+      expect(encoding).toEqual({ kind: 'plain', dtype: 'bf16' })
+      expect(format).toEqual({ codes: shape.length === 1 ? 'f32' : 'bf16' })
+    }
   })
 
   it('names every tensor once, under a role that is its own within part and layer', () => {
@@ -216,13 +219,13 @@ describe('checkTensors', () => {
   })
 
   it.each(weightPlan(spec).map(({ name }) => [name]))('misses %s', async (name) => {
-    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, undefined)))
+    const { code, message } = await thrownBy(() => bindTensors(spec, { kind: 'none' }, change(name, undefined)))
     expect(code).toBe('MODEL_FORMAT')
     expect(message).toContain(`tensor ${name} is missing`)
   })
 
   it('says that the config promised the drafter', async () => {
-    const { message } = await thrownBy(() => checkTensors(spec, change('mtp.fc.weight', undefined)))
+    const { message } = await thrownBy(() => bindTensors(spec, { kind: 'none' }, change('mtp.fc.weight', undefined)))
     expect(message).toContain('num_nextn_predict_layers is 1')
   })
 
@@ -230,7 +233,9 @@ describe('checkTensors', () => {
     'sees another shape of %s',
     async (name, shape) => {
       const other = [...shape.slice(0, -1), (shape.at(-1) ?? 0) + 1]
-      const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype: 'BF16', shape: other })))
+      const { code, message } = await thrownBy(() =>
+        bindTensors(spec, { kind: 'none' }, change(name, { dtype: 'BF16', shape: other })),
+      )
       expect(code).toBe('MODEL_FORMAT')
       expect(message).toContain(
         `tensor ${name} has shape [${other.join(', ')}], config.json asks for [${shape.join(', ')}]`,
@@ -240,19 +245,20 @@ describe('checkTensors', () => {
 
   it.each(['I8', 'F8_E4M3', 'F64', 'bf16'])('refuses dtype %s', async (dtype) => {
     const name = 'model.layers.1.mlp.up_proj.weight'
-    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype, shape: [128, 64] })))
+    const { code, message } = await thrownBy(() =>
+      bindTensors(spec, { kind: 'none' }, change(name, { dtype, shape: [128, 64] })),
+    )
     expect(code).toBe('MODEL_FORMAT')
     expect(message).toContain(`tensor ${name} has dtype ${dtype}; supported: BF16, F16, F32`)
   })
 
-  it('gives each tensor its own dtype, but one to those a kernel reads as one', async () => {
-    const down = 'model.layers.0.mlp.down_proj.weight'
-    const mixed = checkTensors(spec, change(down, { dtype: 'F32', shape: [64, 128] }))
-    expect(mixed.find(({ name }) => name === down)?.dtype).toBe('F32')
-    const up = 'model.layers.0.mlp.up_proj.weight'
-    const { code, message } = await thrownBy(() => checkTensors(spec, change(up, { dtype: 'F32', shape: [128, 64] })))
-    expect(code).toBe('MODEL_FORMAT')
-    expect(message).toContain(`tensor ${up} has dtype F32 but model.layers.0.mlp.gate_proj.weight has BF16`)
+  it('gives each tensor its own dtype', () => {
+    for (const module of ['down_proj', 'up_proj']) {
+      const name = `model.layers.0.mlp.${module}.weight`
+      const shape = module === 'down_proj' ? [64, 128] : [128, 64]
+      const mixed = bindTensors(spec, { kind: 'none' }, change(name, { dtype: 'F32', shape }))
+      expect(mixed.find((tensor) => tensor.name === name)?.format).toEqual({ codes: 'f32' })
+    }
   })
 
   it.each([
@@ -261,14 +267,18 @@ describe('checkTensors', () => {
     'mtp.layers.0.self_attn.k_proj.lora_A.weight',
     'lm_head.bias',
   ])('refuses %s, which it would leave out', async (name) => {
-    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype: 'BF16', shape: [64] })))
+    const { code, message } = await thrownBy(() =>
+      bindTensors(spec, { kind: 'none' }, change(name, { dtype: 'BF16', shape: [64] })),
+    )
     expect(code).toBe('MODEL_FORMAT')
     expect(message).toContain(`tensor ${name} is not part of a qwen3 model`)
   })
 
   it('refuses a layer past the last', async () => {
     const name = 'model.layers.2.input_layernorm.weight'
-    const { code, message } = await thrownBy(() => checkTensors(spec, change(name, { dtype: 'BF16', shape: [64] })))
+    const { code, message } = await thrownBy(() =>
+      bindTensors(spec, { kind: 'none' }, change(name, { dtype: 'BF16', shape: [64] })),
+    )
     expect(code).toBe('MODEL_FORMAT')
     expect(message).toContain(`tensor ${name} is past the last layer; config.json says num_hidden_layers is 2`)
   })
@@ -276,7 +286,7 @@ describe('checkTensors', () => {
   it('leaves alone what stands apart: a copy of a tied head, a drafter nobody asked for, old buffers', () => {
     const plain = parseModelSpec({ ...CONFIG, tie_word_embeddings: true, num_nextn_predict_layers: 0 })
     const header = change('model.layers.0.self_attn.rotary_emb.inv_freq', { dtype: 'F32', shape: [16] })
-    const names = checkTensors(plain, header).map(({ name }) => name)
+    const names = bindTensors(plain, { kind: 'none' }, header).map(({ name }) => name)
     expect(names).not.toContain('lm_head.weight')
     expect(names.some((name) => name.startsWith('mtp.'))).toBe(false)
   })

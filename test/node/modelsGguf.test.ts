@@ -8,7 +8,8 @@ import { configTensors } from '../../src/models/ggufRope.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { ropeFrequencies } from '../../src/models/rope.ts'
-import { GGUF_FIXTURES, ggufFixture, parsedGguf } from '../helpers/ggufFile.ts'
+import { GGUF_FIXTURES } from '../helpers/folderFetch.ts'
+import { ggufFixture, parsedGguf } from '../helpers/ggufWriter.ts'
 import { readJson, thrownBy } from '../helpers/modelFiles.ts'
 
 type Config = Readonly<Record<string, unknown>>

@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { checkLoadOptions, readLoadOptions } from '../../src/api/options.ts'
+import type { ModelWeights } from '../../src/backend/backend.ts'
 import { Arena } from '../../src/gpu/arena.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
@@ -17,8 +18,8 @@ import { openTestModel } from '../helpers/openTestModel.ts'
 const NAMES = [...Object.keys(OPTION_NUMBERS), ...Object.keys(SPECULATIVE_NUMBERS).map((name) => `speculative.${name}`)]
 
 describe('any value of an option', () => {
-  let files: ModelFiles
   let spec: ModelSpec
+  let weights: ModelWeights
 
   beforeAll(async () => {
     ;({ spec, weights } = await openTestModel('fairy-tales'))

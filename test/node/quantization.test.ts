@@ -1,8 +1,9 @@
-/** The option `quantization`, which only the processor has: refused on the GPU, handed to the runner where it is right. */
+/** The option `quantization`: 'w8a8' is refused on the GPU, and what is right goes to the runner. */
 
 import { expect, it } from 'vitest'
 import type { Backend, RunnerSource } from '../../src/backend/backend.ts'
 import { ortPlan } from '../../src/ort/ortPlan.ts'
+import type { Quantization } from '../../src/protocol/engineOptions.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import { gpuBackend } from '../../src/runner/gpuBackend.ts'
 import { modelLoader } from '../../src/worker/loadModel.ts'
@@ -52,6 +53,15 @@ it("'w8a8' is refused on the GPU before anything is fetched for it, at plan and 
     }
   }
   expect(asked).toEqual([])
+})
+
+it("'int8' and 'int4' are planned on the GPU, each smaller than the other and than 'none'", async () => {
+  const { loader } = fakes()
+  const bytes = async (quantization: Quantization) =>
+    (await loader.plan(URL, { backend: 'webgpu', quantization })).weightBytes
+  const [none, int8, int4] = [await bytes('none'), await bytes('int8'), await bytes('int4')]
+  expect(int8).toBeLessThan(none)
+  expect(int4).toBeLessThan(int8)
 })
 
 it("'none' is as good as nothing", async () => {

@@ -1,32 +1,28 @@
-/** The parts of loading a runner that need no GPU: the choice of kernels on coarse clocks, and the count of tensors. */
+/** The parts of loading a runner that need no GPU: the choice of kernels on coarse clocks, and what a source may get wrong. */
 
 import { describe, expect, it } from 'vitest'
+import type { ModelWeights } from '../../src/backend/backend.ts'
 import { WeirError } from '../../src/protocol/errors.ts'
 import { chooseKernels } from '../../src/runner/chooseKernels.ts'
 import { createGpuRunner } from '../../src/runner/createGpuRunner.ts'
 import { SERIAL_KERNELS, WORKGROUP_KERNELS } from '../../src/runner/kernelSet.ts'
-import { WeightUploader } from '../../src/runner/loadWeights.ts'
 import type { Dispatch, Op } from '../../src/runner/program.ts'
 import type { TuningBench } from '../../src/runner/tuningBench.ts'
-import type { WeightPart } from '../../src/runner/weightLayout.ts'
+import { weightLayout } from '../../src/runner/weightLayout.ts'
+import { sliceRows } from '../../src/weights/rowSlices.ts'
 import { errorOf } from '../helpers/connect.ts'
 import { engineOptions } from '../helpers/coreFixtures.ts'
 import { FakeGpu } from '../helpers/fakeGpu.ts'
 import { openTestModel } from '../helpers/openTestModel.ts'
 
 /** A bench on which a dispatch takes some microseconds and a submit 300, with a clock that shows whole milliseconds. */
-function coarseBench(microseconds: { readonly serial: number; readonly workgroup: number }) {
+async function coarseBench(microseconds: { readonly serial: number; readonly workgroup: number }) {
   let runs = 0
   let spent = 0
-  const spec = { numHeads: 4, numKvHeads: 2, headDim: 32, hiddenSize: 64, intermediateSize: 128, vocabSize: 512 }
+  const { spec, weights } = await openTestModel('qwen3-mtp')
   const geometry = { rows: 64, seqs: 4, sampled: 4, drafts: 0, maxBlocks: 8, totalBlocks: 8 }
-  const model = {
-    spec: { ...spec, rmsNormEps: 1e-6, ropes: [], layers: [{}], activation: 'silu', tiedEmbeddings: true },
-    geometry,
-    kvDtype: 'f16',
-    buffer: () => ({}),
-    dtype: () => 'bf16',
-  }
+  const layout = weightLayout(spec, weights.tensors, { withDrafter: false })
+  const model = { spec, geometry, kvDtype: 'f16', buffer: () => ({}), layout }
   const bench = {
     model,
     upload: { write: () => ({ rows: 8 }) },
@@ -57,56 +53,53 @@ describe('the choice of kernels', () => {
     [{ serial: 400, workgroup: 30 }, WORKGROUP_KERNELS],
     [{ serial: 800, workgroup: 90_000 }, SERIAL_KERNELS],
   ])('%o is told apart by a clock of whole milliseconds, in less than half a second', async (microseconds, faster) => {
-    const { bench, runs, spent } = coarseBench(microseconds)
+    const { bench, runs, spent } = await coarseBench(microseconds)
     expect(await chooseKernels(bench)).toBe(faster)
     expect(runs()).toBe(2)
     expect(spent()).toBeLessThan(500)
   })
 })
 
-describe('the upload of weights', () => {
-  it('is complete once every part of every buffer came', () => {
-    const written: string[] = []
-    const queue = { writeBuffer: (buffer: unknown) => written.push(String(buffer)) }
-    const arena = { buffer: (name: string) => name }
-    const matrix = { kind: 'matrix', buffer: 'qkv', dtype: 'f32', inputs: 4, columns: 3 } as const
-    const parts = new Map<string, WeightPart>([
-      ['norm', { kind: 'vector', buffer: 'norm', dtype: 'f32', size: 4, first: 0 }],
-      ['q', { ...matrix, firstColumn: 0 }],
-      ['k', { ...matrix, firstColumn: 2 }],
-    ])
-    const uploader = new WeightUploader(queue as never, arena as never, parts)
-    expect(uploader.complete).toBe(false)
-    uploader.add('q', new Uint8Array(32))
-    uploader.add('k', new Uint8Array(16))
-    expect(written).toEqual(['qkv'])
-    expect(uploader.complete).toBe(false)
-    uploader.add('other', new Uint8Array(4))
-    uploader.add('norm', new Uint8Array(16))
-    expect(uploader.complete).toBe(true)
-    expect(written).toEqual(['qkv', 'norm'])
+/** Loads qwen3-mtp with its weights read so. */
+async function load(read: (weights: ModelWeights) => ModelWeights['read']): Promise<unknown> {
+  const { spec, weights } = await openTestModel('qwen3-mtp')
+  return createGpuRunner({
+    gpu: await new FakeGpu({ timestamps: false }).open(),
+    spec,
+    options: engineOptions({}),
+    weights: { tensors: weights.tensors, read: read(weights) },
+    now: () => 0,
+    kernels: SERIAL_KERNELS,
+  })
+}
+
+describe('a source that leaves out', () => {
+  it.each([
+    ['the last tile of a matrix', 'model.layers.1.mlp.down_proj.weight', 32],
+    ['what follows a row in the middle of a tile', 'lm_head.weight', 41],
+    ['a matrix of the drafter', 'mtp.fc.weight', 0],
+    ['a norm', 'model.norm.weight', 0],
+  ])('%s is noticed', async (_, name, firstRow) => {
+    const read =
+      (weights: ModelWeights): ModelWeights['read'] =>
+      (tensors, sink, options) =>
+        weights.read(
+          tensors,
+          (tensor, first, rows) => {
+            const end = first + rows.count
+            if (tensor.name !== name || firstRow >= end) return sink(tensor, first, rows)
+            if (first < firstRow) return sink(tensor, first, sliceRows(rows, 0, firstRow - first))
+          },
+          options,
+        )
+    await expect(load(read)).rejects.toThrow(/every row of a tensor was delivered/)
   })
 })
 
 describe('memory of the host', () => {
   it('that has no room for a tensor is OUT_OF_MEMORY; what the source says of itself passes', async () => {
-    const { spec, weights } = await openTestModel('qwen3-mtp')
-    const load = async (thrown: Error) =>
-      errorOf(
-        createGpuRunner({
-          gpu: await new FakeGpu({ timestamps: false }).open(),
-          spec,
-          options: engineOptions({}),
-          weights: {
-            tensors: weights.tensors,
-            totalBytes: files.weights.totalBytes,
-            stream: () => Promise.reject(thrown),
-          },
-          now: () => 0,
-          kernels: SERIAL_KERNELS,
-        }),
-      )
-    expect((await load(new RangeError('Array buffer allocation failed'))).code).toBe('OUT_OF_MEMORY')
-    expect((await load(new WeirError('MODEL_FETCH', 'gone'))).code).toBe('MODEL_FETCH')
+    const codeOf = async (thrown: Error) => (await errorOf(load(() => () => Promise.reject(thrown)))).code
+    expect(await codeOf(new RangeError('Array buffer allocation failed'))).toBe('OUT_OF_MEMORY')
+    expect(await codeOf(new WeirError('MODEL_FETCH', 'gone'))).toBe('MODEL_FETCH')
   })
 })

@@ -75,6 +75,13 @@ describe('the plan', () => {
     )
   })
 
+  it('refuses a KV cache beyond 4 GiB', async () => {
+    const { spec, tensors } = await open('qwen3-mtp')
+    expect(() => ortPlan(spec, engineOptions({ kvCacheTokens: 2 ** 26 }), tensors, 'none')).toThrow(
+      expect.objectContaining({ code: 'LIMIT_EXCEEDED', message: expect.stringContaining('lower kvCacheTokens') }),
+    )
+  })
+
   it('refuses weights that need more than 4 GiB, says how many bytes they need, and what to do', async () => {
     const options = engineOptions({})
     const refusal = async (model: ReturnType<typeof large>, quantization: Quantization) => {

@@ -7,13 +7,13 @@
 import { describe, expect, test } from 'vitest'
 import type { EngineRequestEnd } from '../../../src/engine/engineTypes.ts'
 import { cachedTokens, expectSame, preemptions } from '../../helpers/answers.ts'
-import type { ModelName } from '../../helpers/folderFetch.ts'
 import { randomInts } from '../../helpers/kernelHarness.ts'
 import { type EngineOverrides, type TestEngine, type TestRequest, withEngine } from '../../helpers/testEngine.ts'
 import { capricious } from '../../helpers/testProposers.ts'
 
 const SIZES = { maxModelLen: 96, kvCacheTokens: 2048 }
 const VOCABULARY = { 'qwen3-mtp': 512, mimo: 640, 'fairy-tales': 4096 }
+type ModelName = keyof typeof VOCABULARY
 
 /** Greedy and sampled, the first two with a prefix of two blocks in common. */
 function requests(model: ModelName): TestRequest[] {

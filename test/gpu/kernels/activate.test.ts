@@ -5,7 +5,8 @@ import { linear } from '../../../src/kernels/linear.ts'
 import { at } from '../../../src/util/math.ts'
 import { activated } from '../../helpers/activations.ts'
 import { expectAllClose, expectPoison, expectSameBits, randomFloats, runKernel } from '../../helpers/kernelHarness.ts'
-import { randomWeight } from '../../helpers/weights.ts'
+import { BF16 } from '../../helpers/weightFormats.ts'
+import { type RandomWeight, randomWeight } from '../../helpers/weights.ts'
 
 /** Rows of the buffers past those of the pass; the grid covers them too, and they must stay as they are. */
 const SPARE_ROWS = 3
@@ -42,25 +43,32 @@ describe.each(['silu', 'gelu_tanh'] as const)('activate, %s', (activation) => {
   })
 
   test('products side by side, and with their biases added here or there, give the bits of gateUp', async () => {
-    const [rows, k, n, dtype] = [3, 20, 12, 'bf16'] as const
-    const [gate, up] = [randomWeight(dtype, 1, n, k), randomWeight(dtype, 2, n, k)]
+    const [rows, k, n] = [3, 20, 12]
+    const [gate, up] = [randomWeight(BF16, 1, n, k), randomWeight(BF16, 2, n, k)]
     const x = randomFloats(3, rows * k, 30)
     const bias = randomFloats(4, 2 * n, 2)
-    const product = async (words: Uint32Array, added?: Float32Array) => {
-      const columns = { n, weightColumns: n, firstColumn: 0, bias: added !== undefined }
+    const product = async ({ codes, scales }: RandomWeight, added?: Float32Array) => {
+      const columns = { n, firstColumn: 0, outStride: n, outOffset: 0, bias: added !== undefined, biasOffset: 0 }
       const { y } = await runKernel({
         variant: linear,
-        shape: { k, dtype, residual: false, gather: false, ...columns },
+        shape: { k, format: BF16, residual: false, scale: 1, softcap: 0, gather: false, ...columns },
         pass: { rows },
-        buffers: { rowIndex: rows, weight: words, bias: added ?? n, x, y: rows * n },
+        buffers: { rowIndex: rows, weight: codes, scales, bias: added ?? n, x, y: rows * n },
       })
       return y?.f32 ?? new Float32Array()
     }
     const fused = await runKernel({
       variant: gateUp,
-      shape: { k, n, dtype, activation },
+      shape: { k, n, format: BF16, activation },
       pass: { rows },
-      buffers: { gate: gate.words, up: up.words, x, y: rows * n },
+      buffers: {
+        gate: gate.codes,
+        gateScales: gate.scales,
+        up: up.codes,
+        upScales: up.scales,
+        x,
+        y: rows * n,
+      },
     })
     const run = async (shape: Omit<ActivateShape, 'n' | 'activation'>, gates: Float32Array, ups: Float32Array) => {
       const { y } = await runKernel({
@@ -72,7 +80,7 @@ describe.each(['silu', 'gelu_tanh'] as const)('activate, %s', (activation) => {
       return y?.u32
     }
     const apart = { gate: { stride: n, offset: 0 }, up: { stride: n, offset: 0 }, bias: false }
-    const [gates, ups] = [await product(gate.words), await product(up.words)]
+    const [gates, ups] = [await product(gate), await product(up)]
     expectSameBits(await run(apart, gates, ups), fused.y?.u32, 'apart')
 
     const beside = { gate: { stride: 2 * n, offset: 0 }, up: { stride: 2 * n, offset: n }, bias: false }
@@ -83,8 +91,8 @@ describe.each(['silu', 'gelu_tanh'] as const)('activate, %s', (activation) => {
     }
     expectSameBits(await run(beside, joined, joined), fused.y?.u32, 'side by side')
 
-    const gatesBiased = await product(gate.words, bias.subarray(0, n))
-    const upsBiased = await product(up.words, bias.subarray(n))
+    const gatesBiased = await product(gate, bias.subarray(0, n))
+    const upsBiased = await product(up, bias.subarray(n))
     const here = await run({ ...apart, bias: true }, gates, ups)
     expectSameBits(here, await run(apart, gatesBiased, upsBiased), 'biases')
   })

@@ -23,10 +23,21 @@ const SHAPES: readonly RigSizes[] = [8, 16, 20, 64, 80, 128, 256].flatMap((headD
   [1, 2, 3, 7].map((group) => ({ heads: 2 * group, kvHeads: 2, headDim })),
 )
 
+/** Windows shorter than a batch of queries, at the edge of a block and beyond it, with everything else that changes a score. */
+const WINDOWED: readonly RigSizes[] = [1, 2, 3, 15, 16, 17, 33].flatMap((window) =>
+  [1, 3, 4].map((group) => ({
+    ...{ heads: 2 * group, kvHeads: 2, headDim: 20 + 12 * group },
+    ...{ headNorm: window % 2 === 0, attentionSoftcap: window > 2 ? 2 : undefined },
+    queryScaling: { beta: 0.3, originalPositions: 7 },
+    ropes: [{ dims: 8, theta: 100, scaling: undefined }],
+    layers: [{ cache: 'paged', window, rope: group === 4 ? undefined : 0 }],
+  })),
+)
+
 /** Lengths of the requests of a batch; together they have more rows than a batch holds. */
 const LENGTHS = [5, 37, 48, 70]
 
-describe.each(SHAPES)('rows of $heads heads of $headDim', (sizes) => {
+describe.each([...SHAPES, ...WINDOWED])('rows of $heads heads of $headDim, layers $layers', (sizes) => {
   it('have the bits of a row computed alone, in any batch and any chunks', async () => {
     const alone = await aloneBits(sizes)
     const random = seededRandom(sizes.headDim * 10 + sizes.heads)
@@ -46,9 +57,11 @@ describe.each(SHAPES)('rows of $heads heads of $headDim', (sizes) => {
 })
 
 describe('the bits of a row', () => {
-  it.each([1, 2, 3, 4, 5, 6, 7])('are the same in chunks of every length, %i heads to a KV head', async (group) => {
-    const rig = await AttentionRig.create({ heads: group, kvHeads: 1, headDim: 20 })
-    const blocks = scatteredBlocks(rig.geometry.totalBlocks, group)(50)
+  const heads = [1, 2, 3, 4, 5, 6, 7].map((group) => ({ heads: group, kvHeads: 1, headDim: 20 }))
+  const windows = WINDOWED.map((sizes) => ({ ...sizes, kvHeads: 1 }))
+  it.each([...heads, ...windows])('are the same in chunks of every length: $heads, $layers', async (sizes) => {
+    const rig = await AttentionRig.create(sizes)
+    const blocks = scatteredBlocks(rig.geometry.totalBlocks, sizes.heads)(50)
     const tokens = tokensOf(1, blocks)
     const single = new Float32Array(50 * rig.outWidth)
     for (let i = 0; i < 50; i++) single.set(at(rig.run([{ tokens, position: i, rows: 1 }]), 0), i * rig.outWidth)

@@ -51,7 +51,7 @@ describe('the estimate', () => {
   })
 
   it('of the embedding matrix is its stored size, in its format', () => {
-    const spec = { ...SMALL, hiddenSize: 64 }
+    const spec = { ...SMALL, hiddenSize: 64, intermediateSize: 64, numHeads: 4, headDim: 16 }
     const stored = (format: WeightFormat) =>
       embeddingBytes(
         spec,

@@ -1,6 +1,6 @@
 /** GGUF files built from scratch, true or not; and the oracle of what they hold is what they were built from. */
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type GgufHeader, parseGguf } from '../../src/loader/gguf.ts'
 
 export const TYPE = {
@@ -136,9 +136,6 @@ export function writeGguf({ metadata = {}, tensors = [], data, alignment = 32, .
 }
 
 const FIXTURES = new URL('../fixtures/', import.meta.url)
-
-/** Names of the fixtures that are GGUF files. */
-export const GGUF_FIXTURES: readonly string[] = readdirSync(FIXTURES).filter((name) => name.includes('-gguf-'))
 
 export interface GgufFixture {
   readonly file: Uint8Array
