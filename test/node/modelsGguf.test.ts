@@ -8,6 +8,7 @@ import { configTensors } from '../../src/models/ggufRope.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
 import { ropeFrequencies } from '../../src/models/rope.ts'
+import { fixtureFolder } from '../helpers/boundWeights.ts'
 import { GGUF_FIXTURES } from '../helpers/folderFetch.ts'
 import { ggufFixture, parsedGguf } from '../helpers/ggufWriter.ts'
 import { readJson, thrownBy } from '../helpers/modelFiles.ts'
@@ -156,7 +157,7 @@ function converted(
   return [metadata, tensors]
 }
 
-const fixture = (name: string): Config => readJson(new URL(`../fixtures/${name}/`, import.meta.url), 'config.json')
+const fixture = (name: string): Config => readJson(fixtureFolder(name), 'config.json')
 
 describe('ggufConfig of what the converter writes', () => {
   const f32 = Math.fround
