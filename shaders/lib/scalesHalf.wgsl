@@ -1,4 +1,4 @@
-// s of two groups of SCALE_GROUP inputs in a word, f16; m = -SCALE_ZERO * s.
+// s of two groups of SCALE_GROUP inputs in a word, f16 (lib/half.wgsl); m = -SCALE_ZERO * s.
 const SCALED: bool = true;
 override SCALE_WORDS: u32 = (K / SCALE_GROUP + 1u) / 2u;
 
@@ -7,6 +7,6 @@ fn scaleIndices(start: u32, group: u32) -> vec2u {
 }
 
 fn scaleOf(words: vec2u, group: u32) -> vec2f {
-  let s = unpack2x16float(words.x)[group * 4u / SCALE_GROUP % 2u];
+  let s = half(words.x >> (group * 4u / SCALE_GROUP % 2u * 16u));
   return vec2f(s, -f32(SCALE_ZERO) * s);
 }

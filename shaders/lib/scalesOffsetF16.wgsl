@@ -1,4 +1,4 @@
-// s and m of a group of SCALE_GROUP inputs in a word, f16.
+// s and m of a group of SCALE_GROUP inputs in a word, f16 (lib/half.wgsl).
 const SCALED: bool = true;
 override SCALE_WORDS: u32 = K / SCALE_GROUP;
 
@@ -7,5 +7,5 @@ fn scaleIndices(start: u32, group: u32) -> vec2u {
 }
 
 fn scaleOf(words: vec2u, group: u32) -> vec2f {
-  return unpack2x16float(words.x);
+  return vec2f(half(words.x), half(words.x >> 16u));
 }

@@ -1,4 +1,4 @@
-// Five words for 256 inputs: d and dmin, f16, then sc and mn of eight groups of 32, unsigned bytes; s = d * sc, m = -dmin * mn.
+// Five words for 256 inputs: d and dmin, f16 (lib/half.wgsl), then sc and mn of eight groups of 32, unsigned bytes; s = d * sc, m = -dmin * mn.
 const SCALED: bool = true;
 override SCALE_WORDS: u32 = K / 256u * 5u;
 
@@ -9,6 +9,5 @@ fn scaleIndices(start: u32, group: u32) -> vec2u {
 
 fn scaleOf(words: vec2u, group: u32) -> vec2f {
   let bytes = words.y >> (group / 8u % 2u * 16u);
-  let pair = unpack2x16float(words.x);
-  return vec2f(pair.x * f32(bytes & 255u), -pair.y * f32((bytes >> 8u) & 255u));
+  return vec2f(half(words.x) * f32(bytes & 255u), -half(words.x >> 16u) * f32((bytes >> 8u) & 255u));
 }

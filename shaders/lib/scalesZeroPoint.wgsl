@@ -1,4 +1,4 @@
-// s and the zero point z of a group of SCALE_GROUP inputs in a word, f16; m = -z * s.
+// s and the zero point z of a group of SCALE_GROUP inputs in a word, f16 (lib/half.wgsl); m = -z * s.
 const SCALED: bool = true;
 override SCALE_WORDS: u32 = K / SCALE_GROUP;
 
@@ -7,6 +7,6 @@ fn scaleIndices(start: u32, group: u32) -> vec2u {
 }
 
 fn scaleOf(words: vec2u, group: u32) -> vec2f {
-  let pair = unpack2x16float(words.x);
-  return vec2f(pair.x, -pair.y * pair.x);
+  let s = half(words.x);
+  return vec2f(s, -half(words.x >> 16u) * s);
 }

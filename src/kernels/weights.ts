@@ -9,6 +9,7 @@ import codesF16 from '../../shaders/lib/codesF16.wgsl?raw'
 import codesF32 from '../../shaders/lib/codesF32.wgsl?raw'
 import codesU4 from '../../shaders/lib/codesU4.wgsl?raw'
 import codesU8 from '../../shaders/lib/codesU8.wgsl?raw'
+import half from '../../shaders/lib/half.wgsl?raw'
 import scalesHalf from '../../shaders/lib/scalesHalf.wgsl?raw'
 import scalesNone from '../../shaders/lib/scalesNone.wgsl?raw'
 import scalesOffsetBf16 from '../../shaders/lib/scalesOffsetBf16.wgsl?raw'
@@ -42,7 +43,7 @@ export function weightSpecialisation(format: WeightFormat): Required<Pick<Specia
   if (!isQuantised(format)) return { consts: {}, libs: [...libs, scalesNone, scaleTiles] }
   const { group, scales } = format
   const consts = { SCALE_GROUP: group, ...(scales.kind === 'half' && { SCALE_ZERO: scales.zero }) }
-  return { consts, libs: [...libs, scalesLib(format), scaleTiles] }
+  return { consts, libs: [...libs, half, scalesLib(format), scaleTiles] }
 }
 
 function scalesLib({ scales, group }: QuantisedFormat): string {

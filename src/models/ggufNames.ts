@@ -66,9 +66,3 @@ const FOLDED: readonly string[] = ['gemma2', 'gemma3']
 export function ggufRewrites(architecture: string): GgufRewrites {
   return { permutedRows: PERMUTED.includes(architecture), foldedNorms: FOLDED.includes(architecture) }
 }
-
-/** The row of q or k, in the order of safetensors, that stands in row `row` of a file with permuted rows. */
-export function unpermutedRow(row: number, headDim: number): number {
-  const dim = row % headDim
-  return row - dim + (dim % 2) * (headDim / 2) + Math.floor(dim / 2)
-}

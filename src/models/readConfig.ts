@@ -174,6 +174,9 @@ function readLayers(
       rope: rotated[layer] ? indexOf[kind] : undefined,
     }),
   )
+  if (queryScaling && rotated.includes(false)) {
+    fields.refuse('no_rope_layers', 'queries that are scaled by position are rotated in every layer')
+  }
   return { ropes, layers, queryScaling }
 }
 

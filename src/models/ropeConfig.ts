@@ -56,7 +56,8 @@ export function readRopes(fields: ConfigFields, headDim: number): RopeConfig {
   if (full) checkOldFields(fields, reader, global, scaling)
   const sliding = byKind ? parameters?.nested('sliding_attention') : undefined
   const local = localTable(fields, reader, global, sliding)
-  const queryScaling = readQueryScaling(fields, full ?? scaling)
+  const rotated = Math.min(global.dims, local.dims)
+  const queryScaling = readQueryScaling(fields, rotated === headDim, full ?? scaling)
   if (same(local, global)) return { ropes: [global], indexOf: { full: 0, sliding: 0 }, queryScaling }
   return { ropes: [global, local], indexOf: { full: 0, sliding: 1 }, queryScaling }
 }
@@ -84,10 +85,16 @@ function checkOldFields(fields: ConfigFields, reader: RopeReader, global: RopeSp
 }
 
 /** Ministral 3. */
-function readQueryScaling(fields: ConfigFields, table?: ConfigFields): ModelSpec['queryScaling'] {
+function readQueryScaling(
+  fields: ConfigFields,
+  rotatedWhole: boolean,
+  table?: ConfigFields,
+): ModelSpec['queryScaling'] {
   const place = table?.has('llama_4_scaling_beta') ? table : fields
   if (!place.has('llama_4_scaling_beta') || place.raw('llama_4_scaling_beta') === 0) return undefined
   const beta = place.number('llama_4_scaling_beta')
+  if (!rotatedWhole)
+    place.refuse('llama_4_scaling_beta', 'queries are scaled by position only where all of their dims are rotated')
   return { beta, originalPositions: originalPositions(fields, place) }
 }
 

@@ -22,8 +22,8 @@ export function ortError(thrown: unknown, action: string): WeirError {
   }
   return new WeirError(
     'OUT_OF_MEMORY',
-    `no memory to ${action} (${message}): on backend 'wasm' weights lie in a memory of at most 4 GiB; set quantization ` +
-      `to 'w8a8', take a smaller model or lower maxNumBatchedTokens, or set backend to 'webgpu' where there is a GPU`,
+    `no memory to ${action} (${message}): on backend 'wasm' weights lie in a memory of at most 4 GiB, of which ` +
+      `quantization 'w8a8' needs a quarter; else take a smaller model, lower maxNumBatchedTokens, or set backend to 'webgpu' where there is a GPU`,
     {},
     { cause: thrown },
   )

@@ -4,7 +4,8 @@ import type { ModelTensor } from '../backend/backend.ts'
 import type { Arena } from '../gpu/arena.ts'
 import { TILE_COLUMNS, tileBytes, WeightTile } from '../kernels/weights.ts'
 import { assert } from '../util/math.ts'
-import { codeBytes, scaleWords, type WeightRows } from '../weights/format.ts'
+import type { WeightRows } from '../weights/format.ts'
+import { alignedWords } from '../weights/words.ts'
 import { columnRuns, type MatrixPart, type StoredMatrix, scalesOf, type WeightLayout } from './weightLayout.ts'
 
 /** A matrix that receives a copy of some columns of another. */
@@ -45,8 +46,9 @@ export class WeightUploader {
       return
     }
     const first = place.first + firstRow
-    this.#write(place.name, first, rows)
-    if (this.#copy?.from === place.name) this.#writeCopy(this.#copy, first, rows)
+    const words = rowWords(rows)
+    this.#write(place.name, first, words)
+    if (this.#copy?.from === place.name) this.#writeCopy(this.#copy, first, words)
   }
 
   /** Whether every row of every tensor came. */
@@ -54,7 +56,7 @@ export class WeightUploader {
     return this.#vectors === 0 && [...this.#writers.values()].every(({ missing }) => missing === 0)
   }
 
-  #write(name: string, first: number, rows: WeightRows): void {
+  #write(name: string, first: number, rows: RowWords): void {
     const matrix = this.#matrix(name)
     for (const { part, firstColumn, columns, outColumn } of columnRuns(matrix, first, first + rows.count)) {
       const writer = this.#writer(part)
@@ -62,7 +64,7 @@ export class WeightUploader {
     }
   }
 
-  #writeCopy({ to, columns }: ColumnCopy, first: number, rows: WeightRows): void {
+  #writeCopy({ to, columns }: ColumnCopy, first: number, rows: RowWords): void {
     const matrix = this.#matrix(to)
     for (const [column, source] of columns.entries()) {
       if (source < first || source >= first + rows.count) continue
@@ -123,11 +125,15 @@ class PartWriter {
     return this.#missing
   }
 
-  setColumn(column: number, rows: WeightRows, row: number): void {
+  setColumn(column: number, rows: RowWords, row: number): void {
     const index = Math.floor(column / TILE_COLUMNS)
     const open = this.#open.get(index) ?? this.#begin(index)
-    const { codes, scales } = rowWords(rows, row)
-    open.tile.setColumn(column % TILE_COLUMNS, codes, scales)
+    const { codes, scales, codeWords, scaleWords } = rows
+    open.tile.setColumn(
+      column % TILE_COLUMNS,
+      codes.subarray(row * codeWords, (row + 1) * codeWords),
+      scales.subarray(row * scaleWords, (row + 1) * scaleWords),
+    )
     open.missing -= 1
     this.#missing -= 1
     if (open.missing > 0) return
@@ -150,14 +156,16 @@ class PartWriter {
   }
 }
 
-/** A row's codes as 32-bit words, and its scales. */
-function rowWords({ format, inputs, codes, scales }: WeightRows, row: number) {
-  const bytes = codeBytes(format, inputs)
-  const words = scaleWords(format, inputs)
-  const own = codes.subarray(row * bytes, (row + 1) * bytes)
-  const aligned = own.byteOffset % 4 === 0 ? own : own.slice()
-  return {
-    codes: new Uint32Array(aligned.buffer, aligned.byteOffset, bytes / 4),
-    scales: scales.subarray(row * words, (row + 1) * words),
-  }
+/** Rows as 32-bit words. */
+interface RowWords {
+  readonly count: number
+  readonly codes: Uint32Array // [count][codeWords]
+  readonly scales: Uint32Array // [count][scaleWords]
+  readonly codeWords: number
+  readonly scaleWords: number
+}
+
+function rowWords({ count, codes, scales }: WeightRows): RowWords {
+  const words = alignedWords(codes)
+  return { count, codes: words, scales, codeWords: words.length / count, scaleWords: scales.length / count }
 }

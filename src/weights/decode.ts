@@ -3,10 +3,9 @@
  * must never know what a tensor is used for.
  */
 
-export type WeightDtype = 'bf16' | 'f16' | 'f32'
+import type { PlainFormat } from './format.ts'
 
-/** The supported formats by their names in safetensors. */
-export const WEIGHT_DTYPES = { BF16: 'bf16', F16: 'f16', F32: 'f32' } as const satisfies Record<string, WeightDtype>
+export type WeightDtype = PlainFormat['codes']
 
 /** Bytes of one value. */
 export const WEIGHT_BYTES: Readonly<Record<WeightDtype, number>> = { bf16: 2, f16: 2, f32: 4 }

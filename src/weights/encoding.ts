@@ -4,11 +4,13 @@
  */
 
 import { assert } from '../util/math.ts'
-import { type QuantisedFormat, SUPER_GROUP, type WeightFormat } from './format.ts'
+import { WEIGHT_BYTES } from './decode.ts'
+import type { PlainFormat, QuantisedFormat, WeightFormat } from './format.ts'
+import { GGML_BLOCKS, type GgmlBlock } from './ggmlTypes.ts'
 
 export type Encoding =
   /** rows of values */
-  | { readonly kind: 'plain'; readonly dtype: 'f32' | 'f16' | 'bf16' }
+  | { readonly kind: 'plain'; readonly dtype: PlainFormat['codes'] }
   /** rows of blocks, as ggml quantises them */
   | { readonly kind: 'ggml'; readonly type: GgmlType }
   /** rows of codes, rows of scales, rows of offsets */
@@ -54,19 +56,11 @@ export function formatOf(encoding: Encoding): WeightFormat {
   }
 }
 
-/** Inputs and bytes of a block. */
-const GGML_BLOCKS: Readonly<Record<GgmlType, { readonly inputs: number; readonly bytes: number }>> = {
-  q4_0: { inputs: 32, bytes: 18 },
-  q4_1: { inputs: 32, bytes: 20 },
-  q5_0: { inputs: 32, bytes: 22 },
-  q5_1: { inputs: 32, bytes: 24 },
-  q8_0: { inputs: 32, bytes: 34 },
-  q4_k: { inputs: SUPER_GROUP, bytes: 144 },
-  q5_k: { inputs: SUPER_GROUP, bytes: 176 },
-  q6_k: { inputs: SUPER_GROUP, bytes: 210 },
+function blockOf(type: GgmlType): GgmlBlock {
+  const block = [...GGML_BLOCKS.values()].find((each) => each.type === type)
+  assert(block, `${type} is a type of ggml`)
+  return block
 }
-
-const PLAIN_BYTES = { f32: 4, f16: 2, bf16: 2 } as const
 
 /** Whether the file's tensors are rows one after another, so that some rows can be decoded without the others. */
 export function isRowWise(encoding: Encoding): boolean {
@@ -76,7 +70,7 @@ export function isRowWise(encoding: Encoding): boolean {
 /** What the inputs of a row are a multiple of. */
 export function inputsUnit(encoding: Encoding): number {
   if (encoding.kind === 'plain') return 1
-  return encoding.kind === 'ggml' ? GGML_BLOCKS[encoding.type].inputs : encoding.group
+  return encoding.kind === 'ggml' ? blockOf(encoding.type).values : encoding.group
 }
 
 /**
@@ -89,9 +83,9 @@ export function encodingBytes(encoding: Encoding, inputs: number): number[] {
   assert(inputs % unit === 0, `blocks of ${unit} divide ${inputs} inputs`)
   switch (encoding.kind) {
     case 'plain':
-      return [inputs * PLAIN_BYTES[encoding.dtype]]
+      return [inputs * WEIGHT_BYTES[encoding.dtype]]
     case 'ggml':
-      return [(inputs / unit) * GGML_BLOCKS[encoding.type].bytes]
+      return [(inputs / unit) * blockOf(encoding.type).bytes]
     case 'mlx': {
       const scales = (inputs / encoding.group) * 2
       return [(inputs * encoding.bits) / 8, scales, scales]

@@ -5,18 +5,15 @@ import type { ModelTensor } from '../../src/backend/backend.ts'
 import type { ModelSpec } from '../../src/models/modelSpec.ts'
 import { weightPlan } from '../../src/models/weightNames.ts'
 import { alignTo } from '../../src/util/math.ts'
-import { isQuantised, SUPER_GROUP, type WeightFormat } from '../../src/weights/format.ts'
+import { isQuantised, type WeightFormat } from '../../src/weights/format.ts'
 import { anySpec } from './anySpec.ts'
 import type { TensorRows } from './uploadTarget.ts'
-import { BF16, F16, F32, QUANTISED_FORMATS } from './weightFormats.ts'
+import { ALL_FORMATS, BF16, F32, fits } from './weightFormats.ts'
 import { randomWeight } from './weights.ts'
 
 /** The formats that rows of `inputs` inputs may have. */
 export function formatsFor(inputs: number): WeightFormat[] {
-  const quantised = QUANTISED_FORMATS.filter(
-    ({ group, scales }) => inputs % group === 0 && (scales.kind !== 'super' || inputs % SUPER_GROUP === 0),
-  )
-  return [BF16, F16, F32, ...quantised]
+  return ALL_FORMATS.filter((format) => fits(format, inputs))
 }
 
 /** A format of rows of `inputs` inputs; two draws are often the same. */

@@ -1,6 +1,7 @@
 /** Random weight matrices of every format, with the exact values that a kernel must see. */
 
 import { storedBytes, TILE_COLUMNS, tileBytes, WeightTile } from '../../src/kernels/weights.ts'
+import { encodeF16 } from '../../src/weights/encodeF16.ts'
 import {
   codeBytes,
   isQuantised,
@@ -12,6 +13,7 @@ import {
   type WeightRows,
 } from '../../src/weights/format.ts'
 import { seededRandom } from './kernelHarness.ts'
+import { halfValue } from './weightReference.ts'
 
 export interface RandomWeight {
   /** the matrix [n][k] as the engine holds its rows */
@@ -124,11 +126,13 @@ function writeScales(
   const groups = k / group
   const signed = () => (2 * random() - 1) * size
   const made: Scale[] = []
-  const encode = scales.kind === 'offset' && scales.halves === 'bf16' ? toBf16 : toF16
-  const decode = scales.kind === 'offset' && scales.halves === 'bf16' ? fromBf16 : fromF16
+  const kind = scales.kind === 'offset' ? scales.halves : 'f16'
+  const encode = kind === 'bf16' ? toBf16 : encodeF16
+  const decode = (bits: number) => halfValue(bits, kind)
   if (scales.kind === 'super') {
     for (let first = 0; first < k / SUPER_GROUP; first++) {
-      const [d, dmin] = [toF16(normal(signed() / 40)), toF16(normal(signed() / 4))]
+      // Most are subnormal, as in files: factors of bytes are small.
+      const [d, dmin] = [encodeF16(signed() / 40), encodeF16(signed() / 4)]
       const bytes = Uint8Array.from({ length: 16 }, () => Math.floor(random() * (group === 16 ? 256 : 64)))
       out[5 * first] = d | (dmin << 16)
       out.set(new Uint32Array(bytes.buffer), 5 * first + 1)
@@ -136,8 +140,8 @@ function writeScales(
         const signedByte = ((bytes[i] ?? 0) << 24) >> 24
         const [s, m] =
           group === 16
-            ? [fromF16(d) * signedByte, -32 * fromF16(d) * signedByte]
-            : [fromF16(d) * (bytes[2 * i] ?? 0), -fromF16(dmin) * (bytes[2 * i + 1] ?? 0)]
+            ? [decode(d) * signedByte, -32 * decode(d) * signedByte]
+            : [decode(d) * (bytes[2 * i] ?? 0), -decode(dmin) * (bytes[2 * i + 1] ?? 0)]
         made.push({ s, m })
       }
     }
@@ -157,11 +161,6 @@ function writeScales(
     }
   }
   return (index) => made[index] ?? { s: Number.NaN, m: Number.NaN }
-}
-
-/** The value, or the smallest of its sign that float16 holds with all its bits. */
-function normal(value: number): number {
-  return Math.sign(value) * Math.max(Math.abs(value), 2 ** -14)
 }
 
 const scratch = new DataView(new ArrayBuffer(4))

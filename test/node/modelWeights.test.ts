@@ -7,9 +7,9 @@ import type { ModelTensor, ModelWeights } from '../../src/backend/backend.ts'
 import { modelWeights } from '../../src/loader/modelWeights.ts'
 import { type ModelFiles, openModel } from '../../src/loader/source.ts'
 import type { BoundTensor } from '../../src/models/bindTensors.ts'
-import { unpermutedRow } from '../../src/models/ggufNames.ts'
 import { parseModelSpec } from '../../src/models/readConfig.ts'
-import { decodeWeights, WEIGHT_DTYPES } from '../../src/weights/decode.ts'
+import { decodeWeights, type WeightDtype } from '../../src/weights/decode.ts'
+import { unpaired } from '../../src/weights/rowSlices.ts'
 import { openWeights } from '../../src/worker/openWeights.ts'
 import { seededRandom } from '../helpers/kernelHarness.ts'
 import { memoryCheckpoint, memoryFile } from '../helpers/memoryFiles.ts'
@@ -90,7 +90,7 @@ function asInFile(values: Float32Array, shape: readonly number[], headDim: numbe
   const [rows = 0, inputs = 1] = shape
   const out = new Float32Array(values.length)
   for (let row = 0; row < rows; row++) {
-    const from = unpermutedRow(row, headDim) * inputs
+    const from = unpaired(row, headDim) * inputs
     out.set(values.subarray(from, from + inputs), row * inputs)
   }
   return out
@@ -105,7 +105,7 @@ describe.each(names.filter((name) => !isGguf(name) && !isQuantised(name)))('%s',
     for (const { name: key, files, shape, firstRow, add } of tensors) {
       const { dtype, data_offsets } = header[files[0] ?? ''] ?? { dtype: '', data_offsets: [] }
       const bytes = data.slice(...data_offsets)
-      const type = WEIGHT_DTYPES[dtype as keyof typeof WEIGHT_DTYPES]
+      const type = dtype.toLowerCase() as WeightDtype
       const whole = new Float32Array(bytes.length / (type === 'f32' ? 4 : 2))
       decodeWeights(bytes, type, whole)
       const count = shape.reduce((product, size) => product * size, 1)

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import type { ModelSpec } from '../../../src/models/modelSpec.ts'
 import { parseModelSpec } from '../../../src/models/readConfig.ts'
-import { decodeWeights, WEIGHT_DTYPES } from '../../../src/weights/decode.ts'
+import { decodeWeights, type WeightDtype } from '../../../src/weights/decode.ts'
 
 export interface Tensor {
   readonly shape: readonly number[]
@@ -17,7 +17,7 @@ export interface Checkpoint {
 }
 
 interface HeaderEntry {
-  readonly dtype: keyof typeof WEIGHT_DTYPES
+  readonly dtype: string
   readonly shape: readonly number[]
   readonly data_offsets: readonly [begin: number, end: number]
 }
@@ -35,7 +35,7 @@ export function readCheckpoint(folder: string): Checkpoint {
       if (!entry) throw new Error(`${folder} has no tensor ${name}`)
       const { dtype, shape, data_offsets } = entry
       const values = new Float32Array(shape.reduce((product, size) => product * size, 1))
-      decodeWeights(data.subarray(...data_offsets), WEIGHT_DTYPES[dtype], values)
+      decodeWeights(data.subarray(...data_offsets), dtype.toLowerCase() as WeightDtype, values)
       return { shape, values }
     },
   }

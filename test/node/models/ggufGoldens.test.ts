@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { ggufConfig } from '../../../src/models/ggufConfig.ts'
-import { ggufName, ggufRewrites, unpermutedRow } from '../../../src/models/ggufNames.ts'
+import { ggufName, ggufRewrites } from '../../../src/models/ggufNames.ts'
 import { configTensors } from '../../../src/models/ggufRope.ts'
 import { parseModelSpec } from '../../../src/models/readConfig.ts'
 import type { WeightRole } from '../../../src/models/weightNames.ts'
@@ -13,6 +13,7 @@ import { at } from '../../../src/util/math.ts'
 import { decodeRows } from '../../../src/weights/decodeRows.ts'
 import { dequantiseRows } from '../../../src/weights/dequantise.ts'
 import type { Encoding, GgmlType } from '../../../src/weights/encoding.ts'
+import { unpaired } from '../../../src/weights/rowSlices.ts'
 import { GGUF_FIXTURES } from '../../helpers/folderFetch.ts'
 import { FULL } from '../../helpers/full.ts'
 import { ggufFixture, parsedGguf } from '../../helpers/ggufWriter.ts'
@@ -59,7 +60,7 @@ describe.each(GGUF_FIXTURES)('%s', (name) => {
     const width = inFile.length / rows
     const model = new Float32Array(inFile.length)
     for (let row = 0; row < rows; row++) {
-      model.set(inFile.subarray(row * width, (row + 1) * width), unpermutedRow(row, spec.headDim) * width)
+      model.set(inFile.subarray(row * width, (row + 1) * width), unpaired(row, spec.headDim) * width)
     }
     return model
   }

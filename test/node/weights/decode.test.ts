@@ -2,20 +2,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { decodeWeights, WEIGHT_BYTES, type WeightDtype } from '../../../src/weights/decode.ts'
+import { halfValue } from '../../helpers/weightReference.ts'
 
 const HALVES = 65_536
-
-/** A number of sign, exponent and mantissa, by the definition of IEEE 754. */
-function ieee(bits: number, exponentBits: number, mantissaBits: number): number {
-  const sign = bits >> (exponentBits + mantissaBits) === 1 ? -1 : 1
-  const most = 2 ** exponentBits - 1
-  const exponent = (bits >> mantissaBits) & most
-  const mantissa = (bits & (2 ** mantissaBits - 1)) / 2 ** mantissaBits
-  const bias = 2 ** (exponentBits - 1) - 1
-  if (exponent === most) return mantissa === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
-  if (exponent === 0) return sign * mantissa * 2 ** (1 - bias)
-  return sign * (1 + mantissa) * 2 ** (exponent - bias)
-}
 
 function allHalves(dtype: WeightDtype): Float32Array {
   const halves = Uint16Array.from({ length: HALVES }, (_, i) => i)
@@ -25,13 +14,10 @@ function allHalves(dtype: WeightDtype): Float32Array {
 }
 
 describe('decoding', () => {
-  it.each([
-    ['f16', 5, 10],
-    ['bf16', 8, 7],
-  ] as const)('%s is exact for every one of the 65,536 patterns', (dtype, exponentBits, mantissaBits) => {
+  it.each(['bf16', 'f16'] as const)('%s is exact for every one of the 65,536 patterns', (dtype) => {
     const wrong: number[] = []
     for (const [bits, value] of allHalves(dtype).entries()) {
-      if (!Object.is(value, ieee(bits, exponentBits, mantissaBits))) wrong.push(bits)
+      if (!Object.is(value, halfValue(bits, dtype))) wrong.push(bits)
     }
     expect(wrong).toEqual([])
   })

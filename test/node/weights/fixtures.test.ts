@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { decodeRows } from '../../../src/weights/decodeRows.ts'
 import { dequantiseRows } from '../../../src/weights/dequantise.ts'
 import { type Encoding, encodingBytes, isRowWise, matrixBytes } from '../../../src/weights/encoding.ts'
+import { GGUF_FIXTURES } from '../../helpers/folderFetch.ts'
 import { readBytes, readJson, readSafetensors } from '../../helpers/modelFiles.ts'
 import { type GgufTensor, readGguf } from '../../helpers/plainGguf.ts'
 import { fileWeight } from '../../helpers/weightReference.ts'
@@ -80,15 +81,7 @@ const GGML: Readonly<Record<number, Encoding>> = {
 }
 
 describe('the weights are those of an independent implementation in', () => {
-  it.each([
-    'gemma3-gguf-q8_0',
-    'llama-gguf-f16',
-    'llama-gguf-q4_0',
-    'llama-gguf-q4_k_m',
-    'llama-gguf-q8_0',
-    'qwen2-gguf-q5',
-    'qwen3-gguf-q5_k',
-  ])('%s', (fixture) => {
+  it.each(GGUF_FIXTURES)('%s', (fixture) => {
     const tensors = readGguf(readBytes(new URL(`${fixture}/`, FIXTURES), 'model.gguf'))
     expectDigests(fixture, (name, shape) => {
       const { type, data, shape: stored } = tensors.get(name) as GgufTensor
