@@ -1,13 +1,10 @@
 /** The GGUF header: any true header is read exactly, from as few bytes as it takes; any false one is refused by key or tensor. */
 
-import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { GGUF_START_BYTES, parseGguf } from '../../src/loader/gguf.ts'
 import type { GgufValue } from '../../src/models/ggufFields.ts'
-import { decodeWeights, type WeightDtype } from '../../src/weights/decode.ts'
 import { GGML_BLOCKS } from '../../src/weights/ggmlTypes.ts'
-import { GGUF_FIXTURES } from '../helpers/folderFetch.ts'
 import {
   type GgufWriter,
   ggufFixture,
@@ -32,40 +29,6 @@ const [F32, Q8_0] = [0, 8]
 const tensor = (name: string, offset = 0, shape: readonly number[] = [2, 32], type = Q8_0): WrittenTensor => {
   return { name, shape, type, offset }
 }
-
-describe('fixtures', () => {
-  it.each(GGUF_FIXTURES)('%s: every tensor of the golden list is there, with its shape, type and values', (name) => {
-    const { file, golden } = ggufFixture(name)
-    const { tensors, dataStart } = parsedGguf(file)
-    expect(golden.dequant.length).toBeGreaterThan(0)
-    for (const [wanted, shape, digest, first, type] of golden.dequant) {
-      const found = tensors.find((tensor) => tensor.name === wanted)
-      expect(found).toMatchObject({ shape, type: type.toLowerCase() })
-      const { offset = Number.NaN, bytes = Number.NaN } = found ?? {}
-      const data = file.slice(dataStart + offset, dataStart + offset + bytes)
-      if (/^(F16|BF16|F32)$/.test(type)) {
-        const values = new Float32Array(shape.reduce((product, size) => product * size, 1))
-        decodeWeights(data, type.toLowerCase() as WeightDtype, values)
-        expect(createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex')).toBe(digest)
-      }
-      if (type === 'Q8_0') {
-        const [scale = Number.NaN] = decoded(data.subarray(0, 2), 'f16')
-        expect([...new Int8Array(data.buffer, 2, 4)].map((code) => code * scale)).toEqual(
-          first.map((value) => value + 0),
-        )
-      }
-    }
-  })
-
-  it('cover aligned data, and every type that the engine decodes', () => {
-    const headers = GGUF_FIXTURES.map((name) => parsedGguf(ggufFixture(name).file))
-    expect(new Set(headers.map(({ metadata }) => metadata.get('general.alignment')))).toContain(64)
-    const types = new Set(headers.flatMap(({ tensors }) => tensors.map(({ type }) => type)))
-    expect([...types].sort()).toEqual(
-      ['bf16', 'f16', 'f32', 'q4_0', 'q4_1', 'q4_k', 'q5_0', 'q5_1', 'q5_k', 'q6_k', 'q8_0'].sort(),
-    )
-  })
-})
 
 const SCALARS: Readonly<Record<ScalarType, fc.Arbitrary<string | number | boolean>>> = {
   u8: fc.integer({ min: 0, max: 255 }),
@@ -312,9 +275,3 @@ describe('parseGguf', () => {
     ])
   })
 })
-
-function decoded(bytes: Uint8Array, dtype: WeightDtype): Float32Array {
-  const values = new Float32Array(1)
-  decodeWeights(bytes, dtype, values)
-  return values
-}
